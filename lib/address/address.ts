@@ -1,0 +1,76 @@
+import { Address4, Address6 } from 'ip-address';
+
+/** The version of the Internet Protocol that an address belongs to. */
+export type Family = 4 | 6;
+
+/** Says why a text is not an address or a prefix. `text` is what was given. */
+export class AddressError extends Error {
+  readonly text: string;
+
+  constructor(text: string, reason: string) {
+    super(`${JSON.stringify(text)} ${reason}`);
+    this.name = 'AddressError';
+    this.text = text;
+  }
+}
+
+/**
+ * What is the canonical text of this address?
+ *
+ * IPv4 in dotted decimal without leading zeroes, IPv6 by RFC 5952 (4.1 to 4.3, and the mixed notation of
+ * section 5 for IPv4-mapped addresses), which is also how `ip` prints them. Two addresses are the same if and
+ * only if their canonical texts are.
+ *
+ * Throws AddressError for everything else, a prefix length and a zone (`fe80::1%eth0`) included.
+ */
+export function canonicalAddress(text: string): string {
+  if (text.includes('/')) throw new AddressError(text, 'is a prefix, not an address');
+  return text.includes(':') ? canonical6(text) : parse4(text).correctForm();
+}
+
+/** Which family has this canonical address or prefix text? Only IPv6 has colons. */
+export function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
+}
+
+/** The address as the kernel wants it: 4 or 16 bytes, most significant first. */
+export function addressToBytes(address: string): Uint8Array {
+  return Uint8Array.from(familyOf(address) === 4 ? parse4(address).toArray() : parse6(address).toUnsignedByteArray());
+}
+
+/** The canonical text of 4 or 16 bytes from the kernel. Throws RangeError for another length. */
+export function addressFromBytes(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length === 16) return text6(Address6.fromUnsignedByteArray([...bytes]));
+  throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
+}
+
+/** The unspecified address of a family, `0.0.0.0` or `::`. */
+export function unspecified(family: Family): string {
+  return family === 4 ? '0.0.0.0' : '::';
+}
+
+function canonical6(text: string): string {
+  return text6(parse6(text));
+}
+
+function text6(address: Address6): string {
+  return address.isMapped4() ? address.to4in6() : address.correctForm();
+}
+
+function parse4(text: string): Address4 {
+  try {
+    return new Address4(text);
+  } catch {
+    throw new AddressError(text, 'is not an IPv4 or IPv6 address');
+  }
+}
+
+function parse6(text: string): Address6 {
+  if (text.includes('%')) throw new AddressError(text, 'has a zone; name the interface with "dev"');
+  try {
+    return new Address6(text);
+  } catch {
+    throw new AddressError(text, 'is not an IPv6 address');
+  }
+}

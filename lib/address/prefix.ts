@@ -1,0 +1,113 @@
+import { Address4, Address6 } from 'ip-address';
+import { AddressError, addressFromBytes, canonicalAddress, type Family, familyOf } from './address.ts';
+
+/**
+ * An address with the length of its prefix, as `10.131.0.5/23`: a subnet, or an address within one.
+ * `address` is canonical and keeps its host bits; `length` is 0 to 32 or 128.
+ */
+export type Prefix = { readonly family: Family; readonly address: string; readonly length: number };
+
+/** Reads CIDR notation. Throws AddressError; a length that is missing, padded or too long is an error. */
+export function parsePrefix(text: string): Prefix {
+  const slash = text.indexOf('/');
+  if (slash < 0) throw new AddressError(text, 'has no prefix length; write it as in 10.0.0.0/24');
+  const address = canonicalAddress(text.slice(0, slash));
+  const family = familyOf(address);
+  const digits = text.slice(slash + 1);
+  if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > bitsOf(family)) {
+    throw new AddressError(text, `has a bad prefix length; IPv${family} has 0 to ${bitsOf(family)}`);
+  }
+  return { family, address, length: Number(digits) };
+}
+
+/** The prefix in CIDR notation. */
+export function formatPrefix(prefix: Prefix): string {
+  return `${prefix.address}/${prefix.length}`;
+}
+
+/** How many bits has an address of this family? */
+export function bitsOf(family: Family): number {
+  return family === 4 ? 32 : 128;
+}
+
+/** The subnet that the address is in: the same prefix with the host bits cleared. */
+export function networkOf(prefix: Prefix): Prefix {
+  return { ...prefix, address: addressFromNumber(prefix.family, bounds(prefix).lowest) };
+}
+
+/** Are bits set beyond the prefix length, as in 10.0.0.1/24? */
+export function hasHostBits(prefix: Prefix): boolean {
+  return networkOf(prefix).address !== prefix.address;
+}
+
+/** Is this address in the subnet? Never across families. */
+export function contains(prefix: Prefix, address: string): boolean {
+  if (familyOf(address) !== prefix.family) return false;
+  const { lowest, highest } = bounds(prefix);
+  const number = addressToNumber(address);
+  return lowest <= number && number <= highest;
+}
+
+/** Which of the prefixes holds the address with the longest match (RFC 1812, 5.2.4.3)? The first of equals. */
+export function mostSpecific<T extends Prefix>(prefixes: readonly T[], address: string): T | undefined {
+  let best: T | undefined;
+  for (const prefix of prefixes) {
+    if ((best === undefined || prefix.length > best.length) && contains(prefix, address)) best = prefix;
+  }
+  return best;
+}
+
+/**
+ * The first address of the subnet that a host can have: the network's address + 1.
+ *
+ * For IPv4 it is what `ipcalc --minaddr` prints, so /31 (RFC 3021) gives its lower address and /32 itself.
+ * For IPv6 the network's own address is the Subnet-Router anycast address (RFC 4291, 2.6.1) and left out,
+ * but for /127 (RFC 6164) and /128.
+ */
+export function firstHost(prefix: Prefix): string {
+  const { lowest } = bounds(prefix);
+  return addressFromNumber(prefix.family, isPointToPoint(prefix) ? lowest : lowest + 1n);
+}
+
+/**
+ * The last address of the subnet that a host can have, as `ipcalc --maxaddr` prints it: for IPv4 the one before
+ * the broadcast address, but for /31 and /32; for IPv6, which has no broadcast, the highest.
+ */
+export function lastHost(prefix: Prefix): string {
+  const { highest } = bounds(prefix);
+  const reserved = prefix.family === 4 && !isPointToPoint(prefix);
+  return addressFromNumber(prefix.family, reserved ? highest - 1n : highest);
+}
+
+/**
+ * The n-th address of the subnet, counted from the network's own (0), or from the highest (-1) backwards.
+ * Throws RangeError if the subnet has no such address.
+ */
+export function nthAddress(prefix: Prefix, n: number | bigint): string {
+  const { lowest, highest } = bounds(prefix);
+  const offset = BigInt(n);
+  const number = offset < 0n ? highest + 1n + offset : lowest + offset;
+  if (number < lowest || number > highest) {
+    throw new RangeError(`${formatPrefix(prefix)} has no address number ${n}`);
+  }
+  return addressFromNumber(prefix.family, number);
+}
+
+function isPointToPoint(prefix: Prefix): boolean {
+  return prefix.length >= bitsOf(prefix.family) - 1;
+}
+
+function bounds(prefix: Prefix): { lowest: bigint; highest: bigint } {
+  const text = formatPrefix(prefix);
+  const subnet = prefix.family === 4 ? new Address4(text) : new Address6(text);
+  return { lowest: subnet.startAddress().bigInt(), highest: subnet.endAddress().bigInt() };
+}
+
+function addressToNumber(address: string): bigint {
+  return (familyOf(address) === 4 ? new Address4(address) : new Address6(address)).bigInt();
+}
+
+function addressFromNumber(family: Family, number: bigint): string {
+  if (family === 4) return Address4.fromBigInt(number).correctForm();
+  return addressFromBytes(Uint8Array.from(Address6.fromBigInt(number).toUnsignedByteArray()));
+}

@@ -1,0 +1,88 @@
+import { join } from 'node:path';
+import type { Request } from '../cni/request.ts';
+import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
+import type { RouteSocket } from '../netlink/socket.ts';
+import type { Namespace } from '../netns/netns.ts';
+import { type Change, parseChange } from './change.ts';
+import { identityOf } from './namespace-identity.ts';
+
+/** The journal of one attachment, in the terms of changes, and tied to the namespace that they were made in. */
+export class AttachmentJournal {
+  readonly #journal: Journal;
+  readonly #network: string;
+  readonly #identity: string;
+
+  private constructor(journal: Journal, network: string, identity: string) {
+    this.#journal = journal;
+    this.#network = network;
+    this.#identity = identity;
+  }
+
+  /** Without a namespace, the journal can be forgotten, but has nothing to undo. */
+  static of(
+    plugin: string,
+    dataDir: string,
+    { containerID, ifname, network }: Request,
+    namespace: Namespace | undefined,
+    socket: RouteSocket | undefined,
+  ): AttachmentJournal {
+    const journal = new Journal(join(dataDir, plugin), { containerID, ifname, network });
+    const identity = namespace && socket ? identityOf(namespace, socket) : '';
+    return new AttachmentJournal(journal, network, identity);
+  }
+
+  get path(): string {
+    return this.#journal.path;
+  }
+
+  /**
+   * Writes down changes that are about to be made, behind those of an ADD before: one that was killed, or the same one
+   * again. Returns what was recorded before. Entries of a namespace that is gone are dropped.
+   */
+  record(changes: readonly Change[]): Entry[] {
+    const before = this.#entriesHere()?.entries ?? [];
+    const known = new Set(before.map((entry) => JSON.stringify(entry)));
+    const entries: Entry[] = [{ network: this.#network }, ...changes.map((change) => this.#entry(change))];
+    const added = entries.filter((entry) => !known.has(JSON.stringify(entry)));
+    if (added.length > 0) this.#journal.write(this.#identity, [...before, ...added]);
+    return before;
+  }
+
+  /** After a failed ADD: what was recorded before it, and what it could not take back. */
+  restore(before: readonly Entry[], notUndone: readonly Change[]): void {
+    const entries = [...before, ...notUndone.map((change) => this.#entry(change))];
+    if (entries.length === 0) this.#journal.forget();
+    else this.#journal.write(this.#identity, entries);
+  }
+
+  /**
+   * The changes to undo, in the order in which they were made. `complete` is false if the journal is missing, damaged or
+   * another namespace's, so that there may be more.
+   */
+  changes(): { changes: Change[]; complete: boolean } {
+    const content = this.#entriesHere();
+    const own = content?.entries.filter(({ network }) => network === this.#network) ?? [];
+    const changes = own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
+    return { changes, complete: content?.intact === true && own.length > 0 };
+  }
+
+  /** What other attachments of the container say is theirs. */
+  claimsOfOthers(): Change[] {
+    return this.#journal.claimsOfOthers().flatMap((change) => parseChange(change) ?? []);
+  }
+
+  forget(): void {
+    this.#journal.forget();
+  }
+
+  #entriesHere(): JournalContent | undefined {
+    const content = this.#journal.read();
+    // Of another namespace, which had the same container id: cnitool makes it from the path.
+    const isElsewhere = content !== undefined && content.namespace !== '' && content.namespace !== this.#identity;
+    return isElsewhere ? undefined : content;
+  }
+
+  #entry(change: Change): Entry {
+    return { network: this.#network, change };
+  }
+}

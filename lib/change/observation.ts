@@ -1,0 +1,73 @@
+import type { Family } from '../address/address.ts';
+import { type LinkAddress, listAddresses } from '../netlink/address.ts';
+import { type Link, listLinks } from '../netlink/link.ts';
+import { type Route, routeKey } from '../netlink/route.ts';
+import { listRoutes } from '../netlink/routes.ts';
+import type { RouteSocket } from '../netlink/socket.ts';
+
+/**
+ * What the kernel says about a namespace, read when it is first asked for and then remembered: a picture from before
+ * the changes. Plans depend on nothing else, so a test gives them one made of data.
+ */
+export class Observation {
+  readonly #read: Reader;
+  readonly #addresses = new Map<number, LinkAddress[]>();
+  readonly #tables = new Map<string, Map<string, Route>>();
+  #links: Link[] | undefined;
+
+  constructor(read: Reader) {
+    this.#read = read;
+  }
+
+  static of(socket: RouteSocket): Observation {
+    return new Observation({
+      links: () => listLinks(socket),
+      addresses: (link) => listAddresses(socket, link),
+      routes: (family, table) => listRoutes(socket, family, { table }),
+    });
+  }
+
+  /** Every link of the namespace. */
+  links(): Link[] {
+    this.#links ??= this.#read.links();
+    return this.#links;
+  }
+
+  /** The link with this name or altname. */
+  linkNamed(name: string): Link | undefined {
+    return this.links().find((link) => link.name === name || link.altnames.includes(name));
+  }
+
+  /** The name of the link with this index, for people to read. */
+  readonly linkName = (index: number): string => {
+    return this.links().find((link) => link.index === index)?.name ?? `#${index}`;
+  };
+
+  /** The addresses of a link, both families, in the kernel's order. */
+  addresses(link: number): LinkAddress[] {
+    return remember(this.#addresses, link, () => this.#read.addresses(link));
+  }
+
+  /** The route that has the same key (destination, table, priority and so on), whatever else it does. */
+  routeLike(route: Route): Route | undefined {
+    const { family, table } = route;
+    const routes = remember(this.#tables, `${family} ${table}`, () => {
+      return new Map(this.#read.routes(family, table).map((present) => [routeKey(present), present]));
+    });
+    return routes.get(routeKey(route));
+  }
+}
+
+export type Reader = {
+  links(): Link[];
+  addresses(link: number): LinkAddress[];
+  routes(family: Family, table: number): Route[];
+};
+
+function remember<K, V>(memory: Map<K, V>, key: K, read: () => V): V {
+  const known = memory.get(key);
+  if (known !== undefined) return known;
+  const value = read();
+  memory.set(key, value);
+  return value;
+}

@@ -1,0 +1,43 @@
+import { describeRoute, type Route } from '../netlink/route.ts';
+import { holds } from './change.ts';
+import type { Observation } from './observation.ts';
+import type { Conflict, Planned } from './verbs.ts';
+
+/** What to do where another route has the destination, table and priority of one of ours. */
+export type OnConflict = 'fail' | 'replace' | 'keep';
+
+/** A route that is wanted, and the place in the config that wants it. */
+export type WantedRoute = { readonly route: Route; readonly source: string };
+
+export type Reconciled = {
+  readonly changes: Planned[];
+  readonly conflicts: Conflict[];
+  /** The wanted routes that give way to others, by `keep`. */
+  readonly kept: ReadonlySet<Route>;
+};
+
+/** The changes that lead to the wanted routes, given those that are there. A route that is there as wanted stays. */
+export function reconcileRoutes(
+  wanted: readonly WantedRoute[],
+  observed: Observation,
+  onConflict: OnConflict,
+): Reconciled {
+  const changes: Planned[] = [];
+  const conflicts: Conflict[] = [];
+  const kept = new Set<Route>();
+  for (const { route, source } of wanted) {
+    const add = { op: 'add-route', route } as const;
+    const present = observed.routeLike(route);
+    if (present === undefined || holds(add, observed)) {
+      changes.push({ change: add, source });
+    } else if (onConflict === 'replace') {
+      changes.push({ change: { op: 'delete-route', route: present }, source }, { change: add, source });
+    } else if (onConflict === 'keep') {
+      kept.add(route);
+    } else {
+      const text = (which: Route) => describeRoute(which, observed.linkName);
+      conflicts.push({ source, wanted: text(route), found: text(present) });
+    }
+  }
+  return { changes, conflicts, kept };
+}

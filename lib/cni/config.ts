@@ -1,0 +1,125 @@
+import * as z from 'zod/mini';
+import { absolutePath, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
+
+/** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
+export const DEFAULT_DATA_DIR = '/run/waymark';
+
+export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The keys that every plugin takes beside the spec's and its own. */
+export const commonKeys = {
+  interface: z.optional(interfaceName),
+  dataDir: z._default(absolutePath, DEFAULT_DATA_DIR),
+  logLevel: z.optional(z.enum(LOG_LEVELS)),
+  logFile: z.optional(absolutePath),
+  skipcheck: z._default(z.boolean(), false),
+};
+
+export type CommonConfig = z.output<z.ZodMiniObject<typeof commonKeys>>;
+
+/** Keys that the spec and libcni put into a config; they are theirs to check. */
+const SPEC_KEYS: ReadonlySet<string> = new Set([
+  'cniVersion',
+  'name',
+  'type',
+  'args',
+  'ipam',
+  'dns',
+  'ipMasq',
+  'capabilities',
+  'runtimeConfig',
+  'prevResult',
+  'cni.dev/valid-attachments',
+  'cni.dev/attachments',
+]);
+
+/**
+ * Keys that the operator of the node decides on. `args.cni` comes from whoever may write a pod's annotations, who must
+ * not choose which files a process of root writes.
+ */
+const NODE_KEYS: ReadonlySet<string> = new Set(['dataDir', 'logLevel', 'logFile']);
+
+/** How far a key may be from one of ours to count as a misspelling of it. */
+const MISSPELLING_DISTANCE = 2;
+
+export type ParsedConfig<C> = { config: C & CommonConfig; warnings: string[] };
+
+/**
+ * Reads a plugin's own keys and the common ones from a network config, with those of `args.cni` in place of them.
+ *
+ * Throws CniError 7 that lists every problem with its path. Unknown top-level keys are the runtime's (Multus adds
+ * `deviceID` and others) and only worth a warning, unless they look like a misspelling of one of ours.
+ */
+export function parseConfig<S extends z.core.$ZodShape>(
+  ownKeys: S,
+  document: { readonly [key: string]: unknown },
+): ParsedConfig<z.output<z.ZodMiniObject<S>>> {
+  const keys = { ...commonKeys, ...ownKeys };
+  const overrides = attachmentArgs(document);
+  const problems: Problem[] = [];
+  const warnings: string[] = [];
+  const values: { [key: string]: unknown } = {};
+
+  const take = (key: string, value: unknown, path: string) => {
+    if (Object.hasOwn(keys, key)) {
+      values[key] = value;
+      return;
+    }
+    if (SPEC_KEYS.has(key)) return;
+    const meant = Object.keys(keys).find((known) => distance(key, known) <= MISSPELLING_DISTANCE);
+    if (meant === undefined) warnings.push(`unknown key ${path} is ignored`);
+    else problems.push({ path, message: `is not a known key; did you mean "${meant}"?` });
+  };
+  for (const [key, value] of Object.entries(document)) take(key, value, key);
+  for (const [key, value] of Object.entries(overrides)) {
+    const path = `args.cni.${key}`;
+    if (NODE_KEYS.has(key)) problems.push({ path, message: 'can be set in the network config only' });
+    else take(key, value, path);
+  }
+
+  const read = readBySchema(z.object(keys) as z.ZodMiniType, values);
+  problems.push(...read.problems.map((problem) => withOrigin(problem, overrides)));
+  if (problems.length > 0) throw configError('invalid network config', problems);
+  return { config: read.value as z.output<z.ZodMiniObject<S>> & CommonConfig, warnings };
+}
+
+/** The data folder of a config that may be wrong otherwise: DEL and GC clean up after those too. */
+export function dataDirOf(document: { readonly [key: string]: unknown }): string {
+  const read = readBySchema(commonKeys.dataDir, document.dataDir);
+  return read.value ?? DEFAULT_DATA_DIR;
+}
+
+// `args` may hold keys of other conventions; only `cni` is the plugins' (CONVENTIONS.md of the spec).
+function attachmentArgs(document: { readonly [key: string]: unknown }): { readonly [key: string]: unknown } {
+  const args = document.args;
+  if (!isObject(args) || !isObject(args.cni)) return {};
+  return args.cni;
+}
+
+function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function withOrigin(problem: Problem, overrides: object): Problem {
+  const key = problem.path.split(/[.[]/, 1)[0] ?? '';
+  return Object.hasOwn(overrides, key) ? { ...problem, path: `args.cni.${problem.path}` } : problem;
+}
+
+/** The Levenshtein distance, upper and lower case being the same; how many edits lead from one to the other. */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > MISSPELLING_DISTANCE) return MISSPELLING_DISTANCE + 1;
+  const left = a.toLowerCase();
+  const right = b.toLowerCase();
+  let row = Array.from({ length: right.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= right.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[right.length] ?? 0;
+}

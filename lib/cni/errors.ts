@@ -1,0 +1,48 @@
+/**
+ * The codes of errors: the spec's (below 100, https://www.cni.dev/docs/spec/#error) and ours. docs/errors.md explains
+ * each; a test holds the two together.
+ */
+export const CniCode = {
+  incompatibleVersion: 1,
+  unsupportedField: 2,
+  unknownContainer: 3,
+  invalidEnvironment: 4,
+  ioFailure: 5,
+  decodingFailure: 6,
+  invalidConfig: 7,
+  invalidNamespace: 8,
+  tryAgainLater: 11,
+  notAvailable: 50,
+  noInterface: 100,
+  noAddress: 101,
+  noGateway: 102,
+  conflict: 103,
+  kernelRefused: 104,
+  nameTaken: 105,
+  checkFailed: 106,
+  timeout: 107,
+  internal: 999,
+} as const;
+
+export type CniCode = (typeof CniCode)[keyof typeof CniCode];
+
+/** What a plugin answers when it cannot do what was asked. `details` has a line for every single problem. */
+export class CniError extends Error {
+  readonly code: CniCode;
+  readonly details: string | undefined;
+
+  constructor(code: CniCode, message: string, options: { details?: string | undefined; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'CniError';
+    this.code = code;
+    this.details = options.details || undefined;
+  }
+
+  /** The document that the spec wants on stdout. */
+  toDocument(cniVersion: string): ErrorDocument {
+    const { code, message: msg, details } = this;
+    return { cniVersion, code, msg, ...(details !== undefined && { details }) };
+  }
+}
+
+export type ErrorDocument = { cniVersion: string; code: number; msg: string; details?: string };

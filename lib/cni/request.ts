@@ -1,0 +1,140 @@
+import { CniCode, CniError } from './errors.ts';
+import { nameProblem } from './names.ts';
+import { parsePreviousResult } from './previous-result.ts';
+import type { Result } from './result.ts';
+import { clip } from './schema.ts';
+import { VARIABLES, VERBS, type Verb } from './verbs.ts';
+import { type CniVersion, IMPLIED_VERSION, isAtLeast, isSupported, SUPPORTED_VERSIONS } from './version.ts';
+
+export type Variables = { readonly [name: string]: string | undefined };
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+/** A call as the runtime made it, read and checked, but for the keys of the plugin's own config. */
+export type Request = {
+  readonly verb: Verb;
+  readonly containerID: string;
+  /** The path of the pod's namespace; empty if there is none (any more). */
+  readonly netns: string;
+  readonly ifname: string;
+  /** The network config from stdin, as JSON. */
+  readonly document: JsonObject;
+  readonly network: string;
+  readonly version: CniVersion;
+  /** May the namespace be the host's own (CNI_NETNS_OVERRIDE)? */
+  readonly allowOwnNamespace: boolean;
+};
+
+/** The config from stdin, as far as the spec defines it. */
+type NetworkDocument = { document: JsonObject; network: string; version: CniVersion };
+
+/** A config beyond this is a mistake or an attack; 10,000 routes with all their keys are a quarter of it. */
+export const MAX_CONFIG_BYTES = 8 << 20;
+
+/** No config of a CNI plugin is nested this deep; the recursion of every JSON library has its limits. */
+const MAX_DEPTH = 64;
+
+/** Throws CniError 4 that names every variable which is missing or malformed. */
+export function checkVariables(verb: Verb, env: Variables): void {
+  const problems = VARIABLES.flatMap(({ name, requiredBy, problem }) => {
+    if (!requiredBy.includes(verb)) return [];
+    const value = env[name];
+    if (!value) return [`${name} is missing`];
+    const what = problem?.(value);
+    return what === undefined ? [] : [`${name}="${clip(value)}" ${what}`];
+  });
+  if (problems.length === 0) return;
+  throw new CniError(CniCode.invalidEnvironment, problems.join('; '), { details: problems.join('\n') });
+}
+
+/** Reads stdin. Throws CniError 6 if it is no JSON object, 7 without a valid network name, 1 for a wrong version. */
+export function parseNetworkDocument(verb: Verb, stdin: Uint8Array): NetworkDocument {
+  const document = parseObject(stdin);
+  const network = networkNameOf(document);
+  const version = versionOf(document);
+  if (!isAtLeast(version, VERBS[verb].since)) {
+    const msg = `${verb} is not part of CNI ${version}, but of ${VERBS[verb].since} and later`;
+    throw new CniError(CniCode.incompatibleVersion, msg);
+  }
+  return { document, network, version };
+}
+
+/** The whole request, of variables that were checked and a document that was read. */
+export function requestOf(verb: Verb, env: Variables, read: NetworkDocument): Request {
+  const override = env.CNI_NETNS_OVERRIDE ?? '';
+  return {
+    verb,
+    containerID: env.CNI_CONTAINERID ?? '',
+    netns: env.CNI_NETNS ?? '',
+    ifname: env.CNI_IFNAME ?? '',
+    ...read,
+    allowOwnNamespace: override === '1' || override.toUpperCase() === 'TRUE',
+  };
+}
+
+/** The result of the plugins before, or undefined if there is none. Throws CniError 7. */
+export function previousResultOf(request: Request): Result | undefined {
+  const document = request.document.prevResult;
+  if (document === undefined || document === null) return undefined;
+  return parsePreviousResult(document, request.version);
+}
+
+function parseObject(stdin: Uint8Array): JsonObject {
+  if (stdin.length === 0) throw undecodable('stdin is empty; it must hold the network config');
+  if (stdin.length > MAX_CONFIG_BYTES) throw undecodable(`the network config is larger than ${MAX_CONFIG_BYTES} bytes`);
+  const value = parseJson(decodeText(stdin));
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw undecodable('the network config must be a JSON object');
+  }
+  if (isDeeperThan(value, MAX_DEPTH)) {
+    throw undecodable(`the network config is nested more than ${MAX_DEPTH} levels deep`);
+  }
+  return value as JsonObject;
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    // A byte order mark is not JSON (RFC 8259, 8.1), so it is not skipped.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw undecodable('the network config is not valid UTF-8', cause);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // The parser's message quotes the text around the error, which may be a secret: only the place is told.
+    const place = /at position \d+( \(line \d+ column \d+\))?/.exec((cause as Error).message)?.[0];
+    throw undecodable(`the network config is not valid JSON${place ? ` (${place})` : ''}`, cause);
+  }
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1));
+}
+
+function networkNameOf(document: JsonObject): string {
+  const { name } = document;
+  if (typeof name !== 'string' || name === '') {
+    throw new CniError(CniCode.invalidConfig, 'name: the network config must have a name');
+  }
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new CniError(CniCode.invalidConfig, `name: "${clip(name)}" ${problem}`);
+  return name;
+}
+
+function versionOf(document: JsonObject): CniVersion {
+  const version =
+    document.cniVersion === undefined || document.cniVersion === '' ? IMPLIED_VERSION : document.cniVersion;
+  if (typeof version !== 'string') throw undecodable('cniVersion: must be a string');
+  if (isSupported(version)) return version;
+  const details = `config is "${clip(version)}", plugin supports ${SUPPORTED_VERSIONS.join(', ')}`;
+  throw new CniError(CniCode.incompatibleVersion, `incompatible CNI versions: ${details}`, { details });
+}
+
+function undecodable(message: string, cause?: unknown): CniError {
+  return new CniError(CniCode.decodingFailure, message, { cause });
+}

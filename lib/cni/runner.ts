@@ -1,0 +1,220 @@
+import { readSync, writeSync } from 'node:fs';
+import { isSameNamespace, type Namespace, NamespaceError, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
+import { LOG_LEVELS, type LogLevel } from './config.ts';
+import { CniCode, CniError } from './errors.ts';
+import { createLog, type Log } from './log.ts';
+import {
+  checkVariables,
+  MAX_CONFIG_BYTES,
+  parseNetworkDocument,
+  type Request,
+  requestOf,
+  type Variables,
+} from './request.ts';
+import { isVerb, VERBS, type Verb } from './verbs.ts';
+import { type CniVersion, CURRENT_VERSION, SUPPORTED_VERSIONS } from './version.ts';
+
+/** Everything of the world around a plugin that it touches: a process of its own, the agent, or a test. */
+export type Outside = {
+  readonly env: Variables;
+  readonly args: readonly string[];
+  readStdin(): Uint8Array;
+  writeStdout(text: string): void;
+  writeStderr(text: string): void;
+  /** Lets other work go on between the slices of a long list of changes. */
+  breathe?: (() => Promise<void>) | undefined;
+};
+
+/** What a verb's handler gets to work with. */
+export type Call = {
+  readonly request: Request;
+  /** The pod's namespace; undefined if there is none (any more), which DEL, GC and STATUS live with. */
+  readonly namespace: Namespace | undefined;
+  readonly log: Log;
+  /** Say what would be done, and do not do it. */
+  readonly noop: boolean;
+  readonly breathe: (() => Promise<void>) | undefined;
+};
+
+/** A plugin as the runner sees it. A handler returns the document for stdout, or nothing. */
+export type Plugin = {
+  readonly name: string;
+  readonly version: string;
+  readonly handlers: { readonly [V in Verb]: (call: Call) => Promise<object | undefined> };
+};
+
+/** The process that we are in. */
+export function processOutside(): Outside {
+  return {
+    env: process.env,
+    args: process.argv.slice(2),
+    readStdin: () => readAll(0),
+    writeStdout: (text) => writeAll(1, text),
+    writeStderr: (text) => writeAll(2, text),
+  };
+}
+
+/** Runs a plugin as a process: the call from the environment and stdin, the answer on stdout, 0 or 1 as exit code. */
+export async function runProcess(plugin: Plugin): Promise<void> {
+  const outside = processOutside();
+  const crash = (error: unknown) => {
+    process.exit(answerError(outside, toCniError(error), CURRENT_VERSION));
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  process.exitCode = await run(plugin, outside);
+}
+
+/** Answers one call: exactly one JSON document on stdout, or nothing. Returns the exit code, and never throws. */
+export async function run(plugin: Plugin, outside: Outside): Promise<number> {
+  let version: CniVersion = CURRENT_VERSION;
+  try {
+    const command = outside.env.CNI_COMMAND ?? '';
+    if (command === '') return about(plugin, outside);
+    if (command === 'VERSION') return answer(outside, versionDocument());
+    if (!isVerb(command)) throw new CniError(CniCode.invalidEnvironment, `unknown CNI_COMMAND "${command}"`);
+
+    checkVariables(command, outside.env);
+    const read = parseNetworkDocument(command, readStdin(outside));
+    version = read.version;
+    return await handle(plugin, requestOf(command, outside.env, read), outside);
+  } catch (error) {
+    return answerError(outside, toCniError(error), version);
+  }
+}
+
+async function handle(plugin: Plugin, request: Request, outside: Outside): Promise<number> {
+  const log = logOf(plugin, request, outside);
+  const namespace = openPodNamespace(request);
+  try {
+    const noop = outside.args.includes('--noop');
+    const call: Call = { request, namespace, log, noop, breathe: outside.breathe };
+    return answer(outside, await plugin.handlers[request.verb](call));
+  } catch (error) {
+    const { code, message, details } = toCniError(error);
+    log.error(message, { code, details });
+    throw error;
+  } finally {
+    namespace?.close();
+  }
+}
+
+// Throws CniError 3, 4 or 8 before anything else is looked at.
+function openPodNamespace(request: Request): Namespace | undefined {
+  const { netns, verb, allowOwnNamespace } = request;
+  if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
+  const namespace = openOrTell(request);
+  if (namespace === undefined || allowOwnNamespace) return namespace;
+  const own = openNamespace(OWN_NAMESPACE);
+  try {
+    if (!isSameNamespace(namespace, own)) return namespace;
+    namespace.close();
+    throw new CniError(CniCode.invalidNamespace, `CNI_NETNS="${netns}" is the host's own network namespace`);
+  } finally {
+    own.close();
+  }
+}
+
+function openOrTell({ netns, verb }: Request): Namespace | undefined {
+  try {
+    return openNamespace(netns);
+  } catch (error) {
+    if (!(error instanceof NamespaceError)) throw error;
+    // "Plugins should generally complete a DEL action without error even if some resources are missing."
+    if (!VERBS[verb].needsNamespace && error.problem !== 'cannot be opened') return undefined;
+    const code = error.problem === 'does not exist' ? CniCode.unknownContainer : CniCode.invalidEnvironment;
+    throw new CniError(code, `CNI_NETNS="${netns}" ${error.problem}`, { cause: error });
+  }
+}
+
+function logOf(plugin: Plugin, { document, verb, containerID, ifname, network }: Request, outside: Outside): Log {
+  const level = asLevel(document.logLevel) ?? asLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
+  const file = asPath(document.logFile) ?? asPath(outside.env._CNI_LOGGING_FILE);
+  const target = { level, file, stderr: outside.writeStderr };
+  return createLog(target, { plugin: plugin.name, verb, containerID, ifname, network });
+}
+
+// What is wrong with these keys is told when the plugin reads its config; until then, they do not stand in the way.
+// kactus' people have a number in _CNI_LOGGING_LEVEL, 1 for errors only and 5 for everything.
+function asLevel(value: unknown): LogLevel | undefined {
+  const numbered = /^[1-5]$/.test(String(value)) ? LOG_LEVELS[Number(value) + 1] : undefined;
+  return numbered ?? LOG_LEVELS.find((level) => level === value);
+}
+
+function asPath(value: unknown): string | undefined {
+  return typeof value === 'string' && value.startsWith('/') ? value : undefined;
+}
+
+function about(plugin: Plugin, outside: Outside): number {
+  outside.writeStderr(`CNI plugin ${plugin.name} ${plugin.version}\n`);
+  outside.writeStderr(`CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}\n`);
+  return 0;
+}
+
+function versionDocument(): object {
+  return { cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS };
+}
+
+function answer(outside: Outside, document: object | undefined): number {
+  if (document !== undefined) outside.writeStdout(`${JSON.stringify(document, undefined, 4)}\n`);
+  return 0;
+}
+
+function answerError(outside: Outside, error: CniError, version: CniVersion): number {
+  try {
+    answer(outside, error.toDocument(version));
+  } catch (failure) {
+    // Nobody listens on stdout, so stderr is the last place to say it; the exit code says the rest.
+    outside.writeStderr(`${error.message}\ncannot answer: ${(failure as Error).message}\n`);
+  }
+  return 1;
+}
+
+function toCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new CniError(CniCode.internal, message, { cause: error });
+}
+
+function readStdin(outside: Outside): Uint8Array {
+  try {
+    return outside.readStdin();
+  } catch (cause) {
+    throw new CniError(CniCode.ioFailure, `stdin cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+// One byte beyond the limit is enough to know.
+function readAll(fd: number): Uint8Array {
+  const chunks: Buffer[] = [];
+  for (let total = 0; total <= MAX_CONFIG_BYTES; ) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const bytes = retryWhileBusy(() => readSync(fd, chunk));
+    if (bytes === 0) break;
+    chunks.push(chunk.subarray(0, bytes));
+    total += bytes;
+  }
+  return Buffer.concat(chunks);
+}
+
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let offset = 0; offset < bytes.length; ) {
+    offset += retryWhileBusy(() => writeSync(fd, bytes, offset));
+  }
+}
+
+const CHUNK_BYTES = 65_536;
+const BUSY_PAUSE_MS = 5;
+
+// A pipe that somebody made non-blocking says EAGAIN where another would wait.
+function retryWhileBusy(operation: () => number): number {
+  for (;;) {
+    try {
+      return operation();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY_PAUSE_MS);
+    }
+  }
+}

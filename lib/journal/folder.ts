@@ -1,0 +1,130 @@
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** The folder or a file of the data folder cannot be used: which, and why. */
+export class DataFolderError extends Error {
+  readonly path: string;
+
+  constructor(path: string, reason: string, cause?: unknown) {
+    super(`${path}: ${reason}`, { cause });
+    this.name = 'DataFolderError';
+    this.path = path;
+  }
+}
+
+/** Writes are by the owner only, and nobody else can look. */
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+const WRITABLE_BY_OTHERS = 0o022;
+
+/**
+ * Makes the folder (0700), with those above it, and makes sure that nobody else could have put files or links there:
+ * it is no symbolic link, is the caller's own, and is writable by nobody else. Throws DataFolderError.
+ */
+export function ensureFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    throw new DataFolderError(path, `cannot be made (${codeOf(error)})`, error);
+  }
+  assertOwnFolder(path);
+}
+
+/**
+ * Replaces a file as a whole: the content goes to a temporary file beside it, which then takes its name. There is no
+ * fsync, on purpose: what the journal describes lives in the kernel's memory and does not survive a power cut either.
+ * Throws DataFolderError; then the file is as before.
+ */
+export function replaceFile(path: string, content: string): void {
+  const temporary = temporaryOf(path);
+  try {
+    removeIfThere(temporary);
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    try {
+      writeAll(fd, Buffer.from(content));
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    removeIfThere(temporary);
+    throw new DataFolderError(path, `cannot be written (${codeOf(error)})`, error);
+  }
+}
+
+/** The content of a file; undefined if there is none. Never through a symbolic link. Throws DataFolderError. */
+export function readFileIfThere(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw new DataFolderError(path, `cannot be read (${codeOf(error)})`, error);
+  }
+  try {
+    return readFileSync(fd, 'utf8');
+  } catch (error) {
+    throw new DataFolderError(path, `cannot be read (${codeOf(error)})`, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Removes a file, and what a killed process may have left of its replacement. Fine if it is gone already. */
+export function removeFile(path: string): void {
+  try {
+    removeIfThere(temporaryOf(path));
+    removeIfThere(path);
+  } catch (error) {
+    throw new DataFolderError(path, `cannot be removed (${codeOf(error)})`, error);
+  }
+}
+
+/** The names in a folder, but for temporary files; none if there is no folder. Throws DataFolderError. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => !name.startsWith('.'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw new DataFolderError(folder, `cannot be read (${codeOf(error)})`, error);
+  }
+}
+
+function assertOwnFolder(path: string): void {
+  const stat = lstatSync(path);
+  if (!stat.isDirectory()) throw new DataFolderError(path, 'is not a folder (symbolic links are refused)');
+  if (stat.uid !== process.geteuid?.()) throw new DataFolderError(path, `belongs to another user (${stat.uid})`);
+  if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw new DataFolderError(path, 'is writable by other users');
+}
+
+// One name for each file, not a random one: what a killed process leaves is found, and only one attachment uses it.
+function temporaryOf(path: string): string {
+  return join(dirname(path), `.${path.slice(dirname(path).length + 1)}.tmp`);
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+}

@@ -1,0 +1,106 @@
+import { formatLink, __LENGTH_Link as IFINFOMSG_BYTES, MessageType, parseLink } from 'netlink/dist/rt/gen_structs.js';
+import { getString, getU32, type NetlinkMessage, putString, putU32 } from 'netlink/dist/structs.js';
+import { NetlinkError } from './errors.ts';
+import { attributesOf, payloadOf } from './message.ts';
+import type { RouteSocket } from './socket.ts';
+
+/** A network interface: what `ip -j -d link` shows of it. `mac` is absent where the link has no address. */
+export type Link = {
+  index: number;
+  name: string;
+  altnames: string[];
+  mtu: number;
+  mac?: string;
+  up: boolean;
+  loopback: boolean;
+  /** The driver, as `veth`; absent for physical devices. */
+  kind?: string;
+  /** The index of the bridge or the like that it is a port of. */
+  master?: number;
+};
+
+// linux/if_link.h. netlink's parseLinkAttrs is not used: it fails on the statistics of kernels newer than itself.
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_EXT_MASK = 29;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
+const IFLA_INFO_KIND = 1;
+const RTEXT_FILTER_SKIP_STATS = 1 << 3;
+
+/** The kernel takes a name of at most 15 bytes (IFNAMSIZ) or an altname of at most 127 (ALTIFNAMSIZ). */
+const IFNAMSIZ = 16;
+
+/** Every link of the namespace, in the kernel's order. Throws NetlinkError. */
+export function listLinks(socket: RouteSocket): Link[] {
+  const payload = payloadOf((out) => {
+    out.emit(formatLink({}));
+    out.push(IFLA_EXT_MASK, putU32(RTEXT_FILTER_SKIP_STATS));
+  });
+  return socket
+    .dump('list links', { type: MessageType.GETLINK, flags: 0, payload })
+    .flatMap((message) => decodeLink(message) ?? []);
+}
+
+/** The link that bears this name or altname, or has this index; undefined if there is none. Throws NetlinkError. */
+export function findLink(socket: RouteSocket, wanted: string | number): Link | undefined {
+  const payload = payloadOf((out) => {
+    out.emit(formatLink(typeof wanted === 'number' ? { index: wanted } : {}));
+    if (typeof wanted === 'string') out.push(nameAttribute(wanted), putString(wanted));
+    out.push(IFLA_EXT_MASK, putU32(RTEXT_FILTER_SKIP_STATS));
+  });
+  try {
+    const request = { type: MessageType.GETLINK, flags: 0, payload };
+    return decodeLink(socket.get(`look up link ${wanted}`, request));
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined;
+    throw error;
+  }
+}
+
+/** Reads an RTM_NEWLINK; undefined for other messages. */
+export function decodeLink(message: NetlinkMessage): Link | undefined {
+  if (message.type !== MessageType.NEWLINK) return undefined;
+  const { index = 0, flags } = parseLink(message.data.subarray(0, IFINFOMSG_BYTES));
+  const link: Link = {
+    index,
+    name: '',
+    altnames: [],
+    mtu: 0,
+    up: flags?.up === true,
+    loopback: flags?.loopback === true,
+  };
+  for (const [type, data] of attributesOf(message.data.subarray(IFINFOMSG_BYTES))) readAttribute(link, type, data);
+  return link;
+}
+
+function readAttribute(link: Link, type: number, data: Buffer): void {
+  if (type === IFLA_IFNAME) link.name = getString(data);
+  else if (type === IFLA_MTU) link.mtu = getU32(data);
+  else if (type === IFLA_MASTER) link.master = getU32(data);
+  else if (type === IFLA_ADDRESS && data.length > 0) link.mac = macText(data);
+  else if (type === IFLA_LINKINFO) readKind(link, data);
+  else if (type === IFLA_PROP_LIST) link.altnames = altnamesIn(data);
+}
+
+function readKind(link: Link, linkinfo: Buffer): void {
+  const kind = attributesOf(linkinfo).find(([type]) => type === IFLA_INFO_KIND)?.[1];
+  if (kind) link.kind = getString(kind);
+}
+
+function altnamesIn(properties: Buffer): string[] {
+  return attributesOf(properties).flatMap(([type, data]) => (type === IFLA_ALT_IFNAME ? [getString(data)] : []));
+}
+
+// IFLA_IFNAME finds altnames too, but takes short names only.
+function nameAttribute(name: string): number {
+  return Buffer.byteLength(name) < IFNAMSIZ ? IFLA_IFNAME : IFLA_ALT_IFNAME;
+}
+
+/** A hardware address as text, `00:11:22:33:44:55`, of whatever length. */
+export function macText(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

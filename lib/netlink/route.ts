@@ -1,0 +1,142 @@
+import type { Family } from '../address/address.ts';
+
+/** An attribute that is carried along without being understood: its type, and its bytes in hex. */
+export type RawAttribute = readonly [type: number, hex: string];
+
+/** One way to the destination: through a gateway, or straight onto a link. */
+export type NextHop = {
+  /** The gateway's address; left out if the destination is on the link. */
+  readonly gw?: string;
+  /** The index of the link. */
+  readonly oif: number;
+  /** 1 to 256; left out for 1. */
+  readonly weight?: number;
+  /** The gateway is on the link, whatever the link's subnets are (RTNH_F_ONLINK). */
+  readonly onlink?: true;
+  readonly other?: readonly RawAttribute[];
+};
+
+/** What `rtm_type` says is done with a packet, in the words of `ip route`. */
+export type RouteType =
+  | 'unspec'
+  | 'unicast'
+  | 'local'
+  | 'broadcast'
+  | 'anycast'
+  | 'multicast'
+  | 'blackhole'
+  | 'unreachable'
+  | 'prohibit'
+  | 'throw'
+  | 'nat';
+
+/**
+ * A route as the kernel has it: everything that `ip -d route` shows, and what it does not show in `other`, so that
+ * adding a route that was read makes the same route again. Plain data that survives JSON.
+ */
+export type Route = {
+  readonly family: Family;
+  /** The destination in CIDR notation, canonical, without host bits. */
+  readonly dst: string;
+  readonly type: RouteType;
+  /** 1 to 4294967295; 254 is the main table. */
+  readonly table: number;
+  /** The metric, as it is in the kernel: 0 is a value for IPv4; IPv6 has 1024 in its place. */
+  readonly priority: number;
+  /** `rtm_protocol`: who added it. */
+  readonly protocol: number;
+  /** RT_SCOPE_*; always 0 for IPv6. */
+  readonly scope: number;
+  /** One is the rule, several make a multipath route, none is for types that send packets nowhere. */
+  readonly hops: readonly NextHop[];
+  readonly tos?: number;
+  /** The source prefix of an IPv6 source-specific route. */
+  readonly from?: string;
+  /** The preferred source address. */
+  readonly src?: string;
+  readonly mtu?: number;
+  readonly advmss?: number;
+  /** The id of a nexthop object, which then stands for the hops. */
+  readonly nexthopId?: number;
+  /** Seconds until the kernel removes it (IPv6 router advertisements). */
+  readonly expires?: number;
+  /** RTAX_* beside mtu and advmss. */
+  readonly metrics?: readonly RawAttribute[];
+  /** RTA_* that have no field of their own. */
+  readonly other?: readonly RawAttribute[];
+};
+
+export const RT_TABLE_MAIN = 254;
+export const RT_SCOPE_UNIVERSE = 0;
+export const RT_SCOPE_LINK = 253;
+/** The metric that the kernel gives to IPv6 routes that have none (IP6_RT_PRIO_USER). */
+export const IP6_RT_PRIO_USER = 1024;
+
+const TYPES_WITHOUT_HOPS: ReadonlySet<RouteType> = new Set(['blackhole', 'unreachable', 'prohibit', 'throw']);
+
+/** Does a route of this type answer for its packets itself, without a next hop? */
+export function needsNoHop(type: RouteType): boolean {
+  return TYPES_WITHOUT_HOPS.has(type);
+}
+
+/**
+ * What the kernel tells routes of one table apart by: family, destination, source prefix, type of service, table and
+ * priority. Adding a second route with the same key is refused with EEXIST.
+ */
+export function routeKey(route: Route): string {
+  return `${route.dst} ${route.from ?? ''} ${route.tos ?? 0} ${route.table} ${route.priority}`;
+}
+
+/**
+ * Do both do the same with the same packets? Who added them (`protocol`) and when they expire is left out; next hops
+ * are a set, since the kernel returns those of IPv6 in another order.
+ */
+export function isSameRoute(a: Route, b: Route): boolean {
+  return routeKey(a) === routeKey(b) && canonicalBehaviour(a) === canonicalBehaviour(b);
+}
+
+/** Is this hop, its weight and flags included, one of the route's? */
+export function hasHop(route: Route, hop: NextHop): boolean {
+  const wanted = canonicalHop(hop);
+  return route.hops.some((other) => canonicalHop(other) === wanted);
+}
+
+/** The route in the words of `ip route`. `nameOf` gives a link's name by its index. */
+export function describeRoute(route: Route, nameOf: (link: number) => string): string {
+  const words = [route.type === 'unicast' ? '' : `${route.type} `, route.dst];
+  if (route.from !== undefined) words.push(` from ${route.from}`);
+  if (route.hops.length === 1) words.push(...route.hops.map((hop) => describeHop(hop, nameOf)));
+  else words.push(...route.hops.map((hop) => ` nexthop${describeHop(hop, nameOf)} weight ${hop.weight ?? 1}`));
+  if (route.nexthopId !== undefined) words.push(` nhid ${route.nexthopId}`);
+  if (route.table !== RT_TABLE_MAIN) words.push(` table ${route.table}`);
+  if (route.scope !== defaultScope(route)) words.push(` scope ${route.scope}`);
+  if (route.src !== undefined) words.push(` src ${route.src}`);
+  if (route.priority !== defaultPriority(route.family)) words.push(` metric ${route.priority}`);
+  if (route.mtu !== undefined) words.push(` mtu ${route.mtu}`);
+  if (route.advmss !== undefined) words.push(` advmss ${route.advmss}`);
+  return words.join('');
+}
+
+/** The priority that the kernel gives a route for which none is asked. */
+export function defaultPriority(family: Family): number {
+  return family === 4 ? 0 : IP6_RT_PRIO_USER;
+}
+
+/** The scope that `ip route add` gives: link for what is reached without a gateway, else universe (RFC 1812). */
+export function defaultScope(route: Pick<Route, 'family' | 'type' | 'hops'>): number {
+  const onLink = route.type === 'unicast' && route.hops.every((hop) => hop.gw === undefined);
+  return route.family === 4 && onLink ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+}
+
+function describeHop(hop: NextHop, nameOf: (link: number) => string): string {
+  return `${hop.gw === undefined ? '' : ` via ${hop.gw}`} dev ${nameOf(hop.oif)}${hop.onlink ? ' onlink' : ''}`;
+}
+
+function canonicalBehaviour(route: Route): string {
+  const { type, scope, src, mtu, advmss, nexthopId, metrics, other, hops } = route;
+  return JSON.stringify([type, scope, src, mtu, advmss, nexthopId, metrics, other, hops.map(canonicalHop).sort()]);
+}
+
+function canonicalHop({ gw, oif, weight, onlink, other }: NextHop): string {
+  return JSON.stringify([gw, oif, weight ?? 1, onlink, other]);
+}

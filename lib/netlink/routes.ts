@@ -1,0 +1,26 @@
+import type { Family } from '../address/address.ts';
+import { NetlinkError } from './errors.ts';
+import type { Route } from './route.ts';
+import { decodeRoute, dumpRoutesRequest } from './route-message.ts';
+import type { RouteSocket } from './socket.ts';
+
+/**
+ * The routes of a family, in the kernel's order: all of them, those of one table, or those out of one link; the kernel
+ * does the filtering. Throws NetlinkError.
+ */
+export function listRoutes(
+  socket: RouteSocket,
+  family: Family,
+  filter: { table?: number; oif?: number } = {},
+): Route[] {
+  try {
+    return socket
+      .dump('list routes', dumpRoutesRequest(family, filter))
+      .flatMap((message) => decodeRoute(message) ?? [])
+      .filter((route) => filter.table === undefined || route.table === filter.table);
+  } catch (error) {
+    // "ipv4: FIB table does not exist", as `ip route show table 4711` has it: a table without routes.
+    if (error instanceof NetlinkError && error.code === 'ENOENT' && filter.table !== undefined) return [];
+    throw error;
+  }
+}

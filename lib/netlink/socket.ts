@@ -1,0 +1,226 @@
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { Flags, FlagsGet } from 'netlink/dist/constants.js';
+import { type NetlinkMessage, parseMessages } from 'netlink/dist/structs.js';
+import { type Namespace, NamespaceError } from '../netns/netns.ts';
+import { NetlinkError } from './errors.ts';
+import {
+  type Acknowledgement,
+  ControlType,
+  formatRequest,
+  isInterrupted,
+  parseAcknowledgement,
+  parseDone,
+  type Request,
+} from './message.ts';
+import { nativeSockets } from './native.ts';
+
+/** Bytes out, datagrams in: what a socket needs of the outside world. */
+export type Transport = { send(bytes: Uint8Array): void; receive(): Buffer; close(): void };
+
+/** A request that the kernel refused: its place in the list that was sent, and why. */
+export type Refusal = { index: number; error: NetlinkError };
+
+/**
+ * What came of many changes. The first `sent` requests were given to the kernel; those among them that are not
+ * in `refusals` are done.
+ */
+export type Outcome = { sent: number; refusals: Refusal[] };
+
+export type ChangeOptions = {
+  /** Go on after a refusal. Without it nothing is sent after the slice in which a request was refused. */
+  keepGoing?: boolean;
+  /** Called between slices, so that a process with other work can do some. */
+  breathe?: (() => Promise<void>) | undefined;
+  /** The bytes given to the kernel in one write. */
+  sliceBytes?: number;
+};
+
+/** Half of the default send buffer holds it, and all its answers fit into the receive buffer of native/socket.c. */
+const SLICE_BYTES = 60_000;
+
+/** Above the 32 KiB that the kernel puts into one datagram of a dump (netlink_recvmsg). */
+const DATAGRAM_BYTES = 65_536;
+
+/** A table that changes this often while it is read is not read any more. */
+const DUMP_ATTEMPTS = 20;
+
+/**
+ * An rtnetlink socket in one network namespace. It stays there, whatever the process does (rtnetlink(7)).
+ *
+ * Every method writes and reads synchronously: the kernel answers within the write.
+ */
+export class RouteSocket {
+  /** The namespace's cookie, unique until the next boot; 0 where the kernel has none. */
+  readonly namespaceCookie: bigint;
+  readonly #transport: Transport;
+  #seq = 0;
+
+  constructor(transport: Transport, namespaceCookie = 0n) {
+    this.#transport = transport;
+    this.namespaceCookie = namespaceCookie;
+  }
+
+  /** Opens a socket in a namespace. Throws NetlinkError; NamespaceError if it is not a network namespace. */
+  static open(namespace: Namespace): RouteSocket {
+    const { fd, cookie } = openIn(namespace);
+    return new RouteSocket(descriptorTransport(fd), cookie);
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  /**
+   * Reads a table. `operation` names it in errors. A dump that the kernel marks as interrupted is read again, so what
+   * is returned is a consistent picture. Throws NetlinkError.
+   */
+  dump(operation: string, request: Request): NetlinkMessage[] {
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      const messages = this.#dumpOnce(operation, request);
+      if (messages !== 'interrupted') return messages;
+    }
+    throw new NetlinkError(operation, EAGAIN, `changed ${DUMP_ATTEMPTS} times while it was read`);
+  }
+
+  /** Asks for one object. Throws NetlinkError, with ENODEV, ENOENT or the like if there is none. */
+  get(operation: string, request: Request): NetlinkMessage {
+    const seq = this.#send([request]);
+    for (;;) {
+      for (const message of this.#receive(operation)) {
+        if (message.seq !== seq) continue;
+        if (message.type !== ControlType.ERROR) return message;
+        const { errno, kernelMessage } = parseAcknowledgement(message);
+        throw new NetlinkError(operation, errno, kernelMessage);
+      }
+    }
+  }
+
+  /**
+   * Makes changes, in their order, in as few writes as possible. The kernel goes on after a refused request, so those
+   * behind it in the same slice may be done: Outcome tells each. Throws NetlinkError if the answer is lost; then it is
+   * not known which requests were carried out.
+   *
+   * `describe` says what a request was about, for its error.
+   */
+  async change(
+    requests: readonly Request[],
+    describe: (index: number) => string,
+    options: ChangeOptions = {},
+  ): Promise<Outcome> {
+    const refusals: Refusal[] = [];
+    let sent = 0;
+    while (sent < requests.length && (refusals.length === 0 || options.keepGoing)) {
+      if (sent > 0) await options.breathe?.();
+      const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES);
+      for (const { offset, errno, kernelMessage } of this.#changeSlice(requests.slice(sent, end), describe(sent))) {
+        const index = sent + offset;
+        refusals.push({ index, error: new NetlinkError(describe(index), errno, kernelMessage) });
+      }
+      sent = end;
+    }
+    return { sent, refusals };
+  }
+
+  // Only the last request asks for an acknowledgement. The kernel reports every failure unasked, and in order, so when
+  // the last one's answer is here, all are.
+  #changeSlice(slice: readonly Request[], operation: string): (Acknowledgement & { offset: number })[] {
+    const first = this.#seq + 1;
+    const last = this.#send(
+      slice.map((request, i) => (i === slice.length - 1 ? { ...request, flags: request.flags | Flags.ACK } : request)),
+    );
+    const refused: (Acknowledgement & { offset: number })[] = [];
+    for (;;) {
+      for (const message of this.#receive(operation)) {
+        if (message.type !== ControlType.ERROR || message.seq < first || message.seq > last) continue;
+        const answer = parseAcknowledgement(message);
+        if (answer.errno !== 0) refused.push({ ...answer, offset: answer.seq - first });
+        if (answer.seq === last) return refused;
+      }
+    }
+  }
+
+  #dumpOnce(operation: string, request: Request): NetlinkMessage[] | 'interrupted' {
+    const seq = this.#send([{ ...request, flags: request.flags | FlagsGet.DUMP }]);
+    const messages: NetlinkMessage[] = [];
+    let interrupted = false;
+    for (;;) {
+      for (const message of this.#receive(operation)) {
+        if (message.seq !== seq) continue;
+        interrupted ||= isInterrupted(message);
+        if (message.type !== ControlType.DONE && message.type !== ControlType.ERROR) {
+          messages.push(message);
+          continue;
+        }
+        const end = message.type === ControlType.DONE ? parseDone(message) : parseAcknowledgement(message);
+        if (end.errno !== 0) throw new NetlinkError(operation, end.errno, end.kernelMessage);
+        return interrupted ? 'interrupted' : messages;
+      }
+    }
+  }
+
+  // Returns the sequence number of the last request; those before it have the numbers before it.
+  #send(requests: readonly Request[]): number {
+    const bytes = Buffer.concat(requests.flatMap((request) => formatRequest(request, ++this.#seq)));
+    try {
+      this.#transport.send(bytes);
+    } catch (error) {
+      throw socketError('netlink write', error);
+    }
+    return this.#seq;
+  }
+
+  #receive(operation: string): NetlinkMessage[] {
+    try {
+      return parseMessages(this.#transport.receive());
+    } catch (error) {
+      throw socketError(`${operation}: no answer from the kernel`, error);
+    }
+  }
+}
+
+const EAGAIN = 11;
+const EINVAL = 22;
+
+function openIn(namespace: Namespace): { fd: number; cookie: bigint } {
+  try {
+    return nativeSockets().openSocket(namespace.fd);
+  } catch (error) {
+    const { errno, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === 'setns' && errno === EINVAL) throw new NamespaceError(namespace.path, 'is not a namespace', error);
+    throw socketError(`netlink socket in ${namespace.path}: ${syscall}`, error);
+  }
+}
+
+function descriptorTransport(fd: number): Transport {
+  const datagram = Buffer.allocUnsafe(DATAGRAM_BYTES);
+  return {
+    send: (bytes) => {
+      writeSync(fd, bytes);
+    },
+    receive: () => Buffer.from(datagram.subarray(0, readSync(fd, datagram))),
+    close: () => closeSync(fd),
+  };
+}
+
+// How many requests, from `start`, fit into one write? At least one.
+function sliceEnd(requests: readonly Request[], start: number, sliceBytes: number): number {
+  let bytes = 0;
+  let end = start;
+  for (; end < requests.length; end++) {
+    bytes += (requests[end]?.payload.length ?? 0) + MESSAGE_OVERHEAD_BYTES;
+    if (bytes > sliceBytes && end > start) break;
+  }
+  return end;
+}
+
+/** A header and its worst padding. */
+const MESSAGE_OVERHEAD_BYTES = 16 + 3;
+
+// Errors of node:fs have the errno negated.
+function socketError(operation: string, error: unknown): NetlinkError {
+  const errno = (error as NodeJS.ErrnoException).errno;
+  if (errno === undefined) return new NetlinkError(operation, EBADMSG, (error as Error).message, error);
+  return new NetlinkError(operation, Math.abs(errno), undefined, error);
+}
+
+const EBADMSG = 74;

@@ -1,0 +1,128 @@
+/*
+ * One function: openSocket(namespaceFd) -> { fd, cookie }
+ *
+ * Opens an rtnetlink socket inside the network namespace that `namespaceFd`
+ * refers to, and is back in the caller's namespace before it returns. A socket
+ * stays in the namespace it was created in (network_namespaces(7)), so no
+ * JavaScript ever runs inside a pod's namespace.
+ *
+ * On failure it throws an Error with `errno` (positive) and `syscall`. If the
+ * thread cannot come back to its own namespace, the process is aborted: to go
+ * on would mean to configure the wrong host.
+ *
+ * Sources: setns(2), netlink(7), linux/netlink.h, asm-generic/socket.h.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <node_api.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
+#endif
+
+/* An answer to 64 KiB of requests, all of them refused, fits into this. */
+enum { RECEIVE_BUFFER_BYTES = 8 << 20, ANSWER_TIMEOUT_SECONDS = 10 };
+
+static napi_value throw_errno(napi_env env, const char *syscall, int number) {
+  char text[128];
+  napi_value message, error, value;
+  snprintf(text, sizeof text, "%s: %s", syscall, strerror(number));
+  if (napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) != napi_ok ||
+      napi_create_error(env, NULL, message, &error) != napi_ok)
+    return NULL;
+  napi_create_int32(env, number, &value);
+  napi_set_named_property(env, error, "errno", value);
+  napi_create_string_utf8(env, syscall, NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, error, "syscall", value);
+  napi_throw(env, error);
+  return NULL;
+}
+
+/* The socket in `target`, or -1 with errno and *syscall set. */
+static int socket_inside(int target, const char **syscall) {
+  *syscall = "open";
+  int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0) return -1;
+
+  *syscall = "setns";
+  int fd = -1, failure = 0;
+  if (setns(target, CLONE_NEWNET) != 0) {
+    failure = errno;
+  } else {
+    *syscall = "socket";
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0) failure = errno;
+    if (setns(home, CLONE_NEWNET) != 0) abort();
+  }
+  close(home);
+  errno = failure;
+  return fd;
+}
+
+/* 0, or the errno of the first option that could not be set. */
+static int set_options(int fd) {
+  static const int on[] = {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK};
+  const int one = 1, buffer = RECEIVE_BUFFER_BYTES;
+  const struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_SECONDS};
+  for (size_t i = 0; i < sizeof on / sizeof on[0]; i++)
+    if (setsockopt(fd, SOL_NETLINK, on[i], &one, sizeof one) != 0) return errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0) return errno;
+  /* Beyond the system's limit for those who may, up to it for the others. */
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0 &&
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) != 0)
+    return errno;
+  return 0;
+}
+
+/* The namespace's cookie, unique until the next boot; 0 on kernels that have none. */
+static uint64_t namespace_cookie(int fd) {
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) return 0;
+  return cookie;
+}
+
+static napi_value open_socket(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument, result, value;
+  int32_t target;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_int32(env, argument, &target) != napi_ok) {
+    napi_throw_type_error(env, NULL, "openSocket(namespaceFd: number)");
+    return NULL;
+  }
+
+  const char *syscall;
+  int fd = socket_inside(target, &syscall);
+  if (fd < 0) return throw_errno(env, syscall, errno);
+  int failure = set_options(fd);
+  if (failure != 0) {
+    close(fd);
+    return throw_errno(env, "setsockopt", failure);
+  }
+
+  napi_create_object(env, &result);
+  napi_create_int32(env, fd, &value);
+  napi_set_named_property(env, result, "fd", value);
+  napi_create_bigint_uint64(env, namespace_cookie(fd), &value);
+  napi_set_named_property(env, result, "cookie", value);
+  return result;
+}
+
+NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
+  napi_value function;
+  if (napi_create_function(env, "openSocket", NAPI_AUTO_LENGTH, open_socket, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "openSocket", function) != napi_ok)
+    return NULL;
+  return exports;
+}

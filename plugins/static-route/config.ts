@@ -1,0 +1,141 @@
+import * as z from 'zod/mini';
+import { type Family, familyOf } from '../../lib/address/address.ts';
+import { formatPrefix, hasHostBits, networkOf } from '../../lib/address/prefix.ts';
+import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
+import type { JsonObject } from '../../lib/cni/request.ts';
+import { address, integer, interfaceName, prefix } from '../../lib/cni/schema.ts';
+
+/** `rtm_protocol` of the routes that we add, unless the config says otherwise: how they are told from others. */
+export const DEFAULT_PROTOCOL = 87;
+
+const UINT32_MAX = 0xffff_ffff;
+
+const destination = z.union([
+  z.literal('default'),
+  prefix.check((context) => {
+    const wanted = context.value;
+    if (!hasHostBits(wanted)) return;
+    const network = formatPrefix(networkOf(wanted));
+    const message = `${formatPrefix(wanted)} has bits set beyond its prefix length; the network is ${network}`;
+    context.issues.push({ code: 'custom', message, input: wanted });
+  }),
+]);
+
+const nextHop = z.strictObject({
+  gw: z.optional(address),
+  dev: z.optional(interfaceName),
+  weight: z.optional(integer(1, 256)),
+});
+
+const routeKeys = z.strictObject({
+  dst: destination,
+  gw: z.optional(z.union([z.literal('auto'), address])),
+  dev: z.optional(interfaceName),
+  nexthops: z.optional(z.array(nextHop).check(z.minLength(1, 'must not be empty'))),
+  src: z.optional(address),
+  priority: z.optional(integer(0, UINT32_MAX)),
+  table: z.optional(integer(1, UINT32_MAX)),
+  scope: z.optional(integer(0, 255)),
+  mtu: z.optional(integer(1, UINT32_MAX)),
+  advmss: z.optional(integer(1, UINT32_MAX)),
+  onlink: z.optional(z.boolean()),
+  type: z._default(z.enum(['unicast', 'blackhole', 'unreachable', 'prohibit', 'throw']), 'unicast'),
+});
+
+type RouteKeys = z.output<typeof routeKeys>;
+type Wrong = (path: PropertyKey[], message: string) => void;
+
+const route = z.pipe(
+  routeKeys.check((context) => {
+    checkRoute(context.value, (path, message) => {
+      context.issues.push({ code: 'custom', message, input: context.value, path });
+    });
+  }),
+  z.transform((keys) => {
+    const family = familyOfRoute(keys);
+    const dst = keys.dst === 'default' ? (family === 4 ? '0.0.0.0/0' : '::/0') : formatPrefix(keys.dst);
+    return { ...keys, family, dst };
+  }),
+);
+
+const ownKeys = {
+  routes: z._default(
+    z.array(route).check((context) => {
+      checkDuplicates(context.value, (path, message) => {
+        context.issues.push({ code: 'custom', message, input: context.value, path });
+      });
+    }),
+    [],
+  ),
+  onConflict: z._default(z.enum(['fail', 'replace', 'keep']), 'fail'),
+  missingFamily: z._default(z.enum(['fail', 'skip']), 'fail'),
+  protocol: z._default(integer(5, 255), DEFAULT_PROTOCOL),
+};
+
+/** One route of the config: checked, its destination canonical, with the family that follows from it. */
+export type RouteConfig = z.output<typeof route>;
+
+export type StaticRouteConfig = z.output<z.ZodMiniObject<typeof ownKeys>>;
+
+/** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
+export function parseStaticRouteConfig(document: JsonObject): ParsedConfig<StaticRouteConfig> {
+  return parseConfig(ownKeys, document);
+}
+
+// `default` says nothing about the family, so the addresses beside it decide; without any, it is IPv4's, as for `ip`.
+function familyOfRoute({ dst, gw, nexthops, src }: RouteKeys): Family {
+  if (dst !== 'default') return dst.family;
+  const written = [gw, ...(nexthops ?? []).map((hop) => hop.gw), src];
+  const hint = written.find((text) => text !== undefined && text !== 'auto');
+  return hint === undefined ? 4 : familyOf(hint);
+}
+
+function checkRoute(keys: RouteKeys, wrong: Wrong): void {
+  const family = familyOfRoute(keys);
+  checkFamilies(keys, family, wrong);
+  checkHops(keys, wrong);
+  if (family === 6 && keys.scope !== undefined && keys.scope !== 0) {
+    wrong(['scope'], 'IPv6 routes have no scope; leave it out');
+  }
+}
+
+function checkFamilies({ gw, nexthops = [], src }: RouteKeys, family: Family, wrong: Wrong): void {
+  const check = (text: string | undefined, path: PropertyKey[]) => {
+    if (text === undefined || text === 'auto' || familyOf(text) === family) return;
+    wrong(path, `${text} is an IPv${familyOf(text)} address, but the destination is IPv${family}`);
+  };
+  check(gw, ['gw']);
+  check(src, ['src']);
+  nexthops.forEach((hop, i) => {
+    check(hop.gw, ['nexthops', i, 'gw']);
+  });
+}
+
+function checkHops({ gw, dev, nexthops, onlink, type }: RouteKeys, wrong: Wrong): void {
+  if (type !== 'unicast') {
+    const given = { gw, dev, nexthops, onlink };
+    for (const [key, value] of Object.entries(given)) {
+      if (value !== undefined) wrong([key], `a route of type "${type}" has no next hop`);
+    }
+    return;
+  }
+  if (nexthops !== undefined && gw !== undefined) wrong(['gw'], 'goes into "nexthops", or without them');
+  if (nexthops !== undefined && dev !== undefined) wrong(['dev'], 'goes into "nexthops", or without them');
+  const hasGateway = gw !== undefined || nexthops?.every((hop) => hop.gw !== undefined);
+  if (onlink && !hasGateway) wrong(['onlink'], 'needs a "gw"');
+}
+
+// Two routes with the same destination, table and priority cannot both be in the kernel.
+function checkDuplicates(routes: RouteConfig[], wrong: Wrong): void {
+  const seen = new Map<string, number>();
+  routes.forEach(({ dst, table, priority }, index) => {
+    const key = `${dst} ${table} ${priority}`;
+    const first = seen.get(key);
+    if (first === undefined) seen.set(key, index);
+    else
+      wrong(
+        [index],
+        `has the destination, table and priority of routes[${first}]; use "nexthops" for several gateways`,
+      );
+  });
+}

@@ -1,0 +1,15 @@
+import { definePlugin } from '../../lib/change/verbs.ts';
+import { runProcess } from '../../lib/cni/runner.ts';
+import { VERSION } from '../../lib/version.ts';
+import { parseStaticRouteConfig } from './config.ts';
+import { planStaticRoutes } from './plan.ts';
+
+/** Adds static routes to a pod's interface. See README.md beside this file. */
+export const staticRoute = definePlugin({
+  name: 'static-route',
+  version: VERSION,
+  parseConfig: parseStaticRouteConfig,
+  plan: planStaticRoutes,
+});
+
+if (import.meta.main) await runProcess(staticRoute);

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Makes dist/: checks and compiles the TypeScript, compiles the native addon, bundles each executable.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+
+bash scripts/build-native.sh
+rm -rf build dist
+tsc -p tsconfig.json
+tsc -p tsconfig.build.json
+
+# A bundle is `index.js` and the addon beside it; the launcher runs it on the pinned runtime, under the name that a
+# network list calls it by.
+bundle() { # bundle <name> <entry>
+  local out=dist/bundle/$1
+  ncc build "build/js/$2" --out "$out" --minify --quiet
+  cp native/build/socket.node "$out/"
+  cat >"$out/$1" <<LAUNCHER
+#!/usr/bin/env bash
+here=\$(dirname "\$(readlink -f "\${BASH_SOURCE[0]}")")
+exec "\${WAYMARK_NODE:-$PWD/node_modules/.bin/node}" "\$here/index.js" "\$@"
+LAUNCHER
+  chmod 755 "$out/$1"
+  echo "built $out"
+}
+bundle static-route plugins/static-route/main.js

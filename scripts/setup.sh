@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what is missing to build, start and test: npm packages, Debian packages, the reference CNI plugins and cnitool.
+# Says what it does; does nothing, silently, where nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The newest releases at the time of writing; the tests compare with them, the bench measures them.
+CNI_VERSION=v1.3.1
+PLUGINS_VERSION=v1.9.1
+REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback ipam/host-local ipam/static meta/tuning meta/sbr"
+
+say() { echo "setup: $*" >&2; }
+
+npm_packages() {
+  [[ node_modules/.package-lock.json -nt package-lock.json ]] && return
+  say "npm packages, by package-lock.json"
+  npm ci --no-audit --no-fund --loglevel=error >&2
+}
+
+# debian_package <command or file that it brings> <package>
+missing_packages=()
+debian_package() {
+  [[ -e $1 ]] || command -v "$1" >/dev/null 2>&1 || missing_packages+=("$2")
+}
+
+debian_packages() {
+  debian_package ip iproute2
+  debian_package ipcalc-ng ipcalc-ng
+  debian_package cc gcc
+  debian_package /usr/include/stdio.h libc6-dev
+  debian_package strace strace
+  debian_package hyperfine hyperfine
+  command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
+  ((${#missing_packages[@]} == 0)) && return
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null 2>&1; then
+    say "please install: ${missing_packages[*]}"
+    return
+  fi
+  say "Debian packages: ${missing_packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install -y --no-install-recommends "${missing_packages[@]}" >/tmp/waymark-apt.log 2>&1 ||
+    { apt-get update && apt-get install -y --no-install-recommends "${missing_packages[@]}"; } >/tmp/waymark-apt.log 2>&1 ||
+    { tail -n 20 /tmp/waymark-apt.log >&2; say "apt-get failed; what needs these packages will be skipped"; }
+  rm -f /tmp/waymark-apt.log
+}
+
+go_tools() {
+  command -v go >/dev/null 2>&1 || return 0
+  local marker=".tools/$CNI_VERSION-$PLUGINS_VERSION"
+  [[ -e $marker ]] && return
+  say "cnitool $CNI_VERSION and the reference CNI plugins $PLUGINS_VERSION, by go install, into .tools/bin"
+  mkdir -p .tools/bin
+  local packages=()
+  for plugin in $REFERENCE_PLUGINS; do
+    packages+=("github.com/containernetworking/plugins/plugins/$plugin@$PLUGINS_VERSION")
+  done
+  if GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "github.com/containernetworking/cni/cnitool@$CNI_VERSION" &&
+    GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "${packages[@]}"; then
+    touch "$marker"
+  else
+    say "go install failed; what needs these tools will be skipped"
+  fi
+}
+
+# tap's test class is put together from its plugins (.taprc) once.
+test_class() {
+  [[ node_modules/.tap-is-built -nt .taprc ]] && return
+  . scripts/environment.sh
+  say "tap's test class"
+  tap build >/dev/null && touch node_modules/.tap-is-built
+}
+
+npm_packages
+debian_packages
+go_tools
+test_class
