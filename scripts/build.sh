@@ -24,3 +24,4 @@ LAUNCHER
   echo "built $out"
 }
 bundle static-route plugins/static-route/main.js
+bundle waymark cli/main.js

@@ -36,6 +36,11 @@ export function describe(change: Change, observed: Pick<Observation, 'linkName'>
   return `${verb} route ${describeRoute(change.route, observed.linkName)}`;
 }
 
+/** What is wrong while the change does not hold, as one line. */
+export function describeDifference({ op, route }: Change, observed: Pick<Observation, 'linkName'>): string {
+  return `route ${describeRoute(route, observed.linkName)} is ${op === 'add-route' ? 'missing' : 'still there'}`;
+}
+
 /** What to ask of the kernel. */
 export function requestOf(change: Change): Request {
   return change.op === 'add-route' ? addRouteRequest(change.route) : deleteRouteRequest(change.route);

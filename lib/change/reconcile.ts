@@ -1,7 +1,7 @@
 import { describeRoute, type Route } from '../netlink/route.ts';
 import { holds } from './change.ts';
 import type { Observation } from './observation.ts';
-import type { Conflict, Planned } from './verbs.ts';
+import type { Conflict, Planned } from './plan.ts';
 
 /** What to do where another route has the destination, table and priority of one of ours. */
 export type OnConflict = 'fail' | 'replace' | 'keep';

@@ -1,41 +1,20 @@
 import { join } from 'node:path';
-import { type CommonConfig, dataDirOf, type ParsedConfig } from '../cni/config.ts';
+import { dataDirOf, type ParsedConfig } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
+import type { Log } from '../cni/log.ts';
 import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
 import { type Result, toVersion } from '../cni/result.ts';
 import type { Call, Plugin } from '../cni/runner.ts';
-import { DataFolderError } from '../journal/folder.ts';
-import { forgetInvalid } from '../journal/journal.ts';
-import { NetlinkError } from '../netlink/errors.ts';
+import { type Entry, forgetInvalid } from '../journal/journal.ts';
 import { RouteSocket } from '../netlink/socket.ts';
 import { type Namespace, NamespaceError, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
 import { AttachmentJournal } from './attachment-journal.ts';
-import { type Change, describe, holds } from './change.ts';
+import { type Change, describe, describeDifference, holds } from './change.ts';
+import { conflictError, notUndoneError, refusedError, translated } from './errors.ts';
 import { Observation } from './observation.ts';
+import type { Plan, PlanInput } from './plan.ts';
 import { probeFolder } from './probe.ts';
 import { apply, ChangeRefused, undo } from './transaction.ts';
-
-/** What a plan is made from. */
-export type PlanInput<C> = {
-  readonly request: Request;
-  readonly config: C & CommonConfig;
-  readonly previous: Result | undefined;
-  readonly observed: Observation;
-};
-
-/** A change that is wanted, and the place in the config that wants it, as `routes[6]`. */
-export type Planned = { readonly change: Change; readonly source: string };
-
-/** Something else is where a wanted change would go, and the config does not say to replace or to keep it. */
-export type Conflict = { readonly source: string; readonly wanted: string; readonly found: string };
-
-export type Plan = {
-  /** All that is wanted, whether or not it is so already. */
-  readonly changes: readonly Planned[];
-  readonly conflicts: readonly Conflict[];
-  /** The result after the changes; the previous one itself where there is nothing to say about them. */
-  readonly result: Result;
-};
 
 /** What makes a plugin: how it reads its config, and the pure function from that and the observation to a plan. */
 export type Definition<C> = {
@@ -79,14 +58,23 @@ async function add<C>(definition: Definition<C>, call: Call, { socket, namespace
   const journal = AttachmentJournal.of(definition.name, config.dataDir, request, namespace, socket);
   const before = journal.record(changes);
   try {
-    await apply(socket, changes, observed, call);
+    await apply(socket, changes, observed, call.pacing);
   } catch (error) {
     if (!(error instanceof ChangeRefused)) throw error;
-    journal.restore(before, error.notUndone);
+    restoreJournal(journal, before, error, log);
     throw refusedError(error, pending, observed);
   }
   if (changes.length > 0) log.info(`made ${changes.length} changes`, { changes: changes.length });
   return resultDocument(plan.result, previous, request);
+}
+
+// The failure to tell is the first one. A journal that says too much does no harm: what is not there is not undone.
+function restoreJournal(journal: AttachmentJournal, before: Entry[], { notUndone }: ChangeRefused, log: Log): void {
+  try {
+    journal.restore(before, notUndone);
+  } catch (error) {
+    log.warn(`the journal keeps changes that were undone: ${(error as Error).message}`);
+  }
 }
 
 async function check<C>(definition: Definition<C>, call: Call, { observed }: Pod): Promise<object | undefined> {
@@ -96,7 +84,7 @@ async function check<C>(definition: Definition<C>, call: Call, { observed }: Pod
   const plan = definition.plan({ request, config, previous, observed });
   const missing = plan.changes.filter(({ change }) => !holds(change, observed));
   const differences = [
-    ...missing.map(({ change, source }) => `${source}: missing, expected to ${describe(change, observed)}`),
+    ...missing.map(({ change, source }) => `${source}: ${describeDifference(change, observed)}`),
     ...plan.conflicts.map(({ source, wanted, found }) => `${source}: expected ${wanted}, found ${found}`),
   ];
   if (differences.length === 0) return undefined;
@@ -119,7 +107,7 @@ async function del<C>(definition: Definition<C>, call: Call): Promise<object | u
     if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));
 
     if (socket !== undefined) {
-      const { count, failed, reason } = await undo(socket, changes, call);
+      const { count, failed, reason } = await undo(socket, changes, call.pacing);
       if (reason !== undefined) throw notUndoneError(failed, reason);
       if (count > 0) log.info(`took back ${count} changes`, { changes: count });
     }
@@ -241,46 +229,4 @@ function validAttachments(document: JsonObject): { containerID: string; ifname: 
   if (Array.isArray(list) && list.every(isAttachment)) return list;
   const message = 'cni.dev/valid-attachments: must be a list of objects with "containerID" and "ifname"';
   throw new CniError(CniCode.invalidConfig, message);
-}
-
-function conflictError(conflicts: readonly Conflict[]): CniError {
-  const lines = conflicts.map(({ source, wanted, found }) => `${source}: ${wanted} is wanted, but ${found} is there`);
-  const first = lines.length === 1 ? lines[0] : `${lines.length} different routes are in the way`;
-  return new CniError(CniCode.conflict, `${first}; see "onConflict"`, { details: lines.join('\n') });
-}
-
-function refusedError(refused: ChangeRefused, pending: readonly Planned[], observed: Observation): CniError {
-  const { reason, index, notUndone } = refused;
-  const source = pending[index]?.source ?? '';
-  const isTaken = reason.code === 'EEXIST';
-  const lines = [
-    `${source}: ${reason.message}`,
-    ...notUndone.map((change) => `not undone: ${describe(change, observed)}`),
-  ];
-  const message = isTaken
-    ? `${source}: a different route came in the way`
-    : `${source}: the kernel refused to ${reason.message}`;
-  return new CniError(isTaken ? CniCode.conflict : CniCode.kernelRefused, message, {
-    details: lines.join('\n'),
-    cause: refused,
-  });
-}
-
-function notUndoneError(failed: readonly Change[], reason: NetlinkError): CniError {
-  const message = `${failed.length} changes could not be undone: the kernel refused to ${reason.message}`;
-  return new CniError(CniCode.kernelRefused, message, { cause: reason });
-}
-
-// The layers below have errors with data; this is the one place that gives them codes.
-async function translated<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof DataFolderError) throw new CniError(CniCode.ioFailure, error.message, { cause: error });
-    if (error instanceof NetlinkError) throw new CniError(CniCode.kernelRefused, error.message, { cause: error });
-    if (error instanceof NamespaceError) {
-      throw new CniError(CniCode.invalidEnvironment, `CNI_NETNS: ${error.message}`, { cause: error });
-    }
-    throw error;
-  }
 }

@@ -49,7 +49,7 @@ export function fromVersion(document: object, version: CniVersion): Result {
 export function toVersion(result: Result, version: CniVersion): object {
   const cniVersion = version;
   if (version === '1.1.0') return { cniVersion, ...result };
-  const routes = result.routes?.map(({ dst, gw }) => ({ dst, ...(gw !== undefined && { gw }) }));
+  const routes = result.routes?.filter(isInMainTable).map(({ dst, gw }) => ({ dst, ...(gw !== undefined && { gw }) }));
   if (version === '0.1.0' || version === '0.2.0') return { cniVersion, ...toSeparateFamilies({ ...result, routes }) };
   const interfaces = result.interfaces?.map(withoutKeys(['mtu', 'socketPath', 'pciID']));
   const ips = version === '1.0.0' ? result.ips : result.ips?.map(withFamily);
@@ -78,6 +78,13 @@ function toSeparateFamilies({ interfaces: _, ips = [], routes = [], ...rest }: R
   };
   return compact({ ...rest, ip4: part(4), ip6: part(6) });
 }
+
+// Without `table`, a route of another table would read as one of the main table.
+function isInMainTable({ table }: ResultRoute): boolean {
+  return table === undefined || table === RT_TABLE_MAIN;
+}
+
+const RT_TABLE_MAIN = 254;
 
 function withFamily(ip: ResultIp): object {
   return { version: String(familyOf(ip.address)), ...ip };

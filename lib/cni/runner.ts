@@ -1,4 +1,5 @@
 import { readSync, writeSync } from 'node:fs';
+import type { ChangeOptions } from '../netlink/socket.ts';
 import { isSameNamespace, type Namespace, NamespaceError, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
 import { LOG_LEVELS, type LogLevel } from './config.ts';
 import { CniCode, CniError } from './errors.ts';
@@ -21,9 +22,11 @@ export type Outside = {
   readStdin(): Uint8Array;
   writeStdout(text: string): void;
   writeStderr(text: string): void;
-  /** Lets other work go on between the slices of a long list of changes. */
-  breathe?: (() => Promise<void>) | undefined;
+  /** How long lists of changes are sliced, and what goes on between the slices. */
+  readonly pacing?: Pacing;
 };
+
+export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'>;
 
 /** What a verb's handler gets to work with. */
 export type Call = {
@@ -33,7 +36,7 @@ export type Call = {
   readonly log: Log;
   /** Say what would be done, and do not do it. */
   readonly noop: boolean;
-  readonly breathe: (() => Promise<void>) | undefined;
+  readonly pacing: Pacing;
 };
 
 /** A plugin as the runner sees it. A handler returns the document for stdout, or nothing. */
@@ -88,7 +91,7 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
   const namespace = openPodNamespace(request);
   try {
     const noop = outside.args.includes('--noop');
-    const call: Call = { request, namespace, log, noop, breathe: outside.breathe };
+    const call: Call = { request, namespace, log, noop, pacing: outside.pacing ?? {} };
     return answer(outside, await plugin.handlers[request.verb](call));
   } catch (error) {
     const { code, message, details } = toCniError(error);

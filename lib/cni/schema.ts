@@ -8,16 +8,10 @@ import { interfaceNameProblem } from './names.ts';
 // it loads in a tenth of the time, and its schemas give JSON Schema all the same.
 
 /** An IPv4 or IPv6 address, as canonical text. */
-export const address = z.pipe(
-  z.string(),
-  z.transform((text, context) => reading(context, () => canonicalAddress(text)) ?? z.NEVER),
-);
+export const address = textAs(canonicalAddress);
 
 /** An address with a prefix length, which keeps its host bits. */
-export const prefix = z.pipe(
-  z.string(),
-  z.transform((text, context) => reading(context, () => parsePrefix(text)) ?? z.NEVER),
-);
+export const prefix = textAs(parsePrefix);
 
 /** The name of a link. */
 export const interfaceName = z.string().check((context) => {
@@ -91,6 +85,8 @@ type Issue = z.core.$ZodIssue;
 
 function problemsOf(issue: Issue, base: PropertyKey[]): Problem[] {
   const path = [...base, ...issue.path];
+  // What is none of several forms is told in the terms of the last, which is the general one.
+  if (issue.code === 'invalid_union') return (issue.errors.at(-1) ?? []).flatMap((inner) => problemsOf(inner, path));
   if (issue.code !== 'unrecognized_keys') return [{ path: pathText(path), message: issue.message }];
   return issue.keys.map((key) => ({ path: pathText([...path, key]), message: 'is not a known key' }));
 }
@@ -103,7 +99,6 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
   }
   if (issue.code === 'invalid_value')
     return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
-  if (issue.code === 'invalid_union') return 'has none of the allowed forms';
   return undefined;
 }
 
@@ -117,15 +112,22 @@ function article(kind: string): string {
   return /^[aeiou]/.test(kind) ? `an ${kind}` : `a ${kind}`;
 }
 
-// `context` is zod's: a transform reports what is wrong by pushing it there.
-function reading<T>(context: { issues: z.core.$ZodRawIssue[]; value: unknown }, read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    const message =
-      error.message.length > MAX_SHOWN * 2 ? `${error.message.slice(0, MAX_SHOWN)}… is not valid` : error.message;
-    context.issues.push({ code: 'custom', message, input: context.value });
-    return undefined;
-  }
+// A text that `read` turns into something, or throws AddressError for.
+function textAs<T>(read: (text: string) => T) {
+  return z.pipe(
+    z.string(),
+    z.transform((text, context) => {
+      try {
+        return read(text);
+      } catch (error) {
+        if (!(error instanceof AddressError)) throw error;
+        context.issues.push({ code: 'custom', message: messageOf(error, text), input: text });
+        return z.NEVER;
+      }
+    }),
+  );
+}
+
+function messageOf(error: AddressError, text: string): string {
+  return text.length > MAX_SHOWN ? `"${clip(text)}" is not valid` : error.message;
 }

@@ -10,16 +10,7 @@ export const DEFAULT_PROTOCOL = 87;
 
 const UINT32_MAX = 0xffff_ffff;
 
-const destination = z.union([
-  z.literal('default'),
-  prefix.check((context) => {
-    const wanted = context.value;
-    if (!hasHostBits(wanted)) return;
-    const network = formatPrefix(networkOf(wanted));
-    const message = `${formatPrefix(wanted)} has bits set beyond its prefix length; the network is ${network}`;
-    context.issues.push({ code: 'custom', message, input: wanted });
-  }),
-]);
+const destination = z.union([z.literal('default'), prefix]);
 
 const nextHop = z.strictObject({
   gw: z.optional(address),
@@ -92,11 +83,18 @@ function familyOfRoute({ dst, gw, nexthops, src }: RouteKeys): Family {
 
 function checkRoute(keys: RouteKeys, wrong: Wrong): void {
   const family = familyOfRoute(keys);
+  checkHostBits(keys.dst, wrong);
   checkFamilies(keys, family, wrong);
   checkHops(keys, wrong);
   if (family === 6 && keys.scope !== undefined && keys.scope !== 0) {
     wrong(['scope'], 'IPv6 routes have no scope; leave it out');
   }
+}
+
+function checkHostBits(dst: RouteKeys['dst'], wrong: Wrong): void {
+  if (dst === 'default' || !hasHostBits(dst)) return;
+  const network = formatPrefix(networkOf(dst));
+  wrong(['dst'], `${formatPrefix(dst)} has bits set beyond its prefix length; the network is ${network}`);
 }
 
 function checkFamilies({ gw, nexthops = [], src }: RouteKeys, family: Family, wrong: Wrong): void {

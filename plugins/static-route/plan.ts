@@ -1,9 +1,9 @@
 import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, type Prefix } from '../../lib/address/prefix.ts';
 import { attachmentLink, linkOrError, resultIpsOf } from '../../lib/change/attachment.ts';
+import type { Plan, PlanInput } from '../../lib/change/plan.ts';
 import { reconcileRoutes } from '../../lib/change/reconcile.ts';
 import { unchainedResult } from '../../lib/change/unchained.ts';
-import type { Plan, PlanInput } from '../../lib/change/verbs.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { type ResultRoute, withRoutes } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
@@ -126,17 +126,25 @@ function isLinkLocal(gw: string | undefined): boolean {
 }
 
 /**
- * The route in the terms of a result: one entry for each gateway. Routes that send packets nowhere are left out: a
- * result has no word for them, and without it they would read as routes through the interface.
+ * The route in the terms of a result, if they can say it.
+ *
+ * Routes that send packets nowhere are left out: without a word for it they would read as routes through the interface.
+ * Of several next hops none is named: the CHECK of the reference plugins looks for a route with just the gateway that
+ * the result names.
  */
 function resultRoutes(route: Route): ResultRoute[] {
   const { dst, mtu, advmss, priority, table, scope, family, hops } = route;
-  const attributes = {
-    ...(mtu !== undefined && { mtu }),
-    ...(advmss !== undefined && { advmss }),
-    ...(priority !== defaultPriority(family) && { priority }),
-    ...(table !== RT_TABLE_MAIN && { table }),
-    ...(scope !== defaultScope(route) && { scope }),
-  };
-  return hops.map(({ gw }) => ({ dst, ...(gw !== undefined && { gw }), ...attributes }));
+  if (hops.length === 0) return [];
+  const gw = hops.length === 1 ? hops[0]?.gw : undefined;
+  return [
+    {
+      dst,
+      ...(gw !== undefined && { gw }),
+      ...(mtu !== undefined && { mtu }),
+      ...(advmss !== undefined && { advmss }),
+      ...(priority !== defaultPriority(family) && { priority }),
+      ...(table !== RT_TABLE_MAIN && { table }),
+      ...(scope !== defaultScope(route) && { scope }),
+    },
+  ];
 }

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { AttachmentInput } from '../lib/runtime/derive.ts';
+import { RuntimeError } from '../lib/runtime/errors.ts';
+import { type JsonObject, loadNetwork, type NetworkList } from '../lib/runtime/network.ts';
+import { Runtime } from '../lib/runtime/runtime.ts';
+
+export type CniOptions = { ifname?: string; cacheDir?: string };
+
+type Env = { readonly [name: string]: string | undefined };
+
+const DEFAULT_NETWORK_FOLDER = '/etc/cni/net.d';
+const DEFAULT_INTERFACE = 'eth0';
+
+/** What each `waymark cni` command does; returns what it prints. */
+export const CNI_COMMANDS = {
+  add: async (runtime: Runtime, list: NetworkList, input: AttachmentInput) => runtime.add(list, input),
+  check: (runtime: Runtime, list: NetworkList, input: AttachmentInput) => runtime.check(list, input),
+  del: (runtime: Runtime, list: NetworkList, input: AttachmentInput) => runtime.del(list, input),
+  gc: (runtime: Runtime, list: NetworkList) => runtime.gc(list),
+  status: (runtime: Runtime, list: NetworkList) => runtime.status(list),
+} satisfies {
+  [command: string]: (runtime: Runtime, list: NetworkList, input: AttachmentInput) => Promise<unknown>;
+};
+
+export type CniCommand = keyof typeof CNI_COMMANDS;
+
+/**
+ * Runs a network list on a namespace as `cnitool` does: by the variables CNI_PATH, NETCONFPATH, CAP_ARGS, CNI_ARGS and
+ * CNI_IFNAME, with the container id made from the namespace's path, and the results in the same cache. Either can take
+ * away what the other added. Returns the result of `add`. Throws RuntimeError.
+ */
+export async function runCni(
+  command: CniCommand,
+  network: string,
+  netns: string,
+  options: CniOptions,
+  env: Env,
+): Promise<object | undefined> {
+  const list = loadNetwork(env.NETCONFPATH || DEFAULT_NETWORK_FOLDER, network);
+  const pluginPath = (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== '');
+  const runtime = new Runtime({ pluginPath, ...(options.cacheDir !== undefined && { cacheDir: options.cacheDir }) });
+  return (await CNI_COMMANDS[command](runtime, list, attachmentOf(netns, options, env))) ?? undefined;
+}
+
+function attachmentOf(netns: string, { ifname }: CniOptions, env: Env): AttachmentInput {
+  const path = resolve(netns);
+  return {
+    containerID: containerIdOf(path),
+    netns: path,
+    ifname: ifname || env.CNI_IFNAME || DEFAULT_INTERFACE,
+    args: parseArgs(env.CNI_ARGS ?? ''),
+    capabilityArgs: parseCapabilityArgs(env.CAP_ARGS ?? ''),
+  };
+}
+
+// cnitool's: the first ten bytes of the path's SHA-512.
+function containerIdOf(path: string): string {
+  return `cnitool-${createHash('sha512').update(path).digest('hex').slice(0, 20)}`;
+}
+
+function parseArgs(text: string): [string, string][] {
+  if (text === '') return [];
+  return text.split(';').map((pair) => {
+    const [key, value, ...rest] = pair.split('=');
+    if (!key || !value || rest.length > 0) throw new RuntimeError(`CNI_ARGS: "${pair}" is not of the form KEY=VALUE`);
+    return [key, value];
+  });
+}
+
+function parseCapabilityArgs(text: string): JsonObject {
+  if (text === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  } catch (error) {
+    throw new RuntimeError(`CAP_ARGS is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+  throw new RuntimeError('CAP_ARGS is not a JSON object');
+}

@@ -1,0 +1,48 @@
+import { writeSync } from 'node:fs';
+import { Command } from 'commander';
+import { VERSION } from '../lib/version.ts';
+import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
+
+const CNI_HELP: { [C in CniCommand]: string } = {
+  add: 'run ADD for every plugin of the list, and print the result',
+  check: 'run CHECK for every plugin of the list',
+  del: 'run DEL for every plugin of the list, in reverse',
+  gc: 'take away every attachment to the network that is known of, and run GC',
+  status: 'run STATUS for every plugin of the list',
+};
+
+/** The `waymark` command. */
+export function program(): Command {
+  const waymark = new Command('waymark').description('Routes and interface names for pods').version(VERSION);
+  const cni = waymark
+    .command('cni')
+    .description('run a network list on a network namespace, as cnitool does')
+    .addHelpText('after', '\nVariables: CNI_PATH, NETCONFPATH (/etc/cni/net.d), CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS');
+  for (const command of Object.keys(CNI_COMMANDS) as CniCommand[]) {
+    cni
+      .command(`${command} <network> <namespace>`)
+      .description(CNI_HELP[command])
+      .option('-i, --ifname <name>', 'the interface name (default: CNI_IFNAME, else eth0)')
+      .option('--cache-dir <folder>', 'where results are kept (default: /var/lib/cni)')
+      .action(async (network: string, namespace: string, options: CniOptions) => {
+        print(await runCni(command, network, namespace, options, process.env));
+      });
+  }
+  return waymark;
+}
+
+function print(document: object | undefined): void {
+  if (document !== undefined) writeSync(1, `${JSON.stringify(document, undefined, 4)}\n`);
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    const { message, details } = error as Error & { details?: string };
+    writeSync(2, `waymark: ${message}\n${details === undefined ? '' : `${details}\n`}`);
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,53 @@
+import { CniCode, CniError } from '../cni/errors.ts';
+import { DataFolderError } from '../journal/folder.ts';
+import { NetlinkError } from '../netlink/errors.ts';
+import { NamespaceError } from '../netns/netns.ts';
+import { type Change, describe } from './change.ts';
+import type { Observation } from './observation.ts';
+import type { Conflict, Planned } from './plan.ts';
+import type { ChangeRefused } from './transaction.ts';
+
+/** Other routes are in the way: 103, with a line for each. */
+export function conflictError(conflicts: readonly Conflict[]): CniError {
+  const lines = conflicts.map(({ source, wanted, found }) => `${source}: ${wanted} is wanted, but ${found} is there`);
+  const first = lines.length === 1 ? lines[0] : `${lines.length} different routes are in the way`;
+  return new CniError(CniCode.conflict, `${first}; see "onConflict"`, { details: lines.join('\n') });
+}
+
+/** The kernel refused a change, and ADD was undone: 104, or 103 if another came in the way meanwhile. */
+export function refusedError(refused: ChangeRefused, pending: readonly Planned[], observed: Observation): CniError {
+  const { reason, index, notUndone } = refused;
+  const source = pending[index]?.source ?? '';
+  const isTaken = reason.code === 'EEXIST';
+  const lines = [
+    `${source}: ${reason.message}`,
+    ...notUndone.map((change) => `not undone: ${describe(change, observed)}`),
+  ];
+  const message = isTaken
+    ? `${source}: a different route came in the way`
+    : `${source}: the kernel refused to ${reason.message}`;
+  return new CniError(isTaken ? CniCode.conflict : CniCode.kernelRefused, message, {
+    details: lines.join('\n'),
+    cause: refused,
+  });
+}
+
+/** The kernel refused to take something back: 104. */
+export function notUndoneError(failed: readonly Change[], reason: NetlinkError): CniError {
+  const message = `${failed.length} changes could not be undone: the kernel refused to ${reason.message}`;
+  return new CniError(CniCode.kernelRefused, message, { cause: reason });
+}
+
+/** The layers below have errors with data; this is the one place that gives them codes. */
+export async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DataFolderError) throw new CniError(CniCode.ioFailure, error.message, { cause: error });
+    if (error instanceof NetlinkError) throw new CniError(CniCode.kernelRefused, error.message, { cause: error });
+    if (error instanceof NamespaceError) {
+      throw new CniError(CniCode.invalidEnvironment, `CNI_NETNS: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,101 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AttachmentInput } from './derive.ts';
+import { RuntimeError } from './errors.ts';
+import type { JsonObject, NetworkList } from './network.ts';
+
+/** Where libcni keeps the results of ADD, and we too: either finds what the other wrote. */
+export const DEFAULT_CACHE_DIR = '/var/lib/cni';
+
+/** The version of libcni's format. */
+const KIND = 'cniCacheV1';
+
+/** A cached attachment: its result, and what DEL and GC need to call the plugins again. */
+export type CachedAttachment = {
+  readonly network: string;
+  readonly input: AttachmentInput;
+  readonly result: JsonObject;
+};
+
+type Document = {
+  kind: string;
+  containerId: string;
+  /** The list, in base64. */
+  config: string;
+  ifName: string;
+  networkName: string;
+  netns?: string;
+  cniArgs?: [string, string][];
+  capabilityArgs?: JsonObject;
+  result?: JsonObject;
+};
+
+/** Keeps a result for CHECK and DEL, mode 0600, replaced as a whole. Throws RuntimeError. */
+export function cacheResult(folder: string, list: NetworkList, input: AttachmentInput, result: object): void {
+  const document: Document = {
+    kind: KIND,
+    containerId: input.containerID,
+    config: Buffer.from(list.source).toString('base64'),
+    ifName: input.ifname,
+    networkName: list.name,
+    netns: input.netns,
+    ...(input.args.length > 0 && { cniArgs: input.args.map(([key, value]): [string, string] => [key, value]) }),
+    ...(Object.keys(input.capabilityArgs).length > 0 && { capabilityArgs: input.capabilityArgs }),
+    result: result as JsonObject,
+  };
+  const path = pathOf(folder, list.name, input);
+  try {
+    mkdirSync(join(folder, 'results'), { recursive: true, mode: 0o700 });
+    writeFileSync(`${path}.tmp`, JSON.stringify(document), { mode: 0o600 });
+    renameSync(`${path}.tmp`, path);
+  } catch (error) {
+    throw new RuntimeError(`the result cannot be cached: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** What was cached for an attachment; undefined if nothing was, or nothing that can be read. */
+export function cachedAttachment(
+  folder: string,
+  network: string,
+  input: AttachmentInput,
+): CachedAttachment | undefined {
+  return readCached(pathOf(folder, network, input));
+}
+
+/** Every cached attachment of a network. */
+export function cachedAttachments(folder: string, network: string): CachedAttachment[] {
+  return namesIn(join(folder, 'results'))
+    .flatMap((name) => readCached(join(folder, 'results', name)) ?? [])
+    .filter((cached) => cached.network === network);
+}
+
+/** Forgets an attachment; fine if there is none. */
+export function forgetResult(folder: string, network: string, input: AttachmentInput): void {
+  rmSync(pathOf(folder, network, input), { force: true });
+}
+
+function pathOf(folder: string, network: string, { containerID, ifname }: AttachmentInput): string {
+  return join(folder, 'results', `${network}-${containerID}-${ifname}`);
+}
+
+function readCached(path: string): CachedAttachment | undefined {
+  let document: Partial<Document>;
+  try {
+    document = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+  const { kind, networkName, containerId, ifName, result } = document;
+  if (kind !== KIND || !networkName || !containerId || !ifName) return undefined;
+  const { netns = '', cniArgs = [], capabilityArgs = {} } = document;
+  const input = { containerID: containerId, ifname: ifName, netns, args: cniArgs, capabilityArgs };
+  return { network: networkName, input, result: result ?? {} };
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}

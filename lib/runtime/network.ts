@@ -1,0 +1,137 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+import { nameProblem } from '../cni/names.ts';
+import { CURRENT_VERSION, compareVersions, IMPLIED_VERSION } from '../cni/version.ts';
+import { RuntimeError } from './errors.ts';
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+/** A plugin's part of a list; `type` is the name of its executable. */
+export type PluginConfig = JsonObject & { readonly type: string };
+
+/** A network as its file describes it (https://www.cni.dev/docs/spec/#section-1-network-configuration-format). */
+export type NetworkList = {
+  readonly name: string;
+  /** The newest version that both the file and we know. */
+  readonly cniVersion: string;
+  readonly disableCheck: boolean;
+  readonly disableGC: boolean;
+  readonly plugins: readonly PluginConfig[];
+  /** The list as it was written, for the cache. */
+  readonly source: string;
+};
+
+const LIST_EXTENSIONS = ['.conflist'];
+const SINGLE_EXTENSIONS = ['.conf', '.json'];
+
+/**
+ * The network of this name among the files of a folder, in the order of their names: lists first, then the single
+ * plugins of the old format, which are made lists of one. Throws RuntimeError; a file that cannot be read on the way is
+ * one, since it may be the one that is meant.
+ */
+export function loadNetwork(folder: string, name: string): NetworkList {
+  for (const path of filesIn(folder, LIST_EXTENSIONS)) {
+    const document = readObject(path);
+    if (document.name === name) return networkFromFile(path, document);
+  }
+  for (const path of filesIn(folder, SINGLE_EXTENSIONS)) {
+    const document = readObject(path);
+    if (document.name === name) return parseNetwork(listOfOne(document), path);
+  }
+  throw new RuntimeError(`no network "${name}" in ${folder}`);
+}
+
+/** Reads a list that is not in a folder of lists. `where` names it in errors. Throws RuntimeError. */
+export function parseNetwork(document: JsonObject, where: string, more: readonly PluginConfig[] = []): NetworkList {
+  const wrong = (what: string) => new RuntimeError(`${where}: ${what}`);
+  const { name } = document;
+  if (typeof name !== 'string' || name === '') throw wrong('the network has no "name"');
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw wrong(`"name" ${problem}`);
+
+  const inlined = document.plugins ?? [];
+  if (!Array.isArray(inlined)) throw wrong('"plugins" is not a list');
+  const plugins = [...inlined.map((plugin, i) => pluginConfig(plugin, `${where}: plugins[${i}]`)), ...more];
+  if (plugins.length === 0) throw wrong('the list has no plugins');
+  return {
+    name,
+    cniVersion: pickVersion(document, wrong),
+    disableCheck: readFlag(document, 'disableCheck', wrong),
+    disableGC: readFlag(document, 'disableGC', wrong),
+    plugins,
+    source: JSON.stringify(document),
+  };
+}
+
+// Since CNI 1.1 a list can have more plugins, a file each, in a folder of its name.
+function networkFromFile(path: string, document: JsonObject): NetworkList {
+  const wrong = (what: string) => new RuntimeError(`${path}: ${what}`);
+  const onlyInlined = readFlag(document, 'loadOnlyInlinedPlugins', wrong);
+  const isSafe = typeof document.name === 'string' && nameProblem(document.name) === undefined;
+  const folder = join(dirname(path), String(document.name));
+  const files = onlyInlined || !isSafe ? [] : filesIn(folder, ['.conf']);
+  return parseNetwork(
+    document,
+    path,
+    files.map((file) => pluginConfig(readObject(file), file)),
+  );
+}
+
+function listOfOne(document: JsonObject): JsonObject {
+  const { name, cniVersion } = document;
+  return { name, ...(cniVersion !== undefined && { cniVersion }), plugins: [document] };
+}
+
+function pluginConfig(value: unknown, where: string): PluginConfig {
+  const type = (value as PluginConfig | null)?.type;
+  if (typeof type !== 'string' || type === '') throw new RuntimeError(`${where}: the plugin has no "type"`);
+  return value as PluginConfig;
+}
+
+type Wrong = (what: string) => RuntimeError;
+
+// The newest of `cniVersions` and `cniVersion` that is not newer than ours; the single `cniVersion` as it stands.
+function pickVersion(document: JsonObject, wrong: Wrong): string {
+  const { cniVersion, cniVersions } = document;
+  if (cniVersion !== undefined && typeof cniVersion !== 'string') throw wrong('"cniVersion" is not a text');
+  if (cniVersions === undefined) return cniVersion || IMPLIED_VERSION;
+  if (!Array.isArray(cniVersions)) throw wrong('"cniVersions" is not a list');
+  const offered: unknown[] = [...cniVersions, ...(cniVersion ? [cniVersion] : [])];
+  const usable = offered.filter((version): version is string => {
+    const comparison = typeof version === 'string' ? compareVersions(version, CURRENT_VERSION) : undefined;
+    if (comparison === undefined) throw wrong(`"cniVersions" has ${JSON.stringify(version)}, which is no version`);
+    return comparison <= 0;
+  });
+  const newestFirst = usable.toSorted((a, b) => compareVersions(b, a) ?? 0);
+  return newestFirst[0] ?? (cniVersion || IMPLIED_VERSION);
+}
+
+function readFlag(document: JsonObject, key: string, wrong: Wrong): boolean {
+  const value = document[key] ?? false;
+  if (typeof value === 'boolean') return value;
+  const text = String(value).toLowerCase();
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw wrong(`"${key}" is neither true nor false`);
+}
+
+function filesIn(folder: string, extensions: readonly string[]): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => !entry.isDirectory() && extensions.includes(extname(entry.name)))
+      .map((entry) => join(folder, entry.name))
+      .sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new RuntimeError(`${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function readObject(path: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  } catch (error) {
+    throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  throw new RuntimeError(`${path}: a network config is a JSON object`);
+}

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+
+// Reads a TAP report and prints what a person wants of it: each test file, every failure whole, every skipped test with
+// its reason, and the totals. Usage: summary.ts <report>
+
+const lines = readFileSync(process.argv[2] ?? '', 'utf8').split('\n');
+const isFailure = (line: string) => /^ *not ok /.test(line) && !/# (TODO|SKIP)/.test(line);
+
+for (const line of lines) {
+  if (/^ok \d+ - /.test(line)) console.log(line.replace(/^ok \d+ - /, 'ok  '));
+}
+for (const line of lines) {
+  const skipped = /^ +ok \d+ - (.*) # SKIP ?(.*)$/.exec(line);
+  if (skipped) console.log(`skipped: ${skipped[1]} (${skipped[2] || 'no reason given'})`);
+}
+lines.forEach((line, index) => {
+  if (isFailure(line)) console.log(`\n${[line, ...detailsAfter(index + 1)].join('\n')}`);
+});
+
+const totals = new Map(
+  [...(lines.findLast((line) => line.startsWith('# { total:')) ?? '').matchAll(/(\w+): (\d+)/g)].map(
+    ([, key, value]) => [key, value],
+  ),
+);
+console.log(
+  `\n${totals.get('pass') ?? 0} passed, ${totals.get('fail') ?? 0} failed, ${totals.get('skip') ?? 0} skipped`,
+);
+
+// The YAML block behind a failure: `---` to `...`.
+function detailsAfter(start: number): string[] {
+  if (!/^ *---$/.test(lines[start] ?? '')) return [];
+  const end = lines.findIndex((line, index) => index > start && /^ *\.\.\.$/.test(line));
+  return lines.slice(start, end + 1);
+}

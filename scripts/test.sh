@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, lints, and runs every test (or those named: npm test -- test/lib/address/*.ts).
+# The last line is `N passed, N failed, N skipped`, counted in assertions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/setup.sh
+. scripts/environment.sh
+bash scripts/build.sh
+bash scripts/lint.sh
+
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+failed=0
+PATH="$PWD/.tools/bin:/usr/sbin:/sbin:$PATH" tap run --reporter=tap "$@" >"$report" || failed=$?
+node scripts/summary.ts "$report"
+exit "$failed"
