@@ -39,7 +39,11 @@ export async function runCni(
 ): Promise<object | undefined> {
   const list = loadNetwork(env.NETCONFPATH || DEFAULT_NETWORK_FOLDER, network);
   const pluginPath = (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== '');
-  const runtime = new Runtime({ pluginPath, ...(options.cacheDir !== undefined && { cacheDir: options.cacheDir }) });
+  const runtime = new Runtime({
+    pluginPath,
+    env,
+    ...(options.cacheDir !== undefined && { cacheDir: options.cacheDir }),
+  });
   return (await CNI_COMMANDS[command](runtime, list, attachmentOf(netns, options, env))) ?? undefined;
 }
 

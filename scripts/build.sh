@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Makes dist/: checks and compiles the TypeScript, compiles the native addon, bundles each executable.
+# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
 bash scripts/build-native.sh
-rm -rf build dist
-tsc -p tsconfig.json
+rm -rf build
 tsc -p tsconfig.build.json
 
 # A bundle is `index.js` and the addon beside it; the launcher runs it on the pinned runtime, under the name that a
 # network list calls it by.
 bundle() { # bundle <name> <entry>
-  local out=dist/bundle/$1
+  local out=build/dist/bundle/$1
   ncc build "build/js/$2" --out "$out" --minify --quiet
   cp native/build/socket.node "$out/"
   cat >"$out/$1" <<LAUNCHER
@@ -21,7 +20,10 @@ here=\$(dirname "\$(readlink -f "\${BASH_SOURCE[0]}")")
 exec "\${WAYMARK_NODE:-$PWD/node_modules/.bin/node}" "\$here/index.js" "\$@"
 LAUNCHER
   chmod 755 "$out/$1"
-  echo "built $out"
+  echo "built dist/bundle/$1"
 }
 bundle static-route plugins/static-route/main.js
 bundle waymark cli/main.js
+
+# In one step, so that whoever uses the old one meanwhile does not find half of the new one.
+rm -rf build/old && { [[ ! -e dist ]] || mv dist build/old; } && mv build/dist dist

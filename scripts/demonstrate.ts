@@ -62,7 +62,7 @@ function show(folder: string, reference: string): void {
   waymark('check');
   print('The pod is as the list wants it.');
   heading('Somebody deletes a route: waymark cni check');
-  ip(['-n', pod, 'route', 'del', '10.10.0.0/16']);
+  ip(['-n', pod, 'route', 'del', 'blackhole', '10.40.0.0/16']);
   print(refused(() => waymark('check')) ? '(so CHECK fails, as it should)' : 'CHECK DID NOT NOTICE');
 
   heading('waymark cni del');

@@ -33,9 +33,11 @@ export function familyOf(text: string): Family {
   return text.includes(':') ? 6 : 4;
 }
 
-/** The address as the kernel wants it: 4 or 16 bytes, most significant first. */
+/** The bytes of a canonical address as the kernel wants them: 4 or 16, most significant first. */
 export function addressToBytes(address: string): Uint8Array {
-  return Uint8Array.from(familyOf(address) === 4 ? parse4(address).toArray() : parse6(address).toUnsignedByteArray());
+  if (familyOf(address) === 6) return Uint8Array.from(parse6(address).toUnsignedByteArray());
+  // It has been parsed, and is asked for twice for each of maybe 10,000 routes.
+  return Uint8Array.from(address.split('.'), Number);
 }
 
 /** The canonical text of 4 or 16 bytes from the kernel. Throws RangeError for another length. */

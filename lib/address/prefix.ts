@@ -1,5 +1,5 @@
 import { Address4, Address6 } from 'ip-address';
-import { AddressError, addressFromBytes, canonicalAddress, type Family, familyOf } from './address.ts';
+import { AddressError, addressFromBytes, addressToBytes, canonicalAddress, type Family, familyOf } from './address.ts';
 
 /**
  * An address with the length of its prefix, as `10.131.0.5/23`: a subnet, or an address within one.
@@ -32,12 +32,13 @@ export function bitsOf(family: Family): number {
 
 /** The subnet that the address is in: the same prefix with the host bits cleared. */
 export function networkOf(prefix: Prefix): Prefix {
-  return { ...prefix, address: addressFromNumber(prefix.family, bounds(prefix).lowest) };
+  const bytes = addressToBytes(prefix.address);
+  return clearHostBits(bytes, prefix.length) ? { ...prefix, address: addressFromBytes(bytes) } : prefix;
 }
 
 /** Are bits set beyond the prefix length, as in 10.0.0.1/24? */
 export function hasHostBits(prefix: Prefix): boolean {
-  return networkOf(prefix).address !== prefix.address;
+  return clearHostBits(addressToBytes(prefix.address), prefix.length);
 }
 
 /** Is this address in the subnet? Never across families. */
@@ -91,6 +92,17 @@ export function nthAddress(prefix: Prefix, n: number | bigint): string {
     throw new RangeError(`${formatPrefix(prefix)} has no address number ${n}`);
   }
   return addressFromNumber(prefix.family, number);
+}
+
+// In place; says whether there were any.
+function clearHostBits(bytes: Uint8Array, length: number): boolean {
+  let had = false;
+  for (let i = length >> 3; i < bytes.length; i++) {
+    const mask = i === length >> 3 ? 0xff >> (length & 7) : 0xff;
+    had ||= ((bytes[i] ?? 0) & mask) !== 0;
+    bytes[i] = (bytes[i] ?? 0) & ~mask;
+  }
+  return had;
 }
 
 function isPointToPoint(prefix: Prefix): boolean {

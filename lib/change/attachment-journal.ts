@@ -43,7 +43,7 @@ export class AttachmentJournal {
     const before = this.#entriesHere()?.entries ?? [];
     const known = new Set(before.map((entry) => JSON.stringify(entry)));
     const entries: Entry[] = [{ network: this.#network }, ...changes.map((change) => this.#entry(change))];
-    const added = entries.filter((entry) => !known.has(JSON.stringify(entry)));
+    const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(JSON.stringify(entry)));
     if (added.length > 0) this.#journal.write(this.#identity, [...before, ...added]);
     return before;
   }

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { absolutePath, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
+import { absolutePath, clip, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
 
 /** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
 export const DEFAULT_DATA_DIR = '/run/waymark';
@@ -69,7 +69,7 @@ export function parseConfig<S extends z.core.$ZodShape>(
     }
     if (SPEC_KEYS.has(key)) return;
     const meant = Object.keys(keys).find((known) => distance(key, known) <= MISSPELLING_DISTANCE);
-    if (meant === undefined) warnings.push(`unknown key ${path} is ignored`);
+    if (meant === undefined) warnings.push(`unknown key "${clip(path)}" is ignored`);
     else problems.push({ path, message: `is not a known key; did you mean "${meant}"?` });
   };
   for (const [key, value] of Object.entries(document)) take(key, value, key);

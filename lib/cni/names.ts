@@ -19,6 +19,6 @@ export function interfaceNameProblem(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (Buffer.byteLength(name) > MAX_INTERFACE_BYTES) return `is longer than ${MAX_INTERFACE_BYTES} bytes`;
   if (name === '.' || name === '..') return 'is "." or ".."';
-  if (/[/:\s\0]/.test(name)) return 'contains "/", ":", white space or NUL';
+  if (/[/:\p{White_Space}\0]/u.test(name)) return 'contains "/", ":", white space or NUL';
   return undefined;
 }

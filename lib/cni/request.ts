@@ -48,15 +48,19 @@ export function checkVariables(verb: Verb, env: Variables): void {
 }
 
 /** Reads stdin. Throws CniError 6 if it is no JSON object, 7 without a valid network name, 1 for a wrong version. */
-export function parseNetworkDocument(verb: Verb, stdin: Uint8Array): NetworkDocument {
+export function parseNetworkDocument(stdin: Uint8Array): NetworkDocument {
   const document = parseObject(stdin);
   const network = networkNameOf(document);
   const version = versionOf(document);
-  if (!isAtLeast(version, VERBS[verb].since)) {
-    const msg = `${verb} is not part of CNI ${version}, but of ${VERBS[verb].since} and later`;
-    throw new CniError(CniCode.incompatibleVersion, msg);
-  }
   return { document, network, version };
+}
+
+/** Throws CniError 1 if the version of the spec does not have the verb. */
+export function checkVerb(verb: Verb, version: CniVersion): void {
+  const { since } = VERBS[verb];
+  if (isAtLeast(version, since)) return;
+  const msg = `${verb} is not part of CNI ${version}, but of ${since} and later`;
+  throw new CniError(CniCode.incompatibleVersion, msg);
 }
 
 /** The whole request, of variables that were checked and a document that was read. */

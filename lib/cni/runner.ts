@@ -6,6 +6,7 @@ import { CniCode, CniError } from './errors.ts';
 import { createLog, type Log } from './log.ts';
 import {
   checkVariables,
+  checkVerb,
   MAX_CONFIG_BYTES,
   parseNetworkDocument,
   type Request,
@@ -78,8 +79,9 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
     if (!isVerb(command)) throw new CniError(CniCode.invalidEnvironment, `unknown CNI_COMMAND "${command}"`);
 
     checkVariables(command, outside.env);
-    const read = parseNetworkDocument(command, readStdin(outside));
+    const read = parseNetworkDocument(readStdin(outside));
     version = read.version;
+    checkVerb(command, version);
     return await handle(plugin, requestOf(command, outside.env, read), outside);
   } catch (error) {
     return answerError(outside, toCniError(error), version);
@@ -88,8 +90,9 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
 
 async function handle(plugin: Plugin, request: Request, outside: Outside): Promise<number> {
   const log = logOf(plugin, request, outside);
-  const namespace = openPodNamespace(request);
+  let namespace: Namespace | undefined;
   try {
+    namespace = openPodNamespace(request);
     const noop = outside.args.includes('--noop');
     const call: Call = { request, namespace, log, noop, pacing: outside.pacing ?? {} };
     return answer(outside, await plugin.handlers[request.verb](call));

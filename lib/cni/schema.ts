@@ -22,7 +22,7 @@ export const interfaceName = z.string().check((context) => {
 /** A whole number within bounds, both included. */
 export function integer(lowest: number, highest: number) {
   const error = `a whole number from ${lowest} to ${highest} is needed`;
-  return z.int({ error }).check(z.minimum(lowest, { error }), z.maximum(highest, { error }));
+  return z.int({ error, abort: true }).check(z.minimum(lowest, { error }), z.maximum(highest, { error }));
 }
 
 /** An absolute path without `..`. */

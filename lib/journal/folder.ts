@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -10,7 +11,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** The folder or a file of the data folder cannot be used: which, and why. */
 export class DataFolderError extends Error {
@@ -34,7 +35,7 @@ const WRITABLE_BY_OTHERS = 0o022;
  */
 export function ensureFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+    makeFolder(path);
   } catch (error) {
     throw new DataFolderError(path, `cannot be made (${codeOf(error)})`, error);
   }
@@ -47,18 +48,9 @@ export function ensureFolder(path: string): void {
  * Throws DataFolderError; then the file is as before.
  */
 export function replaceFile(path: string, content: string): void {
-  const temporary = temporaryOf(path);
   try {
-    removeIfThere(temporary);
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
-    try {
-      writeAll(fd, Buffer.from(content));
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, path);
+    writeAndRename(temporaryOf(path), path, content);
   } catch (error) {
-    removeIfThere(temporary);
     throw new DataFolderError(path, `cannot be written (${codeOf(error)})`, error);
   }
 }
@@ -101,8 +93,21 @@ export function namesIn(folder: string): string[] {
   }
 }
 
+// Not by mkdir's own `recursive`, which goes round for ever where a folder cannot be made, as in /proc.
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return;
+    if (codeOf(error) !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    makeFolder(dirname(path));
+    mkdirSync(path, { mode: FOLDER_MODE });
+  }
+}
+
 function assertOwnFolder(path: string): void {
-  const stat = lstatSync(path);
+  // Without a slash at the end, which would make lstat(2) follow a link.
+  const stat = lstatSync(resolve(path));
   if (!stat.isDirectory()) throw new DataFolderError(path, 'is not a folder (symbolic links are refused)');
   if (stat.uid !== process.geteuid?.()) throw new DataFolderError(path, `belongs to another user (${stat.uid})`);
   if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw new DataFolderError(path, 'is writable by other users');
@@ -111,6 +116,22 @@ function assertOwnFolder(path: string): void {
 // One name for each file, not a random one: what a killed process leaves is found, and only one attachment uses it.
 function temporaryOf(path: string): string {
   return join(dirname(path), `.${path.slice(dirname(path).length + 1)}.tmp`);
+}
+
+function writeAndRename(temporary: string, path: string, content: string): void {
+  removeIfThere(temporary);
+  try {
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    try {
+      writeAll(fd, Buffer.from(content));
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    removeIfThere(temporary);
+    throw error;
+  }
 }
 
 function removeIfThere(path: string): void {

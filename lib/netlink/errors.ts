@@ -25,6 +25,7 @@ export class NetlinkError extends Error {
 
 /** The name of an errno (errno(3)), as `ENETUNREACH`; `errno 524` for one that has none in user space. */
 export function errnoName(errno: number): string {
-  const entry = Object.entries(constants.errno).find(([, value]) => value === errno);
+  // 95 has two names in C, of which the kernel has only the other one, EOPNOTSUPP.
+  const entry = Object.entries(constants.errno).find(([name, value]) => value === errno && name !== 'ENOTSUP');
   return entry?.[0] ?? `errno ${errno}`;
 }

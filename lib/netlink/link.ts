@@ -1,5 +1,5 @@
 import { formatLink, __LENGTH_Link as IFINFOMSG_BYTES, MessageType, parseLink } from 'netlink/dist/rt/gen_structs.js';
-import { getString, getU32, type NetlinkMessage, putString, putU32 } from 'netlink/dist/structs.js';
+import { getString, getU32, type NetlinkMessage, putString } from 'netlink/dist/structs.js';
 import { NetlinkError } from './errors.ts';
 import { attributesOf, payloadOf } from './message.ts';
 import type { RouteSocket } from './socket.ts';
@@ -38,7 +38,7 @@ const IFNAMSIZ = 16;
 export function listLinks(socket: RouteSocket): Link[] {
   const payload = payloadOf((out) => {
     out.emit(formatLink({}));
-    out.push(IFLA_EXT_MASK, putU32(RTEXT_FILTER_SKIP_STATS));
+    out.pushU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   });
   return socket
     .dump('list links', { type: MessageType.GETLINK, flags: 0, payload })
@@ -50,7 +50,7 @@ export function findLink(socket: RouteSocket, wanted: string | number): Link | u
   const payload = payloadOf((out) => {
     out.emit(formatLink(typeof wanted === 'number' ? { index: wanted } : {}));
     if (typeof wanted === 'string') out.push(nameAttribute(wanted), putString(wanted));
-    out.push(IFLA_EXT_MASK, putU32(RTEXT_FILTER_SKIP_STATS));
+    out.pushU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   });
   try {
     const request = { type: MessageType.GETLINK, flags: 0, payload };

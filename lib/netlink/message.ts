@@ -1,14 +1,15 @@
 import { Flags, FlagsAck, MessageType } from 'netlink/dist/constants.js';
 import {
-  AttrStream,
   formatHeader,
   getString,
   HEADER_LENGTH,
   type NetlinkMessage,
   padding,
-  parseAttributes,
   parseError,
   readS32,
+  readU16,
+  writeU16,
+  writeU32,
 } from 'netlink/dist/structs.js';
 
 /** What to ask of the kernel: a message type, its NLM_F_* flags beside NLM_F_REQUEST, and its payload. */
@@ -21,11 +22,70 @@ export type Acknowledgement = { seq: number; errno: number; kernelMessage: strin
 const NLMSGERR_ATTR_MSG = 1;
 
 /** Collects what a codec emits (struct first, then attributes) into one payload. */
-export function payloadOf(emit: (out: AttrStream) => void): Uint8Array {
-  const out = new AttrStream();
+export function payloadOf(emit: (out: PayloadWriter) => void): Uint8Array {
+  const out = new PayloadWriter();
   emit(out);
-  return Buffer.concat(out.bufs);
+  return out.bytes();
 }
+
+/**
+ * Writes a payload into one buffer. (netlink's AttrStream makes three small buffers for each attribute, which took a
+ * third of the time of adding many routes.)
+ */
+export class PayloadWriter {
+  #buffer = Buffer.allocUnsafe(INITIAL_PAYLOAD_BYTES);
+  #length = 0;
+
+  /** A struct, or what else is not an attribute. */
+  emit(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** An attribute (struct nlattr), from the next multiple of 4 on. */
+  push(type: number, bytes: Uint8Array): void {
+    this.#header(type, bytes.length);
+    this.emit(bytes);
+  }
+
+  /** An attribute that is a 32-bit number in the host's byte order. */
+  pushU32(type: number, value: number): void {
+    this.#header(type, 4);
+    this.#reserve(4);
+    writeU32.call(this.#buffer, value, this.#length);
+    this.#length += 4;
+  }
+
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #header(type: number, payloadBytes: number): void {
+    const length = NLA_HDRLEN + payloadBytes;
+    if (length > NLA_MAX_BYTES) throw new RangeError(`attribute ${type} has ${payloadBytes} bytes`);
+    const gap = padding(this.#length);
+    this.#reserve(gap + NLA_HDRLEN);
+    this.#buffer.fill(0, this.#length, this.#length + gap);
+    writeU16.call(this.#buffer, length, this.#length + gap);
+    writeU16.call(this.#buffer, type, this.#length + gap + 2);
+    this.#length += gap + NLA_HDRLEN;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.#length + bytes));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+  }
+}
+
+/** Enough for an ordinary route. */
+const INITIAL_PAYLOAD_BYTES = 96;
+const NLA_HDRLEN = 4;
+const NLA_MAX_BYTES = 0xffff;
+/** The type without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+const NLA_TYPE_MASK = 0x3fff;
 
 /** The request as it goes to the kernel, padded so that another can follow (NLMSG_ALIGN). */
 export function formatRequest(request: Request, seq: number): Uint8Array[] {
@@ -38,7 +98,13 @@ export function formatRequest(request: Request, seq: number): Uint8Array[] {
 /** The attributes of a message or of a nested attribute, in their order. Flags of the type are left out. */
 export function attributesOf(bytes: Buffer): [type: number, data: Buffer][] {
   const attributes: [number, Buffer][] = [];
-  parseAttributes(bytes, ({ type, data }) => attributes.push([type, data]));
+  for (let offset = 0; offset + NLA_HDRLEN <= bytes.length; ) {
+    const length = readU16.call(bytes, offset);
+    if (length < NLA_HDRLEN || offset + length > bytes.length) throw new RangeError(`an attribute of ${length} bytes`);
+    const type = readU16.call(bytes, offset + 2) & NLA_TYPE_MASK;
+    attributes.push([type, bytes.subarray(offset + NLA_HDRLEN, offset + length)]);
+    offset += length + padding(length);
+  }
   return attributes;
 }
 

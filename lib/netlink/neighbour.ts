@@ -5,7 +5,7 @@ import {
   __LENGTH_Neighbor as NDMSG_BYTES,
   parseNeighbor,
 } from 'netlink/dist/rt/gen_structs.js';
-import { type NetlinkMessage, putU32, readU16 } from 'netlink/dist/structs.js';
+import { type NetlinkMessage, readU16 } from 'netlink/dist/structs.js';
 import { addressFromBytes, addressToBytes, familyOf } from '../address/address.ts';
 import { AF_UNSPEC, afOf, familyOfAf } from './family.ts';
 import { macText } from './link.ts';
@@ -47,7 +47,7 @@ const NDM_STATE_OFFSET = 8;
 export function listNeighbours(socket: RouteSocket, linkIndex: number): Neighbour[] {
   const payload = payloadOf((out) => {
     out.emit(formatNeighbor({ family: AF_UNSPEC }));
-    out.push(NDA_IFINDEX, putU32(linkIndex));
+    out.pushU32(NDA_IFINDEX, linkIndex);
   });
   return socket
     .dump('list neighbours', { type: MessageType.GETNEIGH, flags: 0, payload })

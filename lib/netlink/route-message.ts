@@ -1,18 +1,9 @@
 import { FlagsNew } from 'netlink/dist/constants.js';
-import {
-  formatRoute,
-  RouteType as KernelRouteType,
-  MessageType,
-  parseRoute,
-  RouteProtocol,
-  RouteScope,
-  __LENGTH_Route as RTMSG_BYTES,
-} from 'netlink/dist/rt/gen_structs.js';
-import { type AttrStream, getU32, type NetlinkMessage, putEnum, putU32, readU32 } from 'netlink/dist/structs.js';
-import { addressFromBytes, addressToBytes, type Family, familyOf, unspecified } from '../address/address.ts';
-import { parsePrefix } from '../address/prefix.ts';
+import { formatRoute, MessageType, __LENGTH_Route as RTMSG_BYTES } from 'netlink/dist/rt/gen_structs.js';
+import { getU32, type NetlinkMessage, readS32, readU32, writeU32 } from 'netlink/dist/structs.js';
+import { AddressError, addressFromBytes, addressToBytes, type Family, familyOf, unspecified } from '../address/address.ts';
 import { afOf, familyOfAf } from './family.ts';
-import { attributesOf, payloadOf, type Request } from './message.ts';
+import { attributesOf, type PayloadWriter, payloadOf, type Request } from './message.ts';
 import { decodeHops, decodeVia, encodeHops, encodeVia, RTNH_F_ONLINK } from './next-hop-message.ts';
 import { type NextHop, needsNoHop, type RawAttribute, type Route, type RouteType } from './route.ts';
 
@@ -38,7 +29,17 @@ const RTAX_ADVMSS = 8;
 /** Where `rta_expires` stands in struct rta_cacheinfo; it counts in 1/100 s (USER_HZ). */
 const CACHEINFO_EXPIRES_OFFSET = 8;
 const USER_HZ = 100;
-const RTM_TYPE_OFFSET = 7;
+
+// struct rtmsg: the offsets of its fields.
+const RTM_FAMILY = 0;
+const RTM_DST_LEN = 1;
+const RTM_SRC_LEN = 2;
+const RTM_TOS = 3;
+const RTM_TABLE = 4;
+const RTM_PROTOCOL = 5;
+const RTM_SCOPE = 6;
+const RTM_TYPE = 7;
+const RTM_FLAGS = 8;
 
 /** A request to add the route. Refused with EEXIST if its key is taken, by an identical route too. */
 export function addRouteRequest(route: Route): Request {
@@ -57,44 +58,50 @@ export function deleteRouteRequest(route: Route): Request {
 export function dumpRoutesRequest(family: Family, filter: { table?: number; oif?: number } = {}): Request {
   const payload = payloadOf((out) => {
     out.emit(formatRoute({ family: afOf(family) }));
-    if (filter.table !== undefined) out.push(RTA_TABLE, putU32(filter.table));
-    if (filter.oif !== undefined) out.push(RTA_OIF, putU32(filter.oif));
+    if (filter.table !== undefined) out.pushU32(RTA_TABLE, filter.table);
+    if (filter.oif !== undefined) out.pushU32(RTA_OIF, filter.oif);
   });
   return { type: MessageType.GETROUTE, flags: 0, payload };
 }
 
 /** The payload of RTM_NEWROUTE or RTM_DELROUTE. */
 export function encodeRoute(route: Route): Uint8Array {
-  const { length, address } = parsePrefix(route.dst);
+  const [dst = '', dstLength] = route.dst.split('/');
+  const [from = '', fromLength] = route.from?.split('/') ?? [];
+  if (dstLength === undefined) throw new AddressError(route.dst, 'is not in CIDR notation');
   return payloadOf((out) => {
-    out.emit(
-      formatRoute({
-        family: afOf(route.family),
-        dstLen: length,
-        srcLen: route.from === undefined ? 0 : parsePrefix(route.from).length,
-        tos: route.tos ?? 0,
-        protocol: route.protocol,
-        scope: route.scope,
-        type: kernelType(route.type),
-        flags: route.hops.length === 1 && route.hops[0]?.onlink ? { __unknown: RTNH_F_ONLINK } : {},
-      }),
-    );
-    if (length > 0) out.push(RTA_DST, addressToBytes(address));
-    if (route.from !== undefined) out.push(RTA_SRC, addressToBytes(parsePrefix(route.from).address));
-    out.push(RTA_TABLE, putU32(route.table));
-    out.push(RTA_PRIORITY, putU32(route.priority));
+    out.emit(headerOf(route, Number(dstLength), Number(fromLength ?? 0)));
+    if (dstLength !== '0') out.push(RTA_DST, addressToBytes(dst));
+    if (route.from !== undefined) out.push(RTA_SRC, addressToBytes(from));
+    out.pushU32(RTA_TABLE, route.table);
+    out.pushU32(RTA_PRIORITY, route.priority);
     if (route.src !== undefined) out.push(RTA_PREFSRC, addressToBytes(route.src));
     pushNextHops(out, route);
     pushMetrics(out, route);
-    if (route.expires !== undefined) out.push(RTA_EXPIRES, putU32(route.expires));
+    if (route.expires !== undefined) out.pushU32(RTA_EXPIRES, route.expires);
     pushRaw(out, route.other);
   });
 }
 
-function pushNextHops(out: AttrStream, { family, hops, nexthopId }: Route): void {
+// The table is in RTA_TABLE, for it may be above 255.
+function headerOf(route: Route, dstLength: number, srcLength: number): Uint8Array {
+  const header = Buffer.alloc(RTMSG_BYTES);
+  header[RTM_FAMILY] = afOf(route.family);
+  header[RTM_DST_LEN] = dstLength;
+  header[RTM_SRC_LEN] = srcLength;
+  header[RTM_TOS] = route.tos ?? 0;
+  header[RTM_PROTOCOL] = route.protocol;
+  header[RTM_SCOPE] = route.scope;
+  header[RTM_TYPE] = kernelType(route.type);
+  const onlink = route.hops.length === 1 && route.hops[0]?.onlink === true;
+  writeU32.call(header, onlink ? RTNH_F_ONLINK : 0, RTM_FLAGS);
+  return header;
+}
+
+function pushNextHops(out: PayloadWriter, { family, hops, nexthopId }: Route): void {
   if (nexthopId !== undefined) {
     // The kernel shows an object's hops beside its id, but takes only the id.
-    out.push(RTA_NH_ID, putU32(nexthopId));
+    out.pushU32(RTA_NH_ID, nexthopId);
     return;
   }
   const [hop, another] = hops;
@@ -105,101 +112,122 @@ function pushNextHops(out: AttrStream, { family, hops, nexthopId }: Route): void
   }
   if (hop.gw !== undefined && familyOf(hop.gw) === family) out.push(RTA_GATEWAY, addressToBytes(hop.gw));
   else if (hop.gw !== undefined) out.push(RTA_VIA, encodeVia(hop.gw));
-  out.push(RTA_OIF, putU32(hop.oif));
+  out.pushU32(RTA_OIF, hop.oif);
   pushRaw(out, hop.other);
 }
 
-function pushMetrics(out: AttrStream, { mtu, advmss, metrics }: Route): void {
+function pushMetrics(out: PayloadWriter, { mtu, advmss, metrics }: Route): void {
   if (mtu === undefined && advmss === undefined && metrics === undefined) return;
   out.push(
     RTA_METRICS,
     payloadOf((nested) => {
-      if (mtu !== undefined) nested.push(RTAX_MTU, putU32(mtu));
-      if (advmss !== undefined) nested.push(RTAX_ADVMSS, putU32(advmss));
+      if (mtu !== undefined) nested.pushU32(RTAX_MTU, mtu);
+      if (advmss !== undefined) nested.pushU32(RTAX_ADVMSS, advmss);
       pushRaw(nested, metrics);
     }),
   );
 }
 
-function pushRaw(out: AttrStream, attributes: readonly RawAttribute[] = []): void {
+function pushRaw(out: PayloadWriter, attributes: readonly RawAttribute[] = []): void {
   for (const [type, hex] of attributes) out.push(type, Buffer.from(hex, 'hex'));
 }
 
-/** Reads an RTM_NEWROUTE; undefined for other messages and families. */
-export function decodeRoute(message: NetlinkMessage): Route | undefined {
-  if (message.type !== MessageType.NEWROUTE) return undefined;
-  const header = parseRoute(message.data.subarray(0, RTMSG_BYTES));
-  const family = familyOfAf(header.family);
-  if (family === undefined) return undefined;
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-  const attributes = new Map(attributesOf(message.data.subarray(RTMSG_BYTES)));
-  const take = <T>(type: number, read: (data: Buffer) => T): T | undefined => {
-    const data = attributes.get(type);
-    attributes.delete(type);
-    return data && read(data);
-  };
-  const type = routeTypeOf(message.data[RTM_TYPE_OFFSET] ?? 0);
-  const prefix = (rta: number, length = 0) => `${take(rta, addressFromBytes) ?? unspecified(family)}/${length}`;
-  const onlink = ((header.flags?.__unknown ?? 0) & RTNH_F_ONLINK) !== 0;
-  const metrics = take(RTA_METRICS, attributesOf) ?? [];
-  return compact({
+/** Reads an RTM_NEWROUTE; undefined for other messages and families. */
+export function decodeRoute({ type: messageType, data }: NetlinkMessage): Route | undefined {
+  const family = familyOfAf(data[RTM_FAMILY]);
+  if (messageType !== MessageType.NEWROUTE || family === undefined) return undefined;
+  const any = unspecified(family);
+  const type = routeTypeOf(data[RTM_TYPE] ?? 0);
+  const parts: Parts = { dst: any, from: any, gw: undefined, oif: undefined, multipath: undefined, other: [] };
+  const route: Writable<Route> = {
     family,
-    dst: prefix(RTA_DST, header.dstLen),
+    dst: '',
     type,
-    table: take(RTA_TABLE, getU32) ?? header.table ?? 0,
-    priority: take(RTA_PRIORITY, getU32) ?? 0,
-    protocol: putEnum(RouteProtocol, header.protocol ?? 0),
-    scope: putEnum(RouteScope, header.scope ?? 0),
-    tos: header.tos || undefined,
-    from: header.srcLen ? prefix(RTA_SRC, header.srcLen) : undefined,
-    src: take(RTA_PREFSRC, addressFromBytes),
-    mtu: metricIn(metrics, RTAX_MTU),
-    advmss: metricIn(metrics, RTAX_ADVMSS),
-    metrics: rawList(metrics.filter(([rtax]) => rtax !== RTAX_MTU && rtax !== RTAX_ADVMSS)),
-    nexthopId: take(RTA_NH_ID, getU32),
-    expires: take(RTA_CACHEINFO, expiresIn),
-    hops: takeHops(take, type, onlink),
-    // The last, for it takes what the others left. RTA_PREF is in every IPv6 route; its value is 0 but for those that
-    // a router advertised otherwise.
-    other: rawList([...attributes].filter(([rta, data]) => rta !== RTA_PREF || data[0] !== 0)),
-  });
+    table: data[RTM_TABLE] ?? 0,
+    priority: 0,
+    protocol: data[RTM_PROTOCOL] ?? 0,
+    scope: data[RTM_SCOPE] ?? 0,
+    hops: [],
+  };
+  for (const [rta, value] of attributesOf(data.subarray(RTMSG_BYTES))) readAttribute(route, parts, rta, value);
+  route.dst = `${parts.dst}/${data[RTM_DST_LEN]}`;
+  if (data[RTM_SRC_LEN]) route.from = `${parts.from}/${data[RTM_SRC_LEN]}`;
+  if (data[RTM_TOS]) route.tos = data[RTM_TOS];
+  if (parts.other.length > 0) route.other = parts.other;
+  const onlink = (readU32.call(data, RTM_FLAGS) & RTNH_F_ONLINK) !== 0;
+  // IPv6 shows `lo` as the link of a blackhole and the like.
+  if (!needsNoHop(type)) route.hops = parts.multipath ?? singleHop(parts, onlink);
+  return route;
 }
 
-type Take = <T>(type: number, read: (data: Buffer) => T) => T | undefined;
+/** What stands in attributes, but not as such in a Route. */
+type Parts = {
+  dst: string;
+  from: string;
+  gw: string | undefined;
+  oif: number | undefined;
+  multipath: NextHop[] | undefined;
+  other: RawAttribute[];
+};
 
-function takeHops(take: Take, type: RouteType, onlink: boolean): NextHop[] {
-  const multipath = take(RTA_MULTIPATH, decodeHops);
-  const gw = take(RTA_GATEWAY, addressFromBytes) ?? take(RTA_VIA, decodeVia);
-  const oif = take(RTA_OIF, getU32);
-  // IPv6 shows `lo` as the link of a blackhole and the like.
-  if (needsNoHop(type)) return [];
-  if (multipath !== undefined) return multipath;
+function readAttribute(route: Writable<Route>, parts: Parts, rta: number, value: Buffer): void {
+  if (rta === RTA_DST) parts.dst = addressFromBytes(value);
+  else if (rta === RTA_SRC) parts.from = addressFromBytes(value);
+  else if (rta === RTA_TABLE) route.table = getU32(value);
+  else if (rta === RTA_PRIORITY) route.priority = getU32(value);
+  else if (rta === RTA_PREFSRC) route.src = addressFromBytes(value);
+  else if (rta === RTA_GATEWAY) parts.gw = addressFromBytes(value);
+  else if (rta === RTA_VIA) parts.gw = decodeVia(value);
+  else if (rta === RTA_OIF) parts.oif = getU32(value);
+  else if (rta === RTA_MULTIPATH) parts.multipath = decodeHops(value);
+  else if (rta === RTA_METRICS) readMetrics(route, value);
+  else if (rta === RTA_NH_ID) route.nexthopId = getU32(value);
+  else if (rta === RTA_CACHEINFO) readExpiry(route, value);
+  // RTA_PREF is in every IPv6 route; its value is 0 but for those that a router advertised otherwise.
+  else if (rta !== RTA_PREF || value[0] !== 0) parts.other.push([rta, value.toString('hex')]);
+}
+
+function singleHop({ gw, oif }: Parts, onlink: boolean): NextHop[] {
   if (oif === undefined) return [];
   return [{ ...(gw !== undefined && { gw }), oif, ...(onlink && { onlink }) }];
 }
 
-function metricIn(metrics: [number, Buffer][], wanted: number): number | undefined {
-  const data = metrics.find(([type]) => type === wanted)?.[1];
-  return data && getU32(data);
+function readMetrics(route: Writable<Route>, nested: Buffer): void {
+  const others: RawAttribute[] = [];
+  for (const [rtax, value] of attributesOf(nested)) {
+    if (rtax === RTAX_MTU) route.mtu = getU32(value);
+    else if (rtax === RTAX_ADVMSS) route.advmss = getU32(value);
+    else others.push([rtax, value.toString('hex')]);
+  }
+  if (others.length > 0) route.metrics = others;
 }
 
-function expiresIn(cacheinfo: Buffer): number | undefined {
-  return Math.floor(readU32.call(cacheinfo, CACHEINFO_EXPIRES_OFFSET) / USER_HZ) || undefined;
+// Negative for a route that has expired and is not removed yet. Never 0, with which it would be added for ever.
+function readExpiry(route: Writable<Route>, cacheinfo: Buffer): void {
+  const ticks = readS32.call(cacheinfo, CACHEINFO_EXPIRES_OFFSET);
+  if (ticks !== 0) route.expires = Math.max(1, Math.floor(ticks / USER_HZ));
 }
 
-function rawList(attributes: [number, Buffer][]): RawAttribute[] | undefined {
-  return attributes.length === 0 ? undefined : attributes.map(([type, data]) => [type, data.toString('hex')]);
-}
+const ROUTE_TYPES: readonly RouteType[] = [
+  'unspec',
+  'unicast',
+  'local',
+  'broadcast',
+  'anycast',
+  'multicast',
+  'blackhole',
+  'unreachable',
+  'prohibit',
+  'throw',
+  'nat',
+];
 
 function routeTypeOf(number: number): RouteType {
-  return (KernelRouteType[number]?.toLowerCase() as RouteType | undefined) ?? 'unspec';
+  return ROUTE_TYPES[number] ?? 'unspec';
 }
 
 function kernelType(type: RouteType): number {
-  return KernelRouteType[type.toUpperCase() as keyof typeof KernelRouteType];
-}
-
-// A route without the fields that are undefined, so that it is the same before and after JSON.
-function compact(fields: { [K in keyof Route]: Route[K] | undefined }): Route {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Route;
+  return ROUTE_TYPES.indexOf(type);
 }

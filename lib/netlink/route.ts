@@ -92,7 +92,7 @@ export function routeKey(route: Route): string {
  * are a set, since the kernel returns those of IPv6 in another order.
  */
 export function isSameRoute(a: Route, b: Route): boolean {
-  return routeKey(a) === routeKey(b) && canonicalBehaviour(a) === canonicalBehaviour(b);
+  return routeKey(a) === routeKey(b) && isSameBehaviour(a, b);
 }
 
 /** Is this hop, its weight and flags included, one of the route's? */
@@ -132,11 +132,25 @@ function describeHop(hop: NextHop, nameOf: (link: number) => string): string {
   return `${hop.gw === undefined ? '' : ` via ${hop.gw}`} dev ${nameOf(hop.oif)}${hop.onlink ? ' onlink' : ''}`;
 }
 
-function canonicalBehaviour(route: Route): string {
-  const { type, scope, src, mtu, advmss, nexthopId, metrics, other, hops } = route;
-  return JSON.stringify([type, scope, src, mtu, advmss, nexthopId, metrics, other, hops.map(canonicalHop).sort()]);
+function isSameBehaviour(a: Route, b: Route): boolean {
+  return (
+    a.type === b.type &&
+    a.scope === b.scope &&
+    a.src === b.src &&
+    a.mtu === b.mtu &&
+    a.advmss === b.advmss &&
+    a.nexthopId === b.nexthopId &&
+    JSON.stringify(a.metrics) === JSON.stringify(b.metrics) &&
+    JSON.stringify(a.other) === JSON.stringify(b.other) &&
+    a.hops.length === b.hops.length &&
+    canonicalHops(a.hops) === canonicalHops(b.hops)
+  );
+}
+
+function canonicalHops(hops: readonly NextHop[]): string {
+  return hops.map(canonicalHop).sort().join();
 }
 
 function canonicalHop({ gw, oif, weight, onlink, other }: NextHop): string {
-  return JSON.stringify([gw, oif, weight ?? 1, onlink, other]);
+  return `${gw} ${oif} ${weight ?? 1} ${onlink} ${JSON.stringify(other)}`;
 }

@@ -1,4 +1,4 @@
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
 import { Flags, FlagsGet } from 'netlink/dist/constants.js';
 import { type NetlinkMessage, parseMessages } from 'netlink/dist/structs.js';
 import { type Namespace, NamespaceError } from '../netns/netns.ts';
@@ -183,12 +183,20 @@ const EINVAL = 22;
 
 function openIn(namespace: Namespace): { fd: number; cookie: bigint } {
   try {
+    assertOpen(namespace);
     return nativeSockets().openSocket(namespace.fd);
   } catch (error) {
+    if (error instanceof NamespaceError) throw error;
     const { errno, syscall } = error as NodeJS.ErrnoException;
     if (syscall === 'setns' && errno === EINVAL) throw new NamespaceError(namespace.path, 'is not a namespace', error);
     throw socketError(`netlink socket in ${namespace.path}: ${syscall}`, error);
   }
+}
+
+// A descriptor that was closed is the next file's that is opened: with the addon that is our own namespace.
+function assertOpen({ fd, path, device, inode }: Namespace): void {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  if (dev !== device || ino !== inode) throw new NamespaceError(path, 'is not a namespace');
 }
 
 function descriptorTransport(fd: number): Transport {

@@ -17,13 +17,13 @@ export function findPlugin(type: string, folders: readonly string[]): string {
 }
 
 /**
- * Runs a plugin once and returns what it printed, as JSON; undefined if it printed nothing. Its stderr is ours.
+ * Runs a plugin once, with these variables as its whole environment, and returns what it printed, as JSON; undefined if it printed nothing. Its stderr is ours.
  * Throws RuntimeError with the code and message of the plugin's own error, where it printed one.
  */
 export async function executePlugin(
   path: string,
   command: Command,
-  variables: { readonly [name: string]: string },
+  variables: Variables,
   config: JsonObject,
 ): Promise<object | undefined> {
   const { code, stdout } = await runWhileBusy(path, { ...variables, CNI_COMMAND: command }, JSON.stringify(config));
@@ -35,6 +35,8 @@ export async function executePlugin(
   throw new RuntimeError(msg, { ...(errorCode !== undefined && { code: errorCode }), details });
 }
 
+type Variables = { readonly [name: string]: string | undefined };
+
 type ErrorFields = { code?: number; msg?: string; details?: string };
 
 type Ended = { code: number | string; stdout: string };
@@ -43,7 +45,7 @@ const BUSY_ATTEMPTS = 5;
 const BUSY_PAUSE_MS = 1000;
 
 // An executable that is just being replaced in place answers ETXTBSY (libcni waits likewise).
-async function runWhileBusy(path: string, env: { [name: string]: string }, stdin: string): Promise<Ended> {
+async function runWhileBusy(path: string, env: Variables, stdin: string): Promise<Ended> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await runOnce(path, env, stdin);
@@ -55,9 +57,9 @@ async function runWhileBusy(path: string, env: { [name: string]: string }, stdin
   }
 }
 
-function runOnce(path: string, env: { [name: string]: string }, stdin: string): Promise<Ended> {
+function runOnce(path: string, env: Variables, stdin: string): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(path, [], { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(path, [], { env, stdio: ['pipe', 'pipe', 'inherit'] });
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.on('error', reject);

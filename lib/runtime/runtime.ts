@@ -7,8 +7,14 @@ import { RuntimeError } from './errors.ts';
 import { type Command, executePlugin, findPlugin } from './execute.ts';
 import type { JsonObject, NetworkList, PluginConfig } from './network.ts';
 
-/** Where plugins and cached results are. */
-export type RuntimeOptions = { readonly pluginPath: readonly string[]; readonly cacheDir?: string };
+export type RuntimeOptions = {
+  /** The folders of plugins, as in CNI_PATH. */
+  readonly pluginPath: readonly string[];
+  /** Where results are kept. */
+  readonly cacheDir?: string;
+  /** What plugins find in their environment beside the variables of their call. */
+  readonly env?: { readonly [name: string]: string | undefined };
+};
 
 /**
  * The runtime's half of the CNI spec (https://www.cni.dev/docs/spec/#section-3-execution-of-network-configurations):
@@ -17,8 +23,10 @@ export type RuntimeOptions = { readonly pluginPath: readonly string[]; readonly 
 export class Runtime {
   readonly #path: readonly string[];
   readonly #cacheDir: string;
+  readonly #env: { readonly [name: string]: string | undefined };
 
-  constructor({ pluginPath, cacheDir = DEFAULT_CACHE_DIR }: RuntimeOptions) {
+  constructor({ pluginPath, cacheDir = DEFAULT_CACHE_DIR, env = {} }: RuntimeOptions) {
+    this.#env = env;
     this.#path = pluginPath;
     this.#cacheDir = cacheDir;
   }
@@ -108,8 +116,9 @@ export class Runtime {
     }
   }
 
-  #variables({ containerID, netns, ifname, args }: AttachmentInput): { [name: string]: string } {
+  #variables({ containerID, netns, ifname, args }: AttachmentInput): { [name: string]: string | undefined } {
     return {
+      ...this.#env,
       CNI_CONTAINERID: containerID,
       CNI_NETNS: netns,
       CNI_IFNAME: ifname,

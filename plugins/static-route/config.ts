@@ -1,14 +1,22 @@
 import * as z from 'zod/mini';
-import { type Family, familyOf } from '../../lib/address/address.ts';
+import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
 import { formatPrefix, hasHostBits, networkOf } from '../../lib/address/prefix.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
 import { address, integer, interfaceName, prefix } from '../../lib/cni/schema.ts';
+import { defaultPriority, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
 
 /** `rtm_protocol` of the routes that we add, unless the config says otherwise: how they are told from others. */
 export const DEFAULT_PROTOCOL = 87;
 
 const UINT32_MAX = 0xffff_ffff;
+
+/**
+ * The kernel takes more for a route, silently makes these of it (net/ipv4/metrics.c, ip_metrics_convert), and the route
+ * is then not the one that was asked for.
+ */
+const MAX_MTU = 65_535 - 15;
+const MAX_ADVMSS = 65_535 - 40;
 
 const destination = z.union([z.literal('default'), prefix]);
 
@@ -27,12 +35,13 @@ const routeKeys = z.strictObject({
   priority: z.optional(integer(0, UINT32_MAX)),
   table: z.optional(integer(1, UINT32_MAX)),
   scope: z.optional(integer(0, 255)),
-  mtu: z.optional(integer(1, UINT32_MAX)),
-  advmss: z.optional(integer(1, UINT32_MAX)),
+  mtu: z.optional(integer(1, MAX_MTU)),
+  advmss: z.optional(integer(1, MAX_ADVMSS)),
   onlink: z.optional(z.boolean()),
   type: z._default(z.enum(['unicast', 'blackhole', 'unreachable', 'prohibit', 'throw']), 'unicast'),
 });
 
+type HopKeys = z.output<typeof nextHop>;
 type RouteKeys = z.output<typeof routeKeys>;
 type Wrong = (path: PropertyKey[], message: string) => void;
 
@@ -45,7 +54,7 @@ const route = z.pipe(
   z.transform((keys) => {
     const family = familyOfRoute(keys);
     const dst = keys.dst === 'default' ? (family === 4 ? '0.0.0.0/0' : '::/0') : formatPrefix(keys.dst);
-    return { ...keys, family, dst };
+    return { ...keys, ...(keys.nexthops && { nexthops: withoutIdleWeight(keys.nexthops) }), family, dst };
   }),
 );
 
@@ -81,6 +90,11 @@ function familyOfRoute({ dst, gw, nexthops, src }: RouteKeys): Family {
   return hint === undefined ? 4 : familyOf(hint);
 }
 
+// The kernel forgets the weight of a next hop that is the only one.
+function withoutIdleWeight(hops: HopKeys[]): HopKeys[] {
+  return hops.length > 1 ? hops : hops.map(({ weight: _, ...hop }) => hop);
+}
+
 function checkRoute(keys: RouteKeys, wrong: Wrong): void {
   const family = familyOfRoute(keys);
   checkHostBits(keys.dst, wrong);
@@ -99,8 +113,11 @@ function checkHostBits(dst: RouteKeys['dst'], wrong: Wrong): void {
 
 function checkFamilies({ gw, nexthops = [], src }: RouteKeys, family: Family, wrong: Wrong): void {
   const check = (text: string | undefined, path: PropertyKey[]) => {
-    if (text === undefined || text === 'auto' || familyOf(text) === family) return;
-    wrong(path, `${text} is an IPv${familyOf(text)} address, but the destination is IPv${family}`);
+    if (text === undefined || text === 'auto') return;
+    const own = familyOf(text);
+    if (own !== family) wrong(path, `${text} is an IPv${own} address, but the destination is IPv${family}`);
+    // To the kernel it is as if the attribute was not there.
+    else if (text === unspecified(family)) wrong(path, `${text} stands for no address; leave it out`);
   };
   check(gw, ['gw']);
   check(src, ['src']);
@@ -126,8 +143,8 @@ function checkHops({ gw, dev, nexthops, onlink, type }: RouteKeys, wrong: Wrong)
 // Two routes with the same destination, table and priority cannot both be in the kernel.
 function checkDuplicates(routes: RouteConfig[], wrong: Wrong): void {
   const seen = new Map<string, number>();
-  routes.forEach(({ dst, table, priority }, index) => {
-    const key = `${dst} ${table} ${priority}`;
+  routes.forEach(({ family, dst, table = RT_TABLE_MAIN, priority }, index) => {
+    const key = `${dst} ${table} ${priority || defaultPriority(family)}`;
     const first = seen.get(key);
     if (first === undefined) seen.set(key, index);
     else

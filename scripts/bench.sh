@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Measures against real peers, in one run, and prints medians and ratios. See docs/performance.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh
+. scripts/environment.sh
+bash scripts/build.sh >&2
+exec node scripts/bench.ts "$@"

@@ -1,0 +1,106 @@
+import t from 'tap';
+import { decodeAddress, type LinkAddress, listAddresses } from '../../../lib/netlink/address.ts';
+import { RouteSocket } from '../../../lib/netlink/socket.ts';
+import { buildExampleState } from '../../support/example-state.ts';
+import { addressOf, golden, type IpObject } from '../../support/ip-json.ts';
+import { noNamespaces, run, scratchNamespace } from '../../support/namespace.ts';
+import { attribute, message, replay, socketIn } from '../../support/transport.ts';
+
+t.test('the recorded dumps are decoded to what ip -j -d address printed of the same links', async (t) => {
+  const { ip, received } = golden('addresses');
+  const all: LinkAddress[] = [];
+  for (const printed of ip) {
+    const found = listAddresses(
+      new RouteSocket(replay(received[String(printed.ifindex)] ?? [])),
+      Number(printed.ifindex),
+    );
+    t.strictSame(found, addressesOf(printed), String(printed.ifname));
+    all.push(...found);
+  }
+  // The recording holds every case that there is.
+  for (const key of ['peer', 'broadcast', 'label'] as const)
+    t.ok(
+      all.some((address) => address[key] !== undefined),
+      key,
+    );
+  for (const key of ['secondary', 'deprecated'] as const)
+    t.ok(
+      all.some((address) => address[key]),
+      key,
+    );
+  t.ok(all.some(({ permanent }) => !permanent));
+  t.ok(all.some(({ peer, prefix }) => peer !== undefined && prefix.family === 6));
+});
+
+t.test('in a real namespace', { skip: noNamespaces }, async (t) => {
+  const pod = scratchNamespace(t);
+  buildExampleState(pod.ip);
+  const socket = socketIn(t, pod);
+
+  t.test('listAddresses is what ip -j -d address prints of each link', async (t) => {
+    for (const printed of pod.ipJson('-d address show')) {
+      const found = listAddresses(socket, Number(printed.ifindex));
+      t.strictSame(found.map(rounded), addressesOf(printed).map(rounded), String(printed.ifname));
+    }
+  });
+
+  t.test('an IPv6 address of a link that was never up is tentative, one with nodad is not', async (t) => {
+    pod.ip('link add new type veth peer name newpeer');
+    run('ip', ['netns', 'exec', pod.name, 'sh', '-c', 'echo 1 >/proc/sys/net/ipv6/conf/new/accept_dad']);
+    pod.ip('-6 address add fd00:5::1/64 dev new');
+    pod.ip('-6 address add fd00:5::2/64 dev new nodad');
+    const [printed] = pod.ipJson('-d address show dev new');
+    const found = listAddresses(socket, Number(printed?.ifindex));
+    t.strictSame(found, addressesOf(printed ?? {}));
+    const tentative = found.filter((address) => address.tentative).map(({ prefix }) => prefix.address);
+    t.strictSame(tentative, ['fd00:5::1']);
+  });
+
+  t.test('a link without addresses has none, and so has a link that is not there', async (t) => {
+    const [ifb] = pod.ipJson('link show dev ifb0');
+    t.strictSame(listAddresses(socket, Number(ifb?.ifindex)), []);
+    t.throws(() => listAddresses(socket, 9999), { name: 'NetlinkError', code: 'ENODEV' });
+  });
+});
+
+t.test('decodeAddress', async (t) => {
+  // struct ifaddrmsg: family, prefix length, flags, scope, u32 link; IFA_F_TENTATIVE is 0x40, IFA_F_PERMANENT 0x80.
+  const header = (family: number, flags: number) => Buffer.of(family, 24, flags, 0, 7, 0, 0, 0);
+  const decode = (type: number, ...data: Uint8Array[]) =>
+    decodeAddress({ type, flags: 0, seq: 1, port: 0, data: message({ type, seq: 1 }, ...data).subarray(16) });
+  const local = attribute(2, Buffer.of(10, 0, 0, 1));
+
+  t.test('takes the flags of the header where there is no IFA_FLAGS, and of IFA_FLAGS where there is', async (t) => {
+    t.match(decode(20, header(2, 0xc0), local), { tentative: true, permanent: true, secondary: false, link: 7 });
+    t.match(decode(20, header(2, 0xc0), local, attribute(8, Buffer.of(0x21, 0, 0, 0))), {
+      tentative: false,
+      permanent: false,
+      secondary: true,
+      deprecated: true,
+    });
+  });
+  t.test('gives an address without IFA_CACHEINFO lifetimes for ever', async (t) => {
+    t.match(decode(20, header(2, 0), local), { preferredLifetime: 4294967295, validLifetime: 4294967295 });
+  });
+  t.test('takes IFA_ADDRESS where there is no IFA_LOCAL, as for IPv6, and then there is no peer', async (t) => {
+    const address = decode(20, header(10, 0x80), attribute(1, Buffer.from('fd000000000000000000000000000001', 'hex')));
+    t.strictSame(address?.prefix, { family: 6, address: 'fd00::1', length: 24 });
+    t.notOk(address && 'peer' in address);
+  });
+  t.test('is undefined for other messages, other families and messages without an address', async (t) => {
+    t.equal(decode(21, header(2, 0), local), undefined);
+    t.equal(decode(20, header(7, 0), local), undefined);
+    t.equal(decode(20, header(2, 0)), undefined);
+  });
+});
+
+function addressesOf(printed: IpObject): LinkAddress[] {
+  return (printed.addr_info as IpObject[]).map((info) => addressOf(info, Number(printed.ifindex)));
+}
+
+// Lifetimes count down between two readings.
+function rounded(address: LinkAddress): LinkAddress {
+  const { preferredLifetime, validLifetime } = address;
+  const round = (seconds: number) => Math.ceil(seconds / 1000) * 1000;
+  return { ...address, preferredLifetime: round(preferredLifetime), validLifetime: round(validLifetime) };
+}
