@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { VERSION } from '../lib/version.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
+import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
   add: 'run ADD for every plugin of the list, and print the result',
@@ -28,6 +29,18 @@ export function program(): Command {
         print(await runCni(command, network, namespace, options, process.env));
       });
   }
+  waymark
+    .command('routes')
+    .description(
+      'add the routes that follow from a map of subnets, in the namespace that it runs in (an init container)',
+    )
+    .option('--config <file>', 'the map, YAML or JSON (default: waymark.yaml or ddsnet4u.yaml in the usual places)')
+    .option('--interface <name>', 'the interface to work on (default: net1)')
+    .option('--noop', 'say what would be done, and do not do it')
+    .action(async (options: RoutesOptions) => {
+      const { addMappedRoutes } = await import('./routes.ts');
+      await addMappedRoutes(options, process.env, (line) => writeSync(1, `${line}\n`));
+    });
   return waymark;
 }
 

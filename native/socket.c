@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -48,21 +49,31 @@ static napi_value throw_errno(napi_env env, const char *syscall, int number) {
   return NULL;
 }
 
+static int is_same_file(int a, int b) {
+  struct stat one, other;
+  return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 /* The socket in `target`, or -1 with errno and *syscall set. */
 static int socket_inside(int target, const char **syscall) {
+  /* A descriptor that is not open would be the next one that is opened: the way home. */
+  *syscall = "fcntl";
+  if (fcntl(target, F_GETFD) < 0) return -1;
   *syscall = "open";
   int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (home < 0) return -1;
 
+  /* At home already: nowhere to go, and no need of CAP_SYS_ADMIN, which setns would ask for. */
+  const int stays = is_same_file(target, home);
   *syscall = "setns";
   int fd = -1, failure = 0;
-  if (setns(target, CLONE_NEWNET) != 0) {
+  if (!stays && setns(target, CLONE_NEWNET) != 0) {
     failure = errno;
   } else {
     *syscall = "socket";
     fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0) failure = errno;
-    if (setns(home, CLONE_NEWNET) != 0) abort();
+    if (!stays && setns(home, CLONE_NEWNET) != 0) abort();
   }
   close(home);
   errno = failure;

@@ -22,7 +22,9 @@ LAUNCHER
   chmod 755 "$out/$1"
   echo "built dist/bundle/$1"
 }
-bundle static-route plugins/static-route/main.js
+for plugin in static-route seamless-gateway consistent-ifname; do
+  bundle "$plugin" "plugins/$plugin/main.js"
+done
 bundle waymark cli/main.js
 
 # In one step, so that whoever uses the old one meanwhile does not find half of the new one.

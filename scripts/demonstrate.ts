@@ -6,9 +6,17 @@ import { join } from 'node:path';
 // What `npm start` shows. It makes a node and a pod, both network namespaces of its own, and takes them away again.
 
 const ROOT = join(import.meta.dirname, '..');
-const LIST = join(ROOT, 'conf/10-static-route.conflist');
+const LIST = join(ROOT, 'conf/40-all-three.conflist');
 const PLUGIN_FOLDERS = [join(ROOT, '.tools/bin'), '/usr/lib/cni', '/opt/cni/bin'];
-const OURS = ['static-route'];
+const OURS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
+
+const UPLINK = [
+  'link add uplink0 type veth peer name outside',
+  'link set outside up',
+  'link set uplink0 up',
+  'address add 10.0.32.2/24 dev uplink0',
+  'route add default via 10.0.32.1',
+];
 
 const node = `wm-start-node-${process.pid}`;
 const pod = `wm-start-pod-${process.pid}`;
@@ -48,8 +56,10 @@ function show(folder: string, reference: string): void {
   for (const name of [node, pod]) ip(['netns', 'add', name]);
   ip(['-n', node, 'link', 'set', 'lo', 'up']);
   ip(['-n', pod, 'link', 'set', 'lo', 'up']);
+  // The node's own address and default route, which seamless-gateway looks for.
+  for (const command of UPLINK) ip(['-n', node, ...command.split(' ')]);
 
-  heading(`The network list: ${list.plugins.join(' → ')} (conf/10-static-route.conflist)`);
+  heading(`The network list: ${list.plugins.join(' → ')} (conf/40-all-three.conflist)`);
   heading('The pod before');
   const before = showPod();
 
@@ -92,12 +102,18 @@ function leftIn(folder: string): string[] {
 }
 
 function showPod(): string {
-  const routes = ['-4', '-6'].map((family) =>
+  const links = ip(['-n', pod, '-brief', 'link', 'show']);
+  const altnames = JSON.parse(ip(['-n', pod, '-j', 'link', 'show'])).flatMap(
+    (link: { ifname: string; altnames?: string[] }) =>
+      (link.altnames ?? []).map((name) => `${link.ifname} is also ${name}\n`),
+  );
+  const tables = ['-4', '-6'].map((family) =>
     ip(['-n', pod, family, 'route', 'show', 'table', 'all', 'type', 'unicast']),
   );
   const blackholes = ip(['-n', pod, 'route', 'show', 'type', 'blackhole']);
-  const text = [...routes, blackholes].join('');
-  print(text === '' ? '(no routes)' : text);
+  const routes = [...tables, blackholes].join('');
+  const text = [links, ...altnames, routes === '' ? '(no routes)' : routes].join('');
+  print(text);
   return text;
 }
 

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { parse } from 'yaml';
-import { BRIDGE, type List, noReferencePlugins, scratchNode } from './support/chain.ts';
+import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
 
 // Every example in the documents is run, and every link leads somewhere.
 
@@ -24,7 +24,7 @@ t.test('every list in conf/ is added, checked and deleted without a trace', { sk
   t.ok(lists.length > 0);
   for (const file of lists) {
     const list: List = JSON.parse(read(`conf/${file}`));
-    const world = scratchNode(t);
+    const world = nodeWithUplink(t);
     const before = world.pod.routes();
     world.writeList(list);
     world.must('waymark cni', 'add', list.name);
@@ -42,7 +42,7 @@ t.test(
   async (t) => {
     for (const file of readdirSync(join(ROOT, 'manifests')).filter((name) => name.endsWith('.yaml'))) {
       const list: List = JSON.parse(parse(read(`manifests/${file}`)).spec.config);
-      const world = scratchNode(t);
+      const world = nodeWithUplink(t);
       // What the examples have for a second interface of the node.
       world.node.ip('link add eth1 type veth peer name switch');
       world.node.ip('link set eth1 up');
@@ -60,7 +60,7 @@ t.test(
 
 t.test('the README’s list is the one in conf/', async (t) => {
   const [example = ''] = codeBlocks(read('README.md'), 'json');
-  t.strictSame(JSON.parse(example), JSON.parse(read('conf/10-static-route.conflist')));
+  t.strictSame(JSON.parse(example), JSON.parse(read('conf/40-all-three.conflist')));
 });
 
 t.test(
@@ -69,7 +69,7 @@ t.test(
   async (t) => {
     for (const plugin of readdirSync(join(ROOT, 'plugins'))) {
       for (const example of codeBlocks(read(`plugins/${plugin}/README.md`), 'json')) {
-        const world = scratchNode(t);
+        const world = nodeWithUplink(t);
         const before = world.pod.routes();
         world.writeList({ cniVersion: '1.1.0', name: 'net', plugins: [BRIDGE, JSON.parse(example)] });
         world.must('waymark cni', 'add', 'net');
@@ -101,6 +101,21 @@ t.test('every npm script that a document names is there', async (t) => {
       t.hasOwnProp(scripts, script, document);
   }
 });
+
+/** A node as the examples have it: an uplink with addresses of both families, and a default route out of it. */
+function nodeWithUplink(t: Test): Node {
+  const world = scratchNode(t);
+  const commands = [
+    'link add uplink0 type veth peer name wire0',
+    'link set wire0 up',
+    'link set uplink0 up',
+    'address add 10.0.32.2/24 dev uplink0',
+    'address add fd00:32::2/64 dev uplink0',
+    'route add default via 10.0.32.1 dev uplink0',
+  ];
+  for (const command of commands) world.node.ip(command);
+  return world;
+}
 
 function codeBlocks(markdown: string, language: string): string[] {
   return [...markdown.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, 'g'))].map(([, code = '']) => code);

@@ -3,8 +3,10 @@ import type { Request } from '../cni/request.ts';
 import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
-import { type Change, parseChange } from './change.ts';
+import { type Change, parseChange, type RenameLink } from './change.ts';
 import { identityOf } from './namespace-identity.ts';
+import type { Planned } from './plan.ts';
+import type { Detours } from './rename.ts';
 
 /** The journal of one attachment, in the terms of changes, and tied to the namespace that they were made in. */
 export class AttachmentJournal {
@@ -39,18 +41,21 @@ export class AttachmentJournal {
    * Writes down changes that are about to be made, behind those of an ADD before: one that was killed, or the same one
    * again. Returns what was recorded before. Entries of a namespace that is gone are dropped.
    */
-  record(changes: readonly Change[]): Entry[] {
+  record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[]): Entry[] {
     const before = this.#entriesHere()?.entries ?? [];
     const known = new Set(before.map((entry) => JSON.stringify(entry)));
-    const entries: Entry[] = [{ network: this.#network }, ...changes.map((change) => this.#entry(change))];
+    const entries: Entry[] = [
+      { network: this.#network },
+      ...changes.map(({ change, source }) => ({ ...this.#entry(change), ...(source !== undefined && { source }) })),
+    ];
     const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(JSON.stringify(entry)));
     if (added.length > 0) this.#journal.write(this.#identity, [...before, ...added]);
     return before;
   }
 
-  /** After a failed ADD: what was recorded before it, and what it could not take back. */
+  /** After a failed ADD: what was recorded before it, and what it could not take back or put back. */
   restore(before: readonly Entry[], notUndone: readonly Change[]): void {
-    const entries = [...before, ...notUndone.map((change) => this.#entry(change))];
+    const entries = [...before, ...[...notUndone, ...this.unfinished()].map((change) => this.#entry(change))];
     if (entries.length === 0) this.#journal.forget();
     else this.#journal.write(this.#identity, entries);
   }
@@ -64,6 +69,41 @@ export class AttachmentJournal {
     const own = content?.entries.filter(({ network }) => network === this.#network) ?? [];
     const changes = own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
     return { changes, complete: content?.intact === true && own.length > 0 };
+  }
+
+  /**
+   * Changes that an ADD or DEL before was killed in the middle of, and that must be finished: renames with a link that
+   * went down for it.
+   */
+  unfinished(): RenameLink[] {
+    const { changes } = this.changes();
+    return changes.flatMap((change) => (change.op === 'rename-link' && change.lost !== undefined ? [change] : []));
+  }
+
+  /** Keeps track of links that go down to be renamed. */
+  detours(): Detours {
+    const update = (rename: RenameLink) => this.updateRename(rename);
+    return { begin: update, end: update };
+  }
+
+  /** Writes down, in the place of a rename that is recorded, how far it is: with what the link loses, or without. */
+  updateRename({ link, lost }: RenameLink): void {
+    const entries = this.#entriesHere()?.entries ?? [];
+    const updated = entries.map((entry) => {
+      const change = entry.change && parseChange(entry.change);
+      if (entry.network !== this.#network || change?.op !== 'rename-link' || change.link !== link) return entry;
+      // Undoing goes by the names that were recorded, whichever way this rename goes.
+      const { lost: _, ...plain } = change;
+      return { ...entry, change: lost === undefined ? plain : { ...plain, lost } };
+    });
+    this.#journal.write(this.#identity, updated);
+  }
+
+  /** What is recorded for this attachment from the sources that begin so. */
+  changesFrom(source: string): Change[] {
+    const entries = this.#entriesHere()?.entries ?? [];
+    const own = entries.filter((entry) => entry.network === this.#network && entry.source?.startsWith(source));
+    return own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
   }
 
   /** What other attachments of the container say is theirs. */

@@ -22,8 +22,17 @@ export function attachmentLink(
   previous: Result | undefined,
   observed: Observation,
 ): Link {
-  const name = wanted ?? nameInResult(request, previous) ?? nameWithoutResult(request, previous, observed);
-  return linkOrError(name, observed);
+  return linkOrError(attachmentName(request, wanted, previous, observed), observed);
+}
+
+/** The name that `attachmentLink` looks for: the one that the plugins in front know the link by. */
+export function attachmentName(
+  request: Pick<Request, 'ifname' | 'netns'>,
+  wanted: string | undefined,
+  previous: Result | undefined,
+  observed: Observation,
+): string {
+  return wanted ?? nameInResult(request, previous, observed) ?? nameWithoutResult(request, previous, observed);
 }
 
 /** The link with this name or altname. Throws CniError 100. */
@@ -44,13 +53,19 @@ export function resultIpsOf(link: Link, previous: Result | undefined): ResultIp[
   });
 }
 
-function nameInResult({ ifname, netns }: Pick<Request, 'ifname' | 'netns'>, previous?: Result): string | undefined {
+function nameInResult(
+  { ifname, netns }: Pick<Request, 'ifname' | 'netns'>,
+  previous: Result | undefined,
+  observed: Observation,
+): string | undefined {
   // An interface with a sandbox is in a container; the path is compared too, where it can be.
   const inSandboxes = (previous?.interfaces ?? []).filter(({ sandbox }) => sandbox !== undefined && sandbox !== '');
   const exact = inSandboxes.filter(({ sandbox }) => sandbox === netns);
   const candidates = exact.length > 0 ? exact : inSandboxes;
   const named = candidates.find(({ name }) => name === ifname);
-  const only = candidates.length === 1 ? candidates[0] : undefined;
+  // A link can be there by its name and by an altname.
+  const links = new Set(candidates.map(({ name }) => observed.linkNamed(name)?.index ?? name));
+  const only = links.size === 1 ? candidates[0] : undefined;
   return (named ?? only)?.name;
 }
 

@@ -32,6 +32,12 @@ export function refusedError(refused: ChangeRefused, pending: readonly Planned[]
   });
 }
 
+/** What was waited for did not appear: 107. */
+export function timeoutError(missing: CniError, seconds: number): CniError {
+  const { message, details } = missing;
+  return new CniError(CniCode.timeout, `${message}; waited ${seconds} s for it`, { details, cause: missing });
+}
+
 /** The kernel refused to take something back: 104. */
 export function notUndoneError(failed: readonly Change[], reason: NetlinkError): CniError {
   const message = `${failed.length} changes could not be undone: the kernel refused to ${reason.message}`;

@@ -2,7 +2,7 @@ import type { Family } from '../address/address.ts';
 import { type LinkAddress, listAddresses } from '../netlink/address.ts';
 import { type Link, listLinks } from '../netlink/link.ts';
 import { type Route, routeKey } from '../netlink/route.ts';
-import { listRoutes } from '../netlink/routes.ts';
+import { findDefaultRoute, listRoutes } from '../netlink/routes.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 
 /**
@@ -12,7 +12,7 @@ import type { RouteSocket } from '../netlink/socket.ts';
 export class Observation {
   readonly #read: Reader;
   readonly #addresses = new Map<number, LinkAddress[]>();
-  readonly #tables = new Map<string, Map<string, Route>>();
+  readonly #tables = new Map<string, Map<string, Route[]>>();
   #links: Link[] | undefined;
 
   constructor(read: Reader) {
@@ -24,6 +24,7 @@ export class Observation {
       links: () => listLinks(socket),
       addresses: (link) => listAddresses(socket, link),
       routes: (family, table) => listRoutes(socket, family, { table }),
+      defaultRoute: (family) => findDefaultRoute(socket, family),
     });
   }
 
@@ -33,6 +34,11 @@ export class Observation {
     return this.#links;
   }
 
+  /** The link with this index. */
+  linkAt(index: number): Link | undefined {
+    return this.links().find((link) => link.index === index);
+  }
+
   /** The link with this name or altname. */
   linkNamed(name: string): Link | undefined {
     return this.links().find((link) => link.name === name || link.altnames.includes(name));
@@ -40,7 +46,7 @@ export class Observation {
 
   /** The name of the link with this index, for people to read. */
   readonly linkName = (index: number): string => {
-    return this.links().find((link) => link.index === index)?.name ?? `#${index}`;
+    return this.linkAt(index)?.name ?? `#${index}`;
   };
 
   /** The addresses of a link, both families, in the kernel's order. */
@@ -48,13 +54,28 @@ export class Observation {
     return remember(this.#addresses, link, () => this.#read.addresses(link));
   }
 
-  /** The route that has the same key (destination, table, priority and so on), whatever else it does. */
-  routeLike(route: Route): Route | undefined {
-    const { family, table } = route;
-    const routes = remember(this.#tables, `${family} ${table}`, () => {
-      return new Map(this.#read.routes(family, table).map((present) => [routeKey(present), present]));
+  /**
+   * The routes that have the same key (destination, table, priority and so on), whatever else they do: at most one, but
+   * for IPv6, which has one for each link where no gateway is involved.
+   */
+  routesLike(route: Route): readonly Route[] {
+    return this.#table(route.family, route.table).get(routeKey(route)) ?? [];
+  }
+
+  /** Every route of a table, in the kernel's order but for those with one key. */
+  routesIn(family: Family, table: number): readonly Route[] {
+    return [...this.#table(family, table).values()].flat();
+  }
+
+  #table(family: Family, table: number): Map<string, Route[]> {
+    return remember(this.#tables, `${family} ${table}`, () => {
+      return Map.groupBy(this.#read.routes(family, table), routeKey);
     });
-    return routes.get(routeKey(route));
+  }
+
+  /** The host's default route of a family: its best one, as the kernel would choose. */
+  defaultRoute(family: Family): Route | undefined {
+    return this.#read.defaultRoute(family);
   }
 }
 
@@ -62,6 +83,7 @@ export type Reader = {
   links(): Link[];
   addresses(link: number): LinkAddress[];
   routes(family: Family, table: number): Route[];
+  defaultRoute(family: Family): Route | undefined;
 };
 
 function remember<K, V>(memory: Map<K, V>, key: K, read: () => V): V {

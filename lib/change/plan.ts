@@ -1,4 +1,5 @@
 import type { CommonConfig } from '../cni/config.ts';
+import { CniError } from '../cni/errors.ts';
 import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import type { Change } from './change.ts';
@@ -9,7 +10,10 @@ export type PlanInput<C> = {
   readonly request: Request;
   readonly config: C & CommonConfig;
   readonly previous: Result | undefined;
+  /** The pod's namespace. */
   readonly observed: Observation;
+  /** The node's own, opened when it is first asked for. */
+  readonly host: () => Observation;
 };
 
 /** A change that is wanted, and the place in the config that wants it, as `routes[6]`. */
@@ -22,6 +26,17 @@ export type Plan = {
   /** All that is wanted, whether or not it is so already. */
   readonly changes: readonly Planned[];
   readonly conflicts: readonly Conflict[];
+  /**
+   * How the sources begin of which the plan has all that there should be: an earlier change with such a source that is
+   * not in the plan is out of date, and CHECK tells it.
+   */
+  readonly completeFor?: string;
   /** The result after the changes; the previous one itself where there is nothing to say about them. */
   readonly result: Result;
 };
+
+/**
+ * Something that a plan needs is not there, but may appear: an address, a default route. ADD waits for it as long as the
+ * config says; otherwise it is an ordinary error with its own code.
+ */
+export class NotYet extends CniError {}

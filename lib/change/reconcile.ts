@@ -16,27 +16,32 @@ export type Reconciled = {
   readonly kept: ReadonlySet<Route>;
 };
 
-/** The changes that lead to the wanted routes, given those that are there. A route that is there as wanted stays. */
+/**
+ * The changes that lead to the wanted routes, given those that are there, but for those that will be `gone` by then. A
+ * route that is there as wanted stays.
+ */
 export function reconcileRoutes(
   wanted: readonly WantedRoute[],
   observed: Observation,
   onConflict: OnConflict,
+  gone: ReadonlySet<Route> = new Set(),
 ): Reconciled {
   const changes: Planned[] = [];
   const conflicts: Conflict[] = [];
   const kept = new Set<Route>();
   for (const { route, source } of wanted) {
     const add = { op: 'add-route', route } as const;
-    const present = observed.routeLike(route);
-    if (present === undefined || holds(add, observed)) {
+    const present = observed.routesLike(route).filter((other) => !gone.has(other));
+    if (present.length === 0 || holds(add, observed)) {
       changes.push({ change: add, source });
     } else if (onConflict === 'replace') {
-      changes.push({ change: { op: 'delete-route', route: present }, source }, { change: add, source });
+      changes.push(...present.map((other) => ({ change: { op: 'delete-route', route: other } as const, source })));
+      changes.push({ change: add, source });
     } else if (onConflict === 'keep') {
       kept.add(route);
     } else {
       const text = (which: Route) => describeRoute(which, observed.linkName);
-      conflicts.push({ source, wanted: text(route), found: text(present) });
+      conflicts.push({ source, wanted: text(route), found: present.map(text).join(' and ') });
     }
   }
   return { changes, conflicts, kept };

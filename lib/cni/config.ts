@@ -47,7 +47,8 @@ const MISSPELLING_DISTANCE = 2;
 export type ParsedConfig<C> = { config: C & CommonConfig; warnings: string[] };
 
 /**
- * Reads a plugin's own keys and the common ones from a network config, with those of `args.cni` in place of them.
+ * Reads a plugin's own keys and the common ones from a network config, with those of `args.cni` in place of them, but
+ * for those that only the operator of the node may set: the common ones about files, and the plugin's `ownNodeKeys`.
  *
  * Throws CniError 7 that lists every problem with its path. Unknown top-level keys are the runtime's (Multus adds
  * `deviceID` and others) and only worth a warning, unless they look like a misspelling of one of ours.
@@ -55,6 +56,7 @@ export type ParsedConfig<C> = { config: C & CommonConfig; warnings: string[] };
 export function parseConfig<S extends z.core.$ZodShape>(
   ownKeys: S,
   document: { readonly [key: string]: unknown },
+  ownNodeKeys: readonly string[] = [],
 ): ParsedConfig<z.output<z.ZodMiniObject<S>>> {
   const keys = { ...commonKeys, ...ownKeys };
   const overrides = attachmentArgs(document);
@@ -75,7 +77,8 @@ export function parseConfig<S extends z.core.$ZodShape>(
   for (const [key, value] of Object.entries(document)) take(key, value, key);
   for (const [key, value] of Object.entries(overrides)) {
     const path = `args.cni.${key}`;
-    if (NODE_KEYS.has(key)) problems.push({ path, message: 'can be set in the network config only' });
+    if (NODE_KEYS.has(key) || ownNodeKeys.includes(key))
+      problems.push({ path, message: 'can be set in the network config only' });
     else take(key, value, path);
   }
 

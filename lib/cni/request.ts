@@ -17,6 +17,8 @@ export type Request = {
   /** The path of the pod's namespace; empty if there is none (any more). */
   readonly netns: string;
   readonly ifname: string;
+  /** CNI_ARGS, as `K8S_POD_NAMESPACE` and others. */
+  readonly args: { readonly [key: string]: string };
   /** The network config from stdin, as JSON. */
   readonly document: JsonObject;
   readonly network: string;
@@ -71,9 +73,16 @@ export function requestOf(verb: Verb, env: Variables, read: NetworkDocument): Re
     containerID: env.CNI_CONTAINERID ?? '',
     netns: env.CNI_NETNS ?? '',
     ifname: env.CNI_IFNAME ?? '',
+    args: argsOf(env.CNI_ARGS ?? ''),
     ...read,
     allowOwnNamespace: override === '1' || override.toUpperCase() === 'TRUE',
   };
+}
+
+// `KEY=VALUE;KEY=VALUE`. What is not of this form is not ours to complain about: it may be meant for another plugin.
+function argsOf(text: string): { readonly [key: string]: string } {
+  const pairs = text.split(';').map((pair) => pair.split('=', 2));
+  return Object.fromEntries(pairs.flatMap(([key, value]) => (key && value !== undefined ? [[key, value]] : [])));
 }
 
 /** The result of the plugins before, or undefined if there is none. Throws CniError 7. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ensureFolder, namesIn, readFileIfThere, removeFile, replaceFile } from './folder.ts';
+import { DataFolderError, ensureFolder, namesIn, readFileIfThere, removeFile, replaceFile } from './folder.ts';
 
 /** One attachment of a container to a network, as the CNI spec tells them apart. */
 export type Attachment = { containerID: string; ifname: string; network: string };
@@ -7,9 +7,10 @@ export type Attachment = { containerID: string; ifname: string; network: string 
 /**
  * One change that an attachment made, or was about to make. The change itself is JSON that this layer does not look
  * into; an entry without one says that the attachment was made, though nothing had to be changed. `network` is in
- * every entry, since two networks can have the same container and interface name.
+ * every entry, since two networks can have the same container and interface name. `source` is the place in the config
+ * that wanted the change.
  */
-export type Entry = { network: string; change?: object };
+export type Entry = { network: string; change?: object; source?: string };
 
 /**
  * What was read from a journal. `namespace` is the identity of the namespace that the changes were made in.
@@ -37,13 +38,16 @@ export class Journal {
   /** What the journal holds, for all networks of the container and interface name; undefined if there is none. */
   read(): JournalContent | undefined {
     const text = readFileIfThere(this.path);
-    return text === undefined ? undefined : parse(text);
+    return text === undefined || this.#isAnothers(text) ? undefined : parse(text);
   }
 
   /** Replaces the journal. Throws DataFolderError; then the journal is as before. */
   write(namespace: string, entries: readonly Entry[]): void {
     ensureFolder(this.#folder);
     const { containerID, ifname } = this.#attachment;
+    if (this.#isAnothers(readFileIfThere(this.path) ?? '')) {
+      throw new DataFolderError(this.path, 'is the journal of another container and interface with the same file name');
+    }
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace }).slice(0, -1);
     const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
@@ -51,10 +55,18 @@ export class Journal {
 
   /** Forgets the entries of this attachment's network; the file goes when none are left. */
   forget(): void {
+    if (this.#isAnothers(readFileIfThere(this.path) ?? '')) return;
     const content = this.read();
     const rest = content?.entries.filter(({ network }) => network !== this.#attachment.network) ?? [];
     if (content === undefined || rest.length === 0) removeFile(this.path);
     else this.write(content.namespace, rest);
+  }
+
+  // Names may have dashes, so `a-b` on `c` and `a` on `b-c` have one file name. Whoever comes first has the file.
+  #isAnothers(text: string): boolean {
+    const head = parseHead(text);
+    const { containerID, ifname } = this.#attachment;
+    return head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);
   }
 
   /** The changes that other attachments of the same container have recorded in this folder. */

@@ -1,3 +1,4 @@
+import { FlagsNew } from 'netlink/dist/constants.js';
 import {
   type AddressFlags,
   formatAddress,
@@ -6,11 +7,11 @@ import {
   parseAddress,
   parseAddressFlags,
 } from 'netlink/dist/rt/gen_structs.js';
-import { getString, getU32, type NetlinkMessage, readU32 } from 'netlink/dist/structs.js';
-import { addressFromBytes } from '../address/address.ts';
+import { getString, getU32, type NetlinkMessage, putString, readU32, writeU32 } from 'netlink/dist/structs.js';
+import { addressFromBytes, addressToBytes } from '../address/address.ts';
 import type { Prefix } from '../address/prefix.ts';
-import { AF_UNSPEC, familyOfAf } from './family.ts';
-import { attributesOf, payloadOf } from './message.ts';
+import { AF_UNSPEC, afOf, familyOfAf } from './family.ts';
+import { attributesOf, payloadOf, type Request } from './message.ts';
 import type { RouteSocket } from './socket.ts';
 
 /** An address of a link, as `ip -j address` shows it. Lifetimes in seconds, 4294967295 for ever. */
@@ -23,8 +24,14 @@ export type LinkAddress = {
   peer?: string;
   broadcast?: string;
   label?: string;
+  /** The priority of the route to its subnet, where it is not the usual one. */
+  metric?: number;
+  /** IFAPROT_*: who added it, as 3 for the kernel's link-local one; since Linux 5.18. */
+  protocol?: number;
   /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
   scope: number;
+  /** IFA_F_*, of which the fields below are some. */
+  flags: number;
   secondary: boolean;
   deprecated: boolean;
   tentative: boolean;
@@ -40,6 +47,17 @@ const IFA_LABEL = 3;
 const IFA_BROADCAST = 4;
 const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
+const IFA_RT_PRIORITY = 9;
+const IFA_PROTO = 11;
+const IFA_F_SECONDARY = 0x01;
+const IFA_F_NODAD = 0x02;
+const IFA_F_TENTATIVE = 0x40;
+const IFA_F_PERMANENT = 0x80;
+/** The flags that the kernel gives by itself. */
+const KERNELS_FLAGS = IFA_F_PERMANENT | IFA_F_TENTATIVE | IFA_F_SECONDARY;
+/** Where struct ifaddrmsg has the first 8 of the flags. */
+const FLAGS_OFFSET = 2;
+const CACHEINFO_BYTES = 16;
 
 /** The addresses of one link, both families, in the kernel's order. Throws NetlinkError. */
 export function listAddresses(socket: RouteSocket, linkIndex: number): LinkAddress[] {
@@ -65,20 +83,71 @@ export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined 
   const peer = text(IFA_ADDRESS);
   const broadcast = text(IFA_BROADCAST);
   const label = mapDefined(attributes.get(IFA_LABEL), (data) => getString(data));
-  const flags = mapDefined(attributes.get(IFA_FLAGS), (data) => parseAddressFlags(getU32(data))) ?? header.flags;
+  const metric = mapDefined(attributes.get(IFA_RT_PRIORITY), getU32);
+  const protocol = attributes.get(IFA_PROTO)?.[0];
+  const flags = mapDefined(attributes.get(IFA_FLAGS), getU32) ?? message.data[FLAGS_OFFSET] ?? 0;
   return {
     link: header.index ?? 0,
     prefix: { family, address, length: header.prefixlen ?? 0 },
     ...(peer !== undefined && peer !== address && { peer }),
     ...(broadcast !== undefined && { broadcast }),
     ...(label !== undefined && { label }),
+    ...(metric !== undefined && { metric }),
+    ...(protocol !== undefined && { protocol }),
     scope: header.scope ?? 0,
-    ...flagsOf(flags),
+    flags,
+    ...flagsOf(parseAddressFlags(flags)),
     ...lifetimesOf(attributes.get(IFA_CACHEINFO)),
   };
 }
 
-function flagsOf(flags: AddressFlags = {}) {
+/**
+ * A request to add the address as it was read, and to use it at once, without looking for duplicates: it has been in
+ * use. Refused with EEXIST if the link has it.
+ */
+export function addAddressRequest(address: LinkAddress): Request {
+  const flags = address.prefix.family === 6 ? address.flags | IFA_F_NODAD : address.flags;
+  const payload = encodeAddress({ ...address, flags });
+  return { type: MessageType.NEWADDR, flags: FlagsNew.CREATE | FlagsNew.EXCL, payload };
+}
+
+/** A request to give the flags, lifetimes and metric as they were read to an address that the link has. */
+export function updateAddressRequest(address: LinkAddress): Request {
+  return { type: MessageType.NEWADDR, flags: FlagsNew.REPLACE, payload: encodeAddress(address) };
+}
+
+function encodeAddress(address: LinkAddress): Uint8Array {
+  const { prefix, peer, broadcast, label, metric, protocol, flags, scope, link } = address;
+  return payloadOf((out) => {
+    out.emit(formatAddress({ family: afOf(prefix.family), prefixlen: prefix.length, scope, index: link }));
+    out.push(IFA_LOCAL, addressToBytes(prefix.address));
+    out.push(IFA_ADDRESS, addressToBytes(peer ?? prefix.address));
+    if (broadcast !== undefined) out.push(IFA_BROADCAST, addressToBytes(broadcast));
+    if (label !== undefined) out.push(IFA_LABEL, putString(label));
+    if (metric !== undefined) out.pushU32(IFA_RT_PRIORITY, metric);
+    if (protocol !== undefined) out.push(IFA_PROTO, Buffer.of(protocol));
+    out.pushU32(IFA_FLAGS, flags & ~KERNELS_FLAGS);
+    out.push(IFA_CACHEINFO, lifetimes(address));
+  });
+}
+
+/** A request to delete the address. Refused with EADDRNOTAVAIL if the link has it not. */
+export function deleteAddressRequest({ prefix, link }: LinkAddress): Request {
+  const payload = payloadOf((out) => {
+    out.emit(formatAddress({ family: afOf(prefix.family), prefixlen: prefix.length, index: link }));
+    out.push(IFA_LOCAL, addressToBytes(prefix.address));
+  });
+  return { type: MessageType.DELADDR, flags: 0, payload };
+}
+
+function lifetimes({ preferredLifetime, validLifetime }: LinkAddress): Uint8Array {
+  const cacheinfo = Buffer.alloc(CACHEINFO_BYTES);
+  writeU32.call(cacheinfo, preferredLifetime, 0);
+  writeU32.call(cacheinfo, validLifetime, 4);
+  return cacheinfo;
+}
+
+function flagsOf(flags: AddressFlags) {
   return {
     secondary: flags.secondary === true,
     deprecated: flags.deprecated === true,

@@ -1,7 +1,8 @@
+import { FlagsNew } from 'netlink/dist/constants.js';
 import { formatLink, __LENGTH_Link as IFINFOMSG_BYTES, MessageType, parseLink } from 'netlink/dist/rt/gen_structs.js';
 import { getString, getU32, type NetlinkMessage, putString } from 'netlink/dist/structs.js';
 import { NetlinkError } from './errors.ts';
-import { attributesOf, payloadOf } from './message.ts';
+import { attributesOf, payloadOf, type Request } from './message.ts';
 import type { RouteSocket } from './socket.ts';
 
 /** A network interface: what `ip -j -d link` shows of it. `mac` is absent where the link has no address. */
@@ -29,6 +30,7 @@ const IFLA_EXT_MASK = 29;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
+const NLA_F_NESTED = 1 << 15;
 const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 
 /** The kernel takes a name of at most 15 bytes (IFNAMSIZ) or an altname of at most 127 (ALTIFNAMSIZ). */
@@ -59,6 +61,44 @@ export function findLink(socket: RouteSocket, wanted: string | number): Link | u
     if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined;
     throw error;
   }
+}
+
+/** A request to give a link another name. Refused with EEXIST if it is taken; EBUSY, before Linux 6.2, if the link is up. */
+export function renameLinkRequest({ link, name }: { link: number; name: string }): Request {
+  const payload = payloadOf((out) => {
+    out.emit(formatLink({ index: link }));
+    out.push(IFLA_IFNAME, putString(name));
+  });
+  return { type: MessageType.SETLINK, flags: 0, payload };
+}
+
+/** A request to take a link up or down. */
+export function setLinkUpRequest({ link, up }: { link: number; up: boolean }): Request {
+  const payload = payloadOf((out) =>
+    out.emit(formatLink({ index: link, flags: up ? { up } : {}, change: { up: true } })),
+  );
+  return { type: MessageType.SETLINK, flags: 0, payload };
+}
+
+/** A request to give a link one more name. Refused with EEXIST if it is a name or an altname of any link. */
+export function addAltnameRequest({ link, name }: { link: number; name: string }): Request {
+  const flags = FlagsNew.CREATE | FlagsNew.EXCL | FlagsNew.APPEND;
+  return { type: MessageType.NEWLINKPROP, flags, payload: altnamePayload(link, name) };
+}
+
+/** A request to take an altname from a link. Refused with ENOENT or EINVAL if it has none of this name. */
+export function deleteAltnameRequest({ link, name }: { link: number; name: string }): Request {
+  return { type: MessageType.DELLINKPROP, flags: 0, payload: altnamePayload(link, name) };
+}
+
+function altnamePayload(link: number, name: string): Uint8Array {
+  return payloadOf((out) => {
+    out.emit(formatLink({ index: link }));
+    out.push(
+      IFLA_PROP_LIST | NLA_F_NESTED,
+      payloadOf((list) => list.push(IFLA_ALT_IFNAME, putString(name))),
+    );
+  });
 }
 
 /** Reads an RTM_NEWLINK; undefined for other messages. */

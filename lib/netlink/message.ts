@@ -1,6 +1,5 @@
 import { Flags, FlagsAck, MessageType } from 'netlink/dist/constants.js';
 import {
-  formatHeader,
   getString,
   HEADER_LENGTH,
   type NetlinkMessage,
@@ -87,12 +86,21 @@ const NLA_MAX_BYTES = 0xffff;
 /** The type without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
 const NLA_TYPE_MASK = 0x3fff;
 
-/** The request as it goes to the kernel, padded so that another can follow (NLMSG_ALIGN). */
-export function formatRequest(request: Request, seq: number): Uint8Array[] {
-  const { type, payload } = request;
-  const length = HEADER_LENGTH + payload.length;
-  const header = formatHeader({ length, type, flags: request.flags | Flags.REQUEST, seq, port: 0 });
-  return padding(length) === 0 ? [header, payload] : [header, payload, new Uint8Array(padding(length))];
+/** Requests as they go to the kernel, each at the next multiple of 4 (NLMSG_ALIGN), numbered from `firstSeq` on. */
+export function formatRequests(requests: readonly Request[], firstSeq: number): Buffer {
+  const sizes = requests.map(({ payload }) => HEADER_LENGTH + payload.length);
+  const bytes = Buffer.alloc(sizes.reduce((sum, size) => sum + size + padding(size), 0));
+  let offset = 0;
+  requests.forEach(({ type, flags, payload }, index) => {
+    const size = sizes[index] ?? 0;
+    writeU32.call(bytes, size, offset);
+    writeU16.call(bytes, type, offset + 4);
+    writeU16.call(bytes, flags | Flags.REQUEST, offset + 6);
+    writeU32.call(bytes, firstSeq + index, offset + 8);
+    bytes.set(payload, offset + HEADER_LENGTH);
+    offset += size + padding(size);
+  });
+  return bytes;
 }
 
 /** The attributes of a message or of a nested attribute, in their order. Flags of the type are left out. */

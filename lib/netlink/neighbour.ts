@@ -3,6 +3,8 @@ import {
   formatNeighbor,
   MessageType,
   __LENGTH_Neighbor as NDMSG_BYTES,
+  type NeighborFlags,
+  type NeighborState,
   parseNeighbor,
 } from 'netlink/dist/rt/gen_structs.js';
 import { type NetlinkMessage, readU16 } from 'netlink/dist/structs.js';
@@ -72,23 +74,41 @@ export function decodeNeighbour(message: NetlinkMessage): Neighbour | undefined 
   };
 }
 
-/** A request to add a permanent entry. Refused with EEXIST if the address has an entry. */
-export function addNeighbourRequest(entry: { link: number; address: string; mac: string }): Request {
+/** A request to add an entry, permanent unless it says otherwise. Refused with EEXIST if the address has one. */
+export function addNeighbourRequest(
+  entry: Omit<Neighbour, 'state'> & { mac: string; state?: NeighbourState },
+): Request {
+  const bits = STATES.find(([, name]) => name === (entry.state ?? 'PERMANENT'))?.[0] ?? 0;
   const payload = payloadOf((out) => {
-    out.emit(
-      formatNeighbor({ family: afOf(familyOf(entry.address)), ifindex: entry.link, state: { permanent: true } }),
-    );
+    out.emit(headerOf(entry, { __unknown: bits }));
     out.push(NDA_DST, addressToBytes(entry.address));
     out.push(NDA_LLADDR, Buffer.from(entry.mac.replaceAll(':', ''), 'hex'));
   });
   return { type: MessageType.NEWNEIGH, flags: FlagsNew.CREATE | FlagsNew.EXCL, payload };
 }
 
+/** A request to make the kernel find out, by itself, which hardware address the address has (NTF_USE). */
+export function resolveNeighbourRequest(entry: { link: number; address: string }): Request {
+  const payload = payloadOf((out) => {
+    out.emit(headerOf(entry, {}, { use: true }));
+    out.push(NDA_DST, addressToBytes(entry.address));
+  });
+  return { type: MessageType.NEWNEIGH, flags: FlagsNew.CREATE, payload };
+}
+
 /** A request to delete the entry of an address. Refused with ENOENT if it has none. */
 export function deleteNeighbourRequest(entry: { link: number; address: string }): Request {
   const payload = payloadOf((out) => {
-    out.emit(formatNeighbor({ family: afOf(familyOf(entry.address)), ifindex: entry.link }));
+    out.emit(headerOf(entry, {}));
     out.push(NDA_DST, addressToBytes(entry.address));
   });
   return { type: MessageType.DELNEIGH, flags: 0, payload };
+}
+
+function headerOf(
+  { link, address }: { link: number; address: string },
+  state: NeighborState,
+  flags: NeighborFlags = {},
+): Uint8Array {
+  return formatNeighbor({ family: afOf(familyOf(address)), ifindex: link, state, flags });
 }

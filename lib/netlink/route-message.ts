@@ -1,7 +1,15 @@
 import { FlagsNew } from 'netlink/dist/constants.js';
 import { formatRoute, MessageType, __LENGTH_Route as RTMSG_BYTES } from 'netlink/dist/rt/gen_structs.js';
 import { getU32, type NetlinkMessage, readS32, readU32, writeU32 } from 'netlink/dist/structs.js';
-import { AddressError, addressFromBytes, addressToBytes, type Family, familyOf, unspecified } from '../address/address.ts';
+import {
+  AddressError,
+  addressFromBytes,
+  addressToBytes,
+  type Family,
+  familyOf,
+  unspecified,
+} from '../address/address.ts';
+import { bitsOf } from '../address/prefix.ts';
 import { afOf, familyOfAf } from './family.ts';
 import { attributesOf, type PayloadWriter, payloadOf, type Request } from './message.ts';
 import { decodeHops, decodeVia, encodeHops, encodeVia, RTNH_F_ONLINK } from './next-hop-message.ts';
@@ -48,10 +56,11 @@ export function addRouteRequest(route: Route): Request {
 
 /**
  * A request to delete the route. The kernel compares what is given and non-zero, so a priority of 0 matches any: look
- * first whether this very route is there. Refused with ESRCH if none matches.
+ * first whether this very route is there. Metrics are not compared. Refused with ESRCH if none matches.
  */
 export function deleteRouteRequest(route: Route): Request {
-  return { type: MessageType.DELROUTE, flags: 0, payload: encodeRoute(route) };
+  const { mtu: _mtu, advmss: _advmss, metrics: _metrics, ...rest } = route;
+  return { type: MessageType.DELROUTE, flags: 0, payload: encodeRoute(rest) };
 }
 
 /** A request to dump the routes of a family: all of them, or those of one table or out of one link. */
@@ -60,6 +69,17 @@ export function dumpRoutesRequest(family: Family, filter: { table?: number; oif?
     out.emit(formatRoute({ family: afOf(family) }));
     if (filter.table !== undefined) out.pushU32(RTA_TABLE, filter.table);
     if (filter.oif !== undefined) out.pushU32(RTA_OIF, filter.oif);
+  });
+  return { type: MessageType.GETROUTE, flags: 0, payload };
+}
+
+/** A request for the route that a packet to this address would take, as it stands in its table. */
+export function lookUpRouteRequest(family: Family, address: string): Request {
+  const payload = payloadOf((out) => {
+    // Without it, IPv4 says that every route is of the main table; IPv6 tells the table anyway, and refuses the flag.
+    const flags = family === 4 ? ({ fibMatch: true, lookupTable: true } as const) : ({ fibMatch: true } as const);
+    out.emit(formatRoute({ family: afOf(family), dstLen: bitsOf(family), flags }));
+    out.push(RTA_DST, addressToBytes(address));
   });
   return { type: MessageType.GETROUTE, flags: 0, payload };
 }

@@ -67,6 +67,7 @@ export type Route = {
 };
 
 export const RT_TABLE_MAIN = 254;
+export const RT_TABLE_LOCAL = 255;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 /** The metric that the kernel gives to IPv6 routes that have none (IP6_RT_PRIO_USER). */

@@ -6,7 +6,7 @@ import { NetlinkError } from './errors.ts';
 import {
   type Acknowledgement,
   ControlType,
-  formatRequest,
+  formatRequests,
   isInterrupted,
   parseAcknowledgement,
   parseDone,
@@ -160,7 +160,8 @@ export class RouteSocket {
 
   // Returns the sequence number of the last request; those before it have the numbers before it.
   #send(requests: readonly Request[]): number {
-    const bytes = Buffer.concat(requests.flatMap((request) => formatRequest(request, ++this.#seq)));
+    const bytes = formatRequests(requests, this.#seq + 1);
+    this.#seq += requests.length;
     try {
       this.#transport.send(bytes);
     } catch (error) {

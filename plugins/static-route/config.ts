@@ -1,13 +1,12 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
 import { formatPrefix, hasHostBits, networkOf } from '../../lib/address/prefix.ts';
+import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
-import { address, integer, interfaceName, prefix } from '../../lib/cni/schema.ts';
+import { absolutePath, address, configError, integer, interfaceName, prefix } from '../../lib/cni/schema.ts';
 import { defaultPriority, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
-
-/** `rtm_protocol` of the routes that we add, unless the config says otherwise: how they are told from others. */
-export const DEFAULT_PROTOCOL = 87;
+import { readTopologyFile, topologyKey } from './topology.ts';
 
 const UINT32_MAX = 0xffff_ffff;
 
@@ -53,23 +52,36 @@ const route = z.pipe(
   }),
   z.transform((keys) => {
     const family = familyOfRoute(keys);
-    const dst = keys.dst === 'default' ? (family === 4 ? '0.0.0.0/0' : '::/0') : formatPrefix(keys.dst);
+    const dst = keys.dst === 'default' ? defaultOf(family) : formatPrefix(keys.dst);
     return { ...keys, ...(keys.nexthops && { nexthops: withoutIdleWeight(keys.nexthops) }), family, dst };
   }),
 );
 
+const routeList = z._default(
+  z.array(route).check((context) => {
+    checkDuplicates(context.value, (path, message) => {
+      context.issues.push({ code: 'custom', message, input: context.value, path });
+    });
+  }),
+  [],
+);
+
+// route-override takes a whole route here, and looks at these two keys.
+const removed = z.pipe(
+  z.looseObject({ dst: destination, gw: z.optional(address) }),
+  z.transform(({ dst, gw }) => ({ dst: destinationText(dst, gw), gw })),
+);
+
 const ownKeys = {
-  routes: z._default(
-    z.array(route).check((context) => {
-      checkDuplicates(context.value, (path, message) => {
-        context.issues.push({ code: 'custom', message, input: context.value, path });
-      });
-    }),
-    [],
-  ),
-  onConflict: z._default(z.enum(['fail', 'replace', 'keep']), 'fail'),
+  routes: routeList,
+  addroutes: routeList,
+  delroutes: z._default(z.array(removed), []),
+  flushroutes: z._default(z.boolean(), false),
+  flushgateway: z._default(z.boolean(), false),
   missingFamily: z._default(z.enum(['fail', 'skip']), 'fail'),
-  protocol: z._default(integer(5, 255), DEFAULT_PROTOCOL),
+  topology: z.optional(topologyKey),
+  topologyFile: z.optional(absolutePath),
+  ...routePolicyKeys,
 };
 
 /** One route of the config: checked, its destination canonical, with the family that follows from it. */
@@ -79,7 +91,18 @@ export type StaticRouteConfig = z.output<z.ZodMiniObject<typeof ownKeys>>;
 
 /** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
 export function parseStaticRouteConfig(document: JsonObject): ParsedConfig<StaticRouteConfig> {
-  return parseConfig(ownKeys, document);
+  const parsed = parseConfig(ownKeys, document, ['topologyFile']);
+  const { topology, topologyFile } = parsed.config;
+  if (topology === undefined || topologyFile === undefined) return parsed;
+  const message = 'goes without "topology"; one map is enough';
+  throw configError('invalid network config', [{ path: 'topologyFile', message }]);
+}
+
+/** The same, with the map of `topologyFile` read into `topology`, anew at each call. Throws CniError 7. */
+export async function readStaticRouteConfig(document: JsonObject): Promise<ParsedConfig<StaticRouteConfig>> {
+  const { config, warnings } = parseStaticRouteConfig(document);
+  if (config.topologyFile === undefined) return { config, warnings };
+  return { config: { ...config, topology: await readTopologyFile(config.topologyFile) }, warnings };
 }
 
 // `default` says nothing about the family, so the addresses beside it decide; without any, it is IPv4's, as for `ip`.
@@ -88,6 +111,14 @@ function familyOfRoute({ dst, gw, nexthops, src }: RouteKeys): Family {
   const written = [gw, ...(nexthops ?? []).map((hop) => hop.gw), src];
   const hint = written.find((text) => text !== undefined && text !== 'auto');
   return hint === undefined ? 4 : familyOf(hint);
+}
+
+function destinationText(dst: RouteKeys['dst'], gw: string | undefined): string {
+  return dst === 'default' ? defaultOf(gw === undefined ? 4 : familyOf(gw)) : formatPrefix(networkOf(dst));
+}
+
+function defaultOf(family: Family): string {
+  return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
 // The kernel forgets the weight of a next hop that is the only one.

@@ -1,14 +1,14 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
 import { runProcess } from '../../lib/cni/runner.ts';
 import { VERSION } from '../../lib/version.ts';
-import { parseStaticRouteConfig } from './config.ts';
+import { readStaticRouteConfig } from './config.ts';
 import { planStaticRoutes } from './plan.ts';
 
 /** Adds static routes to a pod's interface. See README.md beside this file. */
 export const staticRoute = definePlugin({
   name: 'static-route',
   version: VERSION,
-  parseConfig: parseStaticRouteConfig,
+  parseConfig: readStaticRouteConfig,
   plan: planStaticRoutes,
 });
 

@@ -2,31 +2,53 @@ import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, type Prefix } from '../../lib/address/prefix.ts';
 import { attachmentLink, linkOrError, resultIpsOf } from '../../lib/change/attachment.ts';
 import type { Plan, PlanInput } from '../../lib/change/plan.ts';
-import { reconcileRoutes } from '../../lib/change/reconcile.ts';
+import { reconcileRoutes, type WantedRoute } from '../../lib/change/reconcile.ts';
+import { resultRoute } from '../../lib/change/result-route.ts';
 import { unchainedResult } from '../../lib/change/unchained.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
-import { type ResultRoute, withRoutes } from '../../lib/cni/result.ts';
+import { withRoutes } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { defaultPriority, defaultScope, type NextHop, type Route, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
 import type { RouteConfig, StaticRouteConfig } from './config.ts';
+import { mappedRoutes } from './mapped-routes.ts';
+import { removedRoutes, withoutRemoved } from './override.ts';
 
 /** Which routes should the attachment have, and what becomes of the result? Throws CniError 100, 101 or 102. */
 export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   const { request, config, previous, observed } = input;
   const link = attachmentLink(request, config.interface, previous, observed);
   const context = { ...input, link };
-  const wanted = config.routes
-    .map((route, index) => ({ route, source: `routes[${index}]` }))
-    .filter(({ route, source }) => isFamilyPresent(context, route, source))
-    .map(({ route, source }) => ({ route: routeOf(context, route, source), source }));
+  const wanted = [...listedRoutes(context, 'routes'), ...listedRoutes(context, 'addroutes')];
+  const mapped = mappedRoutes(context);
 
-  const { changes, conflicts, kept } = reconcileRoutes(wanted, observed, config.onConflict);
-  const base = previous ?? unchainedResult(link, request.netns, observed);
-  const added = wanted.filter(({ route }) => !kept.has(route)).flatMap(({ route }) => resultRoutes(route));
-  return { changes, conflicts, result: withRoutes(base, added) };
+  const removed = removedRoutes(config, link, observed, [...wanted, ...mapped]);
+  const gone = new Set(removed.map(({ route }) => route));
+  const listed = reconcileRoutes(wanted, observed, config.onConflict, gone);
+  // Routes of the map give way to those that are there, whoever put them there.
+  const derived = reconcileRoutes(mapped, observed, 'keep', gone);
+  const kept = new Set([...listed.kept, ...derived.kept]);
+  const deletions = removed.map(({ route, source }) => ({ change: { op: 'delete-route', route } as const, source }));
+  const changes = [...deletions, ...listed.changes, ...derived.changes];
+  const base = withoutRemoved(config, previous ?? unchainedResult(link, request.netns, observed));
+  const added = [...wanted, ...mapped]
+    .filter(({ route }) => !kept.has(route))
+    .flatMap(({ route }) => resultRoute(route));
+  return {
+    changes,
+    conflicts: listed.conflicts,
+    ...(config.topology !== undefined && { completeFor: 'topology' }),
+    result: withRoutes(base, added),
+  };
 }
 
 type Context = PlanInput<StaticRouteConfig> & { link: Link };
+
+function listedRoutes(context: Context, key: 'routes' | 'addroutes'): WantedRoute[] {
+  return context.config[key]
+    .map((route, index) => ({ route, source: `${key}[${index}]` }))
+    .filter(({ route, source }) => isFamilyPresent(context, route, source))
+    .map(({ route, source }) => ({ route: routeOf(context, route, source), source }));
+}
 
 function routeOf(context: Context, route: RouteConfig, source: string): Route {
   const { family, dst, type, src, mtu, advmss } = route;
@@ -123,28 +145,4 @@ function isGlobal({ scope, prefix }: { scope: number; prefix: Prefix }): boolean
 
 function isLinkLocal(gw: string | undefined): boolean {
   return gw?.startsWith('fe80:') ?? false;
-}
-
-/**
- * The route in the terms of a result, if they can say it.
- *
- * Routes that send packets nowhere are left out: without a word for it they would read as routes through the interface.
- * Of several next hops none is named: the CHECK of the reference plugins looks for a route with just the gateway that
- * the result names.
- */
-function resultRoutes(route: Route): ResultRoute[] {
-  const { dst, mtu, advmss, priority, table, scope, family, hops } = route;
-  if (hops.length === 0) return [];
-  const gw = hops.length === 1 ? hops[0]?.gw : undefined;
-  return [
-    {
-      dst,
-      ...(gw !== undefined && { gw }),
-      ...(mtu !== undefined && { mtu }),
-      ...(advmss !== undefined && { advmss }),
-      ...(priority !== defaultPriority(family) && { priority }),
-      ...(table !== RT_TABLE_MAIN && { table }),
-      ...(scope !== defaultScope(route) && { scope }),
-    },
-  ];
 }

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Plugin, run } from '../../lib/cni/runner.ts';
 
@@ -59,6 +59,35 @@ export function execute(name: string, env: Env, stdin: unknown, args: string[] =
   });
   if (error) throw error;
   return answerOf(status ?? -1, String(stdout), String(stderr));
+}
+
+/**
+ * Calls a plugin's source as a process of its own, with a scratch namespace in the place of the node's: for plugins that
+ * look at it, which within this process would be the machine's.
+ */
+export function executeIn(
+  node: { name: string },
+  plugin: string,
+  env: Env,
+  stdin: unknown,
+  args: string[] = [],
+): Promise<Answer> {
+  const main = join(import.meta.dirname, '../../plugins', plugin, 'main.ts');
+  const child = spawn('ip', ['netns', 'exec', node.name, process.execPath, main, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+  });
+  return new Promise((resolve, reject) => {
+    const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
+    child.stdout.on('data', (chunk) => stdout.push(chunk));
+    child.stderr.on('data', (chunk) => stderr.push(chunk));
+    // The plugin may be through before it has read what it is sent.
+    child.stdin.on('error', () => {});
+    child.on('error', reject);
+    child.on('close', (code) =>
+      resolve(answerOf(code ?? -1, String(Buffer.concat(stdout)), String(Buffer.concat(stderr)))),
+    );
+    child.stdin.end(bytesOf(stdin));
+  });
 }
 
 /** The file that Node.js runs as this executable. */

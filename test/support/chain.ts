@@ -40,7 +40,7 @@ export type Node = {
 };
 
 export type List = { cniVersion: string; name: string; plugins: ListPlugin[]; [key: string]: unknown };
-type ListPlugin = { type: string; ipam?: { type: string; [key: string]: unknown }; [key: string]: unknown };
+export type ListPlugin = { type: string; ipam?: { type: string; [key: string]: unknown }; [key: string]: unknown };
 
 const OURS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
 

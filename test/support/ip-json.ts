@@ -50,7 +50,7 @@ export function linkOf(printed: IpObject, indexOf: (name: unknown) => number): L
 const SCOPES: { [name: string]: number } = { global: 0, site: 200, link: 253, host: 254, nowhere: 255 };
 
 /** What must have been decoded of an address in the `addr_info` of `ip -j -d address`. */
-export function addressOf(printed: IpObject, link: number): LinkAddress {
+export function addressOf(printed: IpObject, link: number): Omit<LinkAddress, 'flags' | 'protocol'> {
   const text = (key: string) => (printed[key] === undefined ? {} : { [key]: printed[key] as string });
   return {
     link,
@@ -62,6 +62,7 @@ export function addressOf(printed: IpObject, link: number): LinkAddress {
     ...(printed.address !== undefined && { peer: printed.address as string }),
     ...text('broadcast'),
     ...text('label'),
+    ...(printed.metric !== undefined && { metric: printed.metric as number }),
     scope: SCOPES[printed.scope as string] ?? Number(printed.scope),
     secondary: printed.secondary === true || printed.temporary === true,
     deprecated: printed.deprecated === true,

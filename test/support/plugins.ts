@@ -1,4 +1,5 @@
 import type { Plugin } from '../../lib/cni/runner.ts';
+import { seamlessGateway } from '../../plugins/seamless-gateway/main.ts';
 import { staticRoute } from '../../plugins/static-route/main.ts';
 
 /** What the conformance suite needs to know of a plugin: configs by what it does with the pod of `scratchPod`. */
@@ -30,6 +31,20 @@ export const PLUGINS: readonly PluginUnderTest[] = [
       routes: [
         { dst: '10.9.0.0/16', gw: '10.244.1.1' },
         { dst: 'fd00:9::/48', gw: 'fd00:244:1::1' },
+      ],
+    },
+  },
+  {
+    // The host's addresses are always written, for within the tests' process the host is the machine.
+    name: 'seamless-gateway',
+    plugin: seamlessGateway,
+    config: { hostAddresses: ['10.0.32.2'] },
+    idle: { hostAddresses: ['10.0.32.2'], families: ['ipv6'] },
+    adds: {
+      config: { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
+      routes: [
+        { dst: '10.0.32.2/32', gw: '10.244.1.1' },
+        { dst: 'fd00:32::2/128', gw: 'fd00:244:1::1' },
       ],
     },
   },

@@ -381,7 +381,8 @@ t.test('the log', { skip: noNamespaces }, async (t) => {
       level: 'info',
       plugin: 'static-route',
       containerID: 'container-1',
-      msg: 'made 3 changes',
+      msg: 'made changes',
+      changes: 3,
     });
   });
 });

@@ -307,3 +307,16 @@ function journalIn(folder: string, containerID = 'container-1', network = 'blue'
 function modeOf(path: string): number {
   return statSync(path).mode & 0o7777;
 }
+
+t.test('two attachments whose names make one file name', async (t) => {
+  const folder = scratchFolder(t);
+  const first = new Journal(folder, { containerID: 'a', ifname: 'b-c', network: 'n' });
+  const second = new Journal(folder, { containerID: 'a-b', ifname: 'c', network: 'n' });
+  t.equal(first.path, second.path);
+  first.write('ns', [{ network: 'n', change: { op: 'x' } }]);
+
+  t.throws(() => second.write('ns', [{ network: 'n' }]), { name: 'DataFolderError', message: /another container/ });
+  t.equal(second.read(), undefined, 'the second does not read the first one’s');
+  second.forget();
+  t.match(first.read(), { entries: [{ change: { op: 'x' } }] }, 'and does not forget it');
+});

@@ -2,7 +2,7 @@ import { parseMessages } from 'netlink/dist/structs.js';
 import t from 'tap';
 import {
   attributesOf,
-  formatRequest,
+  formatRequests,
   isInterrupted,
   parseAcknowledgement,
   parseDone,
@@ -12,11 +12,9 @@ import { acknowledgement, done, message, s32 } from '../../support/transport.ts'
 
 const request = { type: 24, flags: 0, seq: 7, payload: Buffer.alloc(0) };
 
-t.test('formatRequest writes struct nlmsghdr with NLM_F_REQUEST, and pads what follows', async (t) => {
+t.test('formatRequests writes struct nlmsghdr with NLM_F_REQUEST, and pads what follows', async (t) => {
   const format = (bytes: number[]) =>
-    Buffer.concat(formatRequest({ type: 24, flags: 0x600, payload: Uint8Array.from(bytes) }, 0x01020304)).toString(
-      'hex',
-    );
+    formatRequests([{ type: 24, flags: 0x600, payload: Uint8Array.from(bytes) }], 0x01020304).toString('hex');
   // Length (without the padding), type, flags, sequence number, port.
   t.equal(format([1, 2, 3, 4]), '14000000180001060403020100000000' + '01020304');
   t.equal(format([1]), '11000000180001060403020100000000' + '01000000');

@@ -5,6 +5,7 @@ import {
   deleteNeighbourRequest,
   listNeighbours,
   type Neighbour,
+  resolveNeighbourRequest,
 } from '../../../lib/netlink/neighbour.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { golden, indexByName, neighbourOf } from '../../support/ip-json.ts';
@@ -79,6 +80,17 @@ t.test('in a real namespace', { skip: noNamespaces }, async (t) => {
       t.strictSame(await change(deleteNeighbourRequest({ link, address })), { sent: 1, refusals: [] });
       t.strictSame(permanent(), []);
       t.match(await change(deleteNeighbourRequest({ link, address })), { refusals: [{ error: { code: 'ENOENT' } }] });
+    });
+  }
+
+  for (const address of ['10.244.1.30', 'fd00:244:1::30']) {
+    t.test(`${address} is resolved by the kernel, as far as anybody answers`, async (t) => {
+      const outcome = await socket.change([resolveNeighbourRequest({ link, address })], () => 'resolve');
+      t.strictSame(outcome, { sent: 1, refusals: [] });
+      t.strictSame(
+        listNeighbours(socket, link).filter((neighbour) => neighbour.address === address),
+        [{ link, address, state: 'INCOMPLETE' }],
+      );
     });
   }
 

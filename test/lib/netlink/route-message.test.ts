@@ -6,6 +6,7 @@ import {
   deleteRouteRequest,
   dumpRoutesRequest,
   encodeRoute,
+  lookUpRouteRequest,
 } from '../../../lib/netlink/route-message.ts';
 import { listRoutes } from '../../../lib/netlink/routes.ts';
 import { type IpObject, indexByName } from '../../support/ip-json.ts';
@@ -185,6 +186,15 @@ t.test('the requests', async (t) => {
     t.equal(dump(4), hexOf(['02 00 00 00 00 00 00 00 00000000']));
     t.equal(dump(6, { table: 5000 }), hexOf(['0a 00 00 00 00 00 00 00 00000000', '0800 0f00 88130000']));
     t.equal(dump(6, { oif: 3 }), hexOf(['0a 00 00 00 00 00 00 00 00000000', '0800 0400 03000000']));
+  });
+  t.test('of a look-up ask for the route as it stands (0x2000), and of IPv4 for its table too (0x1000)', async (t) => {
+    const lookUp = (...args: Parameters<typeof lookUpRouteRequest>) =>
+      Buffer.from(lookUpRouteRequest(...args).payload).toString('hex');
+    t.equal(lookUp(4, '240.0.0.1'), hexOf(['02 20 00 00 00 00 00 00 00300000', '0800 0100 f0000001']));
+    t.equal(
+      lookUp(6, '4000::1'),
+      hexOf(['0a 80 00 00 00 00 00 00 00200000', '1400 0100 40000000000000000000000000000001']),
+    );
   });
 });
 

@@ -1,8 +1,9 @@
 import t from 'tap';
+import { describe } from '../../../lib/change/change.ts';
 import type { Observation } from '../../../lib/change/observation.ts';
 import type { Request } from '../../../lib/cni/request.ts';
 import type { Result } from '../../../lib/cni/result.ts';
-import { describeRoute, type Route } from '../../../lib/netlink/route.ts';
+import type { Route } from '../../../lib/netlink/route.ts';
 import { parseStaticRouteConfig } from '../../../plugins/static-route/config.ts';
 import { planStaticRoutes } from '../../../plugins/static-route/plan.ts';
 import { observed } from '../../support/observed.ts';
@@ -22,20 +23,19 @@ function plan(keys: object, more: { pod?: Observation; previous?: Result | undef
     containerID: 'c',
     netns: NETNS,
     ifname,
+    args: {},
     document,
     network: 'net',
     version: '1.1.0',
     allowOwnNamespace: false,
   };
   const { config } = parseStaticRouteConfig(document);
-  return planStaticRoutes({ request, config, previous, observed: pod });
+  return planStaticRoutes({ request, config, previous, observed: pod, host: () => pod });
 }
 
 function lines(keys: object, more: Parameters<typeof plan>[1] = {}): string[] {
   const { pod = POD } = more;
-  return plan(keys, more).changes.map(
-    ({ change }) => `${change.op} ${describeRoute(change.route as Route, pod.linkName)}`,
-  );
+  return plan(keys, more).changes.map(({ change }) => describe(change, pod));
 }
 
 /** A previous result with one interface in the sandbox. */
@@ -50,59 +50,59 @@ const cases: [title: string, route: object, line: string, previous?: Result][] =
   [
     'a gateway as it is written',
     { dst: '10.0.0.0/8', gw: '10.131.0.7' },
-    'add-route 10.0.0.0/8 via 10.131.0.7 dev eth0',
+    'add route 10.0.0.0/8 via 10.131.0.7 dev eth0',
   ],
   [
     'the previous result’s gateway where none is written',
     { dst: '10.0.0.0/8' },
-    'add-route 10.0.0.0/8 via 10.131.1.1 dev eth0',
+    'add route 10.0.0.0/8 via 10.131.1.1 dev eth0',
     previous('eth0', { address: '10.131.0.5/23', gateway: '10.131.1.1' }),
   ],
   [
     'the previous result’s gateway of the route’s family',
     { dst: '2001:db8::/32' },
-    'add-route 2001:db8::/32 via fd00::77 dev eth0',
+    'add route 2001:db8::/32 via fd00::77 dev eth0',
     previous(
       'eth0',
       { address: '10.131.0.5/23', gateway: '10.131.1.1' },
       { address: 'fd00::5/64', gateway: 'fd00::77' },
     ),
   ],
-  ['no gateway, on the link, where nobody names one', { dst: '10.0.0.0/8' }, 'add-route 10.0.0.0/8 dev eth0'],
+  ['no gateway, on the link, where nobody names one', { dst: '10.0.0.0/8' }, 'add route 10.0.0.0/8 dev eth0'],
   [
     'the subnet’s first address for "auto"',
     { dst: '10.0.0.0/8', gw: 'auto' },
-    'add-route 10.0.0.0/8 via 10.131.0.1 dev eth0',
+    'add route 10.0.0.0/8 via 10.131.0.1 dev eth0',
   ],
   [
     'the subnet’s first address for "auto" in IPv6, not of the link-local one',
     { dst: '2001:db8::/32', gw: 'auto' },
-    'add-route 2001:db8::/32 via fd00::1 dev eth0',
+    'add route 2001:db8::/32 via fd00::1 dev eth0',
   ],
   [
     'the previous result’s gateway for "auto" where it has one',
     { dst: '10.0.0.0/8', gw: 'auto' },
-    'add-route 10.0.0.0/8 via 10.131.1.1 dev eth0',
+    'add route 10.0.0.0/8 via 10.131.1.1 dev eth0',
     previous('eth0', { address: '10.131.0.5/23', gateway: '10.131.1.1' }),
   ],
   [
     'another link’s subnet for "auto" with "dev"',
     { dst: '10.0.0.0/8', gw: 'auto', dev: 'net1' },
-    'add-route 10.0.0.0/8 via 192.168.7.1 dev net1',
+    'add route 10.0.0.0/8 via 192.168.7.1 dev net1',
     previous('eth0', { address: '10.131.0.5/23', gateway: '10.131.1.1' }),
   ],
   [
     'not the previous result’s gateway on another link',
     { dst: '10.0.0.0/8', dev: 'net1' },
-    'add-route 10.0.0.0/8 dev net1',
+    'add route 10.0.0.0/8 dev net1',
     previous('eth0', { address: '10.131.0.5/23', gateway: '10.131.1.1' }),
   ],
-  ['"default" as IPv4’s', { dst: 'default', gw: 'auto' }, 'add-route 0.0.0.0/0 via 10.131.0.1 dev eth0'],
-  ['"default" of the family of its gateway', { dst: 'default', gw: 'fd00::1' }, 'add-route ::/0 via fd00::1 dev eth0'],
+  ['"default" as IPv4’s', { dst: 'default', gw: 'auto' }, 'add route 0.0.0.0/0 via 10.131.0.1 dev eth0'],
+  ['"default" of the family of its gateway', { dst: 'default', gw: 'fd00::1' }, 'add route ::/0 via fd00::1 dev eth0'],
   [
     'a link-local gateway',
     { dst: '2001:db8::/32', gw: 'fe80::9', dev: 'net1' },
-    'add-route 2001:db8::/32 via fe80::9 dev net1',
+    'add route 2001:db8::/32 via fe80::9 dev net1',
   ],
   [
     'next hops with weights',
@@ -113,7 +113,7 @@ const cases: [title: string, route: object, line: string, previous?: Result][] =
         { gw: '192.168.7.1', dev: 'net1' },
       ],
     },
-    'add-route 10.0.0.0/8 nexthop via 10.131.0.1 dev eth0 weight 3 nexthop via 192.168.7.1 dev net1 weight 1',
+    'add route 10.0.0.0/8 nexthop via 10.131.0.1 dev eth0 weight 3 nexthop via 192.168.7.1 dev net1 weight 1',
   ],
   [
     'every attribute',
@@ -128,10 +128,10 @@ const cases: [title: string, route: object, line: string, previous?: Result][] =
       advmss: 1300,
       onlink: true,
     },
-    'add-route 10.0.0.0/8 via 10.9.9.9 dev eth0 onlink table 100 scope 200 src 10.131.0.5 metric 5 mtu 1400 advmss 1300',
+    'add route 10.0.0.0/8 via 10.9.9.9 dev eth0 onlink table 100 scope 200 src 10.131.0.5 metric 5 mtu 1400 advmss 1300',
   ],
-  ['a type without next hops', { dst: '10.0.0.0/8', type: 'prohibit' }, 'add-route prohibit 10.0.0.0/8'],
-  ['the canonical destination', { dst: '2001:DB8:0::/32', type: 'throw' }, 'add-route throw 2001:db8::/32'],
+  ['a type without next hops', { dst: '10.0.0.0/8', type: 'prohibit' }, 'add route prohibit 10.0.0.0/8'],
+  ['the canonical destination', { dst: '2001:DB8:0::/32', type: 'throw' }, 'add route throw 2001:db8::/32'],
 ];
 
 t.test('a route gets', async (t) => {
@@ -142,7 +142,7 @@ t.test('a route gets', async (t) => {
 
 t.test('the interface is', async (t) => {
   const routes = [{ dst: '10.0.0.0/8' }];
-  const on = (name: string) => [`add-route 10.0.0.0/8 dev ${name}`];
+  const on = (name: string) => [`add route 10.0.0.0/8 dev ${name}`];
   const two: Result = {
     interfaces: [
       { name: 'eth0', sandbox: NETNS },
@@ -212,8 +212,8 @@ t.test('missingFamily "skip" leaves out the routes of the family, and no others'
   const routes = [{ dst: '2001:db8::/32' }, { dst: '10.0.0.0/8' }, { dst: '2001:db8:1::/48', type: 'blackhole' }];
   const more = { ifname: 'net1' };
   t.strictSame(lines({ routes, missingFamily: 'skip', interface: 'net1' }, more), [
-    'add-route 10.0.0.0/8 dev net1',
-    'add-route blackhole 2001:db8:1::/48',
+    'add route 10.0.0.0/8 dev net1',
+    'add route blackhole 2001:db8:1::/48',
   ]);
 });
 
@@ -251,8 +251,8 @@ t.test('a route that is there already', async (t) => {
 
   t.test('is deleted first with "replace"', async (t) => {
     t.strictSame(lines({ routes, onConflict: 'replace' }, { pod: pod(there) }), [
-      'delete-route 10.0.0.0/8 via 10.131.0.9 dev eth0',
-      'add-route 10.0.0.0/8 via 10.131.0.1 dev eth0',
+      'delete route 10.0.0.0/8 via 10.131.0.9 dev eth0',
+      'add route 10.0.0.0/8 via 10.131.0.1 dev eth0',
     ]);
   });
 

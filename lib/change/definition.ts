@@ -1,0 +1,30 @@
+import type { ParsedConfig } from '../cni/config.ts';
+import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
+import type { Call } from '../cni/runner.ts';
+import type { RouteSocket } from '../netlink/socket.ts';
+import type { Plan, PlanInput } from './plan.ts';
+
+/** What makes a plugin: how it reads its config, and the pure function from that and the observation to a plan. */
+export type Definition<C> = {
+  readonly name: string;
+  readonly version: string;
+  /** Reads the config, and the files that it names. Throws CniError 7. */
+  parseConfig(document: JsonObject): ParsedConfig<C> | Promise<ParsedConfig<C>>;
+  plan(input: PlanInput<C>): Plan;
+  /** How many seconds ADD may wait for what the plan misses (NotYet); 0 unless it is given. */
+  patience?(config: C): number;
+  /** What ADD makes sure of before it changes anything. Throws CniError. */
+  verify?(input: PlanInput<C>, plan: Plan, socket: RouteSocket): Promise<void>;
+};
+
+/** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */
+export async function readConfig<C>(definition: Definition<C>, { request, log }: Call) {
+  const { config, warnings } = await definition.parseConfig(request.document);
+  for (const warning of warnings) log.warn(warning);
+  return { config, previous: previousResultOf(request) };
+}
+
+/** The answer to a call with `--noop`: what it would have done. */
+export function noopDocument<C>({ name }: Definition<C>, { verb, version }: Request, changes: string[]): object {
+  return { cniVersion: version, plugin: name, command: verb, changes };
+}

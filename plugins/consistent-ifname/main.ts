@@ -1,0 +1,15 @@
+import { definePlugin } from '../../lib/change/verbs.ts';
+import { runProcess } from '../../lib/cni/runner.ts';
+import { VERSION } from '../../lib/version.ts';
+import { parseConsistentIfnameConfig } from './config.ts';
+import { planConsistentName } from './plan.ts';
+
+/** Gives a pod's interface a name that follows from its network's name. See README.md beside this file. */
+export const consistentIfname = definePlugin({
+  name: 'consistent-ifname',
+  version: VERSION,
+  parseConfig: parseConsistentIfnameConfig,
+  plan: planConsistentName,
+});
+
+if (import.meta.main) await runProcess(consistentIfname);

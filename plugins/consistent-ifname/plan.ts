@@ -1,0 +1,117 @@
+import { attachmentName, linkOrError } from '../../lib/change/attachment.ts';
+import type { Change } from '../../lib/change/change.ts';
+import type { Plan, PlanInput } from '../../lib/change/plan.ts';
+import { unchainedResult } from '../../lib/change/unchained.ts';
+import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import type { Result } from '../../lib/cni/result.ts';
+import type { Link } from '../../lib/netlink/link.ts';
+import type { ConsistentIfnameConfig } from './config.ts';
+import { consistentName } from './name.ts';
+
+type Input = PlanInput<ConsistentIfnameConfig>;
+
+/**
+ * Which name should the attachment's link have, and what becomes of the result? Throws CniError 7 for a name that is
+ * none, 100 if there is no such link, 105 if the name is another link's.
+ */
+export function planConsistentName(input: Input): Plan {
+  const { config, request, previous, observed } = input;
+  const name = consistentName(config, request);
+  const link = linkToName(input, name);
+  const holder = observed.linkNamed(name);
+  if (holder !== undefined && holder.index !== link.index) throw nameTaken(name, holder, config);
+
+  const base = previous ?? unchainedResult(link, request.netns, observed);
+  const source = config.ifname === undefined ? 'name' : 'ifname';
+  const withSource = (changes: Change[]) => changes.map((change) => ({ change, source }));
+  if (config.mode === 'altname') {
+    const changes: Change[] = link.name === name ? [] : [{ op: 'add-altname', link: link.index, name }];
+    return { changes: withSource(changes), conflicts: [], result: base };
+  }
+  const first = firstName(input, link, name);
+  const from = link.name === name ? (first ?? name) : link.name;
+  const altname = config.keepAltname ? first : undefined;
+  return {
+    changes: withSource(renameChanges(link, from, name, altname)),
+    conflicts: [],
+    result: renamedResult(base, { from: [from, first], to: name, altname, sandbox: request.netns }),
+  };
+}
+
+// After a rename without an altname, nothing answers to the first name any more: then the link that bears the new one is
+// meant, unless its hardware address says that it is another.
+function linkToName(input: Input, name: string): Link {
+  const { previous, observed } = input;
+  const known = knownName(input);
+  const renamed = observed.linkNamed(name);
+  if (observed.linkNamed(known) !== undefined || renamed === undefined) return linkOrError(known, observed);
+  const macs = new Set((previous?.interfaces ?? []).flatMap(({ mac }) => mac?.toLowerCase() ?? []));
+  return macs.size > 0 && !macs.has(renamed.mac ?? '') ? linkOrError(known, observed) : renamed;
+}
+
+// The name that the plugins in front know the link by.
+function knownName({ config, request, previous, observed }: Input): string {
+  return attachmentName(request, config.interface, previous, observed);
+}
+
+/**
+ * Which name do the plugins in front know the link by, beside this one? undefined if they know this one. A repeated ADD, a
+ * CHECK and a DEL without a journal find it among the altnames; or, where it is none, nothing else bears it.
+ */
+function firstName(input: Input, link: Link, name: string): string | undefined {
+  const { request, previous, observed } = input;
+  const known = knownName(input);
+  const names = [known, ...(previous?.interfaces ?? []).map((entry) => entry.name), request.ifname];
+  const borne = names.find((other) => other !== name && (other === link.name || link.altnames.includes(other)));
+  const isFree = known !== name && observed.linkNamed(known) === undefined;
+  return borne ?? (isFree ? known : undefined);
+}
+
+function renameChanges(link: Link, from: string, name: string, altname: string | undefined): Change[] {
+  const { index } = link;
+  const changes: Change[] = [];
+  // A link cannot be given its own altname for a name.
+  if (link.name !== name && link.altnames.includes(name)) changes.push({ op: 'delete-altname', link: index, name });
+  changes.push({ op: 'rename-link', link: index, from, to: name });
+  if (altname !== undefined) changes.push({ op: 'add-altname', link: index, name: altname });
+  return changes;
+}
+
+/**
+ * The result with the new name in the place of the first: places in the list stay, so addresses point at the same
+ * interface. The altname is an entry of its own at the end: the CHECK of the plugins in front looks for CNI_IFNAME there.
+ */
+function renamedResult(
+  result: Result,
+  {
+    from,
+    to,
+    altname,
+    sandbox,
+  }: { from: (string | undefined)[]; to: string; altname: string | undefined; sandbox: string },
+): Result {
+  const interfaces = [...(result.interfaces ?? [])];
+  const isIn = (entry: { sandbox?: string | undefined }) => Boolean(entry.sandbox);
+  const place = [...from, to]
+    .map((name) => interfaces.findIndex((entry) => entry.name === name && isIn(entry)))
+    .find((index) => index >= 0);
+  const entry = place === undefined ? undefined : interfaces[place];
+  if (place === undefined || entry === undefined) return result;
+  interfaces[place] = { ...entry, name: to };
+  const isKnown =
+    altname === undefined || interfaces.some((other) => other.name === altname && other.sandbox === sandbox);
+  return { ...result, interfaces: isKnown ? interfaces : [...interfaces, { name: altname, ...macOf(entry), sandbox }] };
+}
+
+function macOf({ mac }: { mac?: string | undefined }): { mac?: string } {
+  return mac === undefined ? {} : { mac };
+}
+
+function nameTaken(name: string, holder: Link, config: ConsistentIfnameConfig): CniError {
+  const how = holder.name === name ? `interface "${name}"` : `interface "${holder.name}", as an altname`;
+  const hint =
+    config.ifname === undefined
+      ? '; with two attachments to one network, set "key": "$' + '{name}/$' + '{ifname}"'
+      : '';
+  return new CniError(CniCode.nameTaken, `the name "${name}" is taken by ${how}${hint}`);
+}

@@ -1,0 +1,18 @@
+import { definePlugin } from '../../lib/change/verbs.ts';
+import { runProcess } from '../../lib/cni/runner.ts';
+import { VERSION } from '../../lib/version.ts';
+import { parseSeamlessGatewayConfig } from './config.ts';
+import { planSeamlessGateway } from './plan.ts';
+import { verifyGateways } from './verify.ts';
+
+/** Routes the host's own addresses through the gateway of the pod's subnet. See README.md beside this file. */
+export const seamlessGateway = definePlugin({
+  name: 'seamless-gateway',
+  version: VERSION,
+  parseConfig: parseSeamlessGatewayConfig,
+  plan: planSeamlessGateway,
+  patience: ({ waitSeconds }) => waitSeconds,
+  verify: verifyGateways,
+});
+
+if (import.meta.main) await runProcess(seamlessGateway);

@@ -1,0 +1,64 @@
+import type { Plan, PlanInput } from '../../lib/change/plan.ts';
+import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import {
+  deleteNeighbourRequest,
+  listNeighbours,
+  type Neighbour,
+  resolveNeighbourRequest,
+} from '../../lib/netlink/neighbour.ts';
+import type { RouteSocket } from '../../lib/netlink/socket.ts';
+import type { SeamlessGatewayConfig } from './config.ts';
+import { gatewaysOf } from './plan.ts';
+
+const PAUSE_MS = 20;
+
+/** `link` is an index. */
+type Gateway = { link: number; address: string };
+
+/**
+ * Does every gateway of the plan answer? The kernel is asked to resolve it, and its neighbour table tells; no packet of
+ * ours is needed. Throws CniError 107, and then the entries that were made for it are gone.
+ */
+export async function verifyGateways(
+  { config }: PlanInput<SeamlessGatewayConfig>,
+  plan: Plan,
+  socket: RouteSocket,
+): Promise<void> {
+  const seconds = config.verifyGateway?.timeoutSeconds;
+  if (seconds === undefined) return;
+  const deadline = performance.now() + seconds * 1000;
+  for (const gateway of gatewaysOf(plan)) {
+    if (await answers(socket, gateway, deadline)) continue;
+    await forget(socket, gateway);
+    throw new CniError(CniCode.timeout, `gateway ${gateway.address} did not answer within ${seconds} s`);
+  }
+}
+
+// Asks again after a failure, which the kernel declares after three questions within as many seconds. An entry from long
+// ago is forgotten first: the kernel would take five seconds before it began to doubt it.
+async function answers(socket: RouteSocket, gateway: Gateway, deadline: number): Promise<boolean> {
+  for (;;) {
+    const state = stateOf(socket, gateway);
+    if (state !== undefined && ANSWERED.has(state)) return true;
+    if (performance.now() >= deadline) return false;
+    if (state !== undefined && state !== 'INCOMPLETE') await forget(socket, gateway);
+    if (state !== 'INCOMPLETE') {
+      const { refusals } = await socket.change([resolveNeighbourRequest(gateway)], () => `resolve ${gateway.address}`);
+      if (refusals[0] !== undefined) throw refusals[0].error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+const ANSWERED: ReadonlySet<Neighbour['state']> = new Set(['REACHABLE', 'PERMANENT', 'NOARP']);
+
+// That it is gone already (ENOENT) is as good.
+async function forget(socket: RouteSocket, gateway: Gateway): Promise<void> {
+  const { refusals } = await socket.change([deleteNeighbourRequest(gateway)], () => `forget ${gateway.address}`);
+  const refusal = refusals.find(({ error }) => error.code !== 'ENOENT');
+  if (refusal !== undefined) throw refusal.error;
+}
+
+function stateOf(socket: RouteSocket, { link, address }: Gateway): Neighbour['state'] | undefined {
+  return listNeighbours(socket, link).find((neighbour) => neighbour.address === address)?.state;
+}

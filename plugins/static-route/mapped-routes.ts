@@ -1,0 +1,59 @@
+import type { Family } from '../../lib/address/address.ts';
+import { formatPrefix, mostSpecific, type Prefix } from '../../lib/address/prefix.ts';
+import type { PlanInput } from '../../lib/change/plan.ts';
+import type { WantedRoute } from '../../lib/change/reconcile.ts';
+import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import type { Link } from '../../lib/netlink/link.ts';
+import { defaultPriority, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import type { StaticRouteConfig } from './config.ts';
+import type { Subnet, Topology } from './topology.ts';
+
+type Input = Pick<PlanInput<StaticRouteConfig>, 'config' | 'observed'> & { link: Link };
+
+/**
+ * The routes that follow from the map of subnets and the addresses that the link has now. Throws CniError 101 if it has
+ * none: then nothing can be told from the map.
+ */
+export function mappedRoutes({ config, observed, link }: Input): WantedRoute[] {
+  if (config.topology === undefined) return [];
+  const addresses = observed.addresses(link.index).map(({ prefix }) => prefix);
+  if (addresses.length === 0) throw new CniError(CniCode.noAddress, `interface "${link.name}" has no address`);
+  return topologyRoutes(config.topology, addresses).map(({ family, dst, gw, via }) => ({
+    source: `topology: vrf ${via.vrf}`,
+    route: {
+      family,
+      dst,
+      type: 'unicast',
+      table: RT_TABLE_MAIN,
+      priority: defaultPriority(family),
+      protocol: config.protocol,
+      scope: RT_SCOPE_UNIVERSE,
+      hops: [{ gw, oif: link.index }],
+    },
+  }));
+}
+
+/**
+ * Where must a pod with these addresses be routed? The vrf with the most specific subnet that holds an address is the
+ * pod's; every other subnet of it, of that family, is reached through that subnet's gateway.
+ */
+function topologyRoutes(
+  topology: Topology,
+  addresses: readonly Prefix[],
+): { dst: string; gw: string; family: Family; via: Subnet }[] {
+  const families: Family[] = [4, 6];
+  return families.flatMap((family) => {
+    const via = bestSubnet(
+      topology,
+      addresses.filter((own) => own.family === family),
+    );
+    if (via === undefined) return [];
+    const others = topology.filter((subnet) => subnet.vrf === via.vrf && subnet.family === family && subnet !== via);
+    return others.map((subnet) => ({ dst: formatPrefix(subnet), gw: via.gw, family, via }));
+  });
+}
+
+function bestSubnet(topology: Topology, addresses: readonly Prefix[]): Subnet | undefined {
+  const found = addresses.flatMap((own) => mostSpecific(topology, own.address) ?? []);
+  return found.toSorted((a, b) => b.length - a.length)[0];
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import * as z from 'zod/mini';
+
+import { familyOf } from '../../lib/address/address.ts';
+import { formatPrefix, hasHostBits, networkOf, type Prefix } from '../../lib/address/prefix.ts';
+import { address, configError, prefix, readBySchema } from '../../lib/cni/schema.ts';
+
+/**
+ * A map of subnets and their gateways, by vrf, as ddsnet4u has it: `vrf.<name>.subnets.<cidr>.gw`. Keys that it does not
+ * know are left alone: the file is its own.
+ */
+const document = z.looseObject({
+  vrf: z.record(z.string(), z.looseObject({ subnets: z.record(z.string(), z.looseObject({ gw: address })) })),
+});
+
+/** One subnet of a vrf, and the gateway that leads from it to the others. */
+export type Subnet = Prefix & { readonly vrf: string; readonly gw: string };
+
+/** Every subnet of every vrf, in the order of the map. */
+export type Topology = readonly Subnet[];
+
+/** The key of a config that holds a map. */
+export const topologyKey = z.pipe(
+  document,
+  z.transform((map, context): Topology => {
+    const { subnets, problems } = readMap(map);
+    for (const { path, message } of problems) context.issues.push({ code: 'custom', message, path, input: map });
+    return subnets;
+  }),
+);
+
+/**
+ * Reads a map from a file, YAML (with comments and all) or JSON. `path` is where the config names it, for errors. Throws
+ * CniError 7 that names the file and every problem.
+ */
+export async function readTopologyFile(file: string): Promise<Topology> {
+  const read = readBySchema(topologyKey, await parseFile(file));
+  if (read.value !== undefined) return read.value;
+  throw configError(`invalid topology in ${file}`, read.problems);
+}
+
+async function parseFile(file: string): Promise<unknown> {
+  try {
+    const text = readFileSync(file, 'utf8');
+    if (file.endsWith('.json')) return JSON.parse(text);
+    // Loaded only for those who have such a file: it takes as long as the rest of a call.
+    const { parse } = await import('yaml');
+    return parse(text);
+  } catch (error) {
+    // The parsers quote the file in their messages; its first line says what is wrong and where.
+    const message = (error as Error).message.split('\n', 1)[0] ?? '';
+    throw configError(`the topology cannot be read`, [{ path: file, message }]);
+  }
+}
+
+type MapProblem = { path: string[]; message: string };
+
+function readMap({ vrf }: z.output<typeof document>): { subnets: Subnet[]; problems: MapProblem[] } {
+  const problems: MapProblem[] = [];
+  const subnets = Object.entries(vrf).flatMap(([name, { subnets: map }]) =>
+    Object.entries(map).flatMap(([cidr, { gw }]) => {
+      const path = ['vrf', name, 'subnets', cidr];
+      const read = readBySchema(prefix, cidr);
+      if (read.value === undefined) {
+        problems.push(...read.problems.map(({ message }) => ({ path, message })));
+        return [];
+      }
+      const problem = subnetProblem(read.value, gw);
+      if (problem !== undefined) problems.push({ path, message: problem });
+      return [{ ...read.value, vrf: name, gw }];
+    }),
+  );
+  return { subnets, problems };
+}
+
+function subnetProblem(subnet: Prefix, gw: string): string | undefined {
+  if (hasHostBits(subnet))
+    return `has bits set beyond its prefix length; the network is ${formatPrefix(networkOf(subnet))}`;
+  if (familyOf(gw) !== subnet.family) return `its gateway ${gw} is of another family`;
+  return undefined;
+}

@@ -1,0 +1,155 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { staticRoute } from '../../../plugins/static-route/main.ts';
+import { call, success, variables } from '../../support/call.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespace.ts';
+import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../../support/topology.ts';
+
+type Pod = Scratch & { folder: string; verb(command: string, keys: object): ReturnType<typeof call> };
+
+function podAt(t: Test, ...addresses: string[]): Pod {
+  const pod = scratchNamespace(t);
+  const folder = scratchFolder(t);
+  pod.ip('link add net1 type veth peer name peer');
+  pod.ip('link set peer up');
+  pod.ip('link set net1 up');
+  for (const address of addresses) pod.ip(`address add ${address} dev net1${address.includes(':') ? ' nodad' : ''}`);
+  const config = { cniVersion: '1.1.0', name: 'dds', type: 'static-route', dataDir: join(folder, 'data') };
+  return {
+    ...pod,
+    folder,
+    verb: (command, keys) =>
+      call(staticRoute, variables(command, pod.path, { CNI_IFNAME: 'net1' }), { ...config, ...keys }),
+  };
+}
+
+function routesOf(pod: Scratch): string[] {
+  return pod.ipJson('route show proto 87').map(({ dst, gateway }) => `${dst} via ${gateway}`);
+}
+
+const V6 = {
+  vrf: {
+    one: {
+      subnets: {
+        '2001:db8:1::/48': { gw: '2001:db8:1::1' },
+        '2001:db8:1:8000::/49': { gw: '2001:db8:1:8000::1' },
+        '2001:db8:2::/48': { gw: '2001:db8:2::1' },
+        '10.0.0.0/8': { gw: '10.0.0.1' },
+      },
+    },
+    two: { subnets: { '2001:db8::/32': { gw: '2001:db8::1' }, '2001:db8:3::/48': { gw: '2001:db8:3::1' } } },
+  },
+};
+
+t.test('a pod whose address a subnet of the map holds', { skip: noNamespaces }, async (t) => {
+  for (const [address, routes] of TOPOLOGY_PODS) {
+    t.test(`${address} gets ${routes.length} routes`, async (t) => {
+      const pod = podAt(t, address);
+      const before = pod.routes();
+      const topologyFile = join(pod.folder, 'ddsnet4u.yaml');
+      writeFileSync(topologyFile, TOPOLOGY_YAML);
+      success(await pod.verb('ADD', { topologyFile }));
+      t.strictSame(routesOf(pod).sort(), [...routes].sort());
+      success(await pod.verb('CHECK', { topologyFile }));
+      success(await pod.verb('DEL', { topologyFile }));
+      t.equal(pod.routes(), before);
+    });
+  }
+
+  t.test('is in the vrf of the most specific one, for IPv6 as for IPv4', async (t) => {
+    const pod = podAt(t, '2001:db8:1:8000::5/49');
+    success(await pod.verb('ADD', { topology: V6 }));
+    const shown = pod.ipJson('-6 route show proto 87').map(({ dst, gateway }) => `${dst} via ${gateway}`);
+    t.strictSame(shown.sort(), ['2001:db8:1::/48 via 2001:db8:1:8000::1', '2001:db8:2::/48 via 2001:db8:1:8000::1']);
+  });
+
+  t.test('keeps routes that are there already, whoever put them there', async (t) => {
+    const pod = podAt(t, '140.252.147.50/28');
+    pod.ip('route add 140.252.147.16/28 via 140.252.147.60');
+    const before = pod.routes();
+    const topologyFile = join(pod.folder, 'map.yaml');
+    writeFileSync(topologyFile, TOPOLOGY_YAML);
+    success(await pod.verb('ADD', { topologyFile }));
+    t.match(pod.ipJson('route show 140.252.147.16/28'), [{ gateway: '140.252.147.60' }]);
+    t.strictSame(routesOf(pod), ['140.252.147.128/27 via 140.252.147.49']);
+    success(await pod.verb('DEL', { topologyFile }));
+    t.equal(pod.routes(), before);
+  });
+});
+
+t.test('an edited file', { skip: noNamespaces }, async (t) => {
+  const pod = podAt(t, '10.1.0.5/16');
+  const topologyFile = join(pod.folder, 'map.json');
+  const write = (...others: string[]) => {
+    const subnets = Object.fromEntries(
+      ['10.1.0.0/16', ...others].map((cidr) => [cidr, { gw: cidr.replace('.0.0/16', '.0.1') }]),
+    );
+    writeFileSync(topologyFile, JSON.stringify({ vrf: { site: { subnets } } }));
+  };
+  write('10.2.0.0/16');
+  success(await pod.verb('ADD', { topologyFile }));
+  write('10.2.0.0/16', '10.3.0.0/16');
+  t.match(
+    (await pod.verb('CHECK', { topologyFile })).document,
+    { code: 106, msg: /topology: vrf site: route 10\.3\.0\.0\/16 .* is missing/ },
+    'CHECK tells a route that it has gained',
+  );
+  success(await pod.verb('ADD', { topologyFile }));
+  t.strictSame(routesOf(pod).length, 2, 'ADD adds it');
+  write('10.3.0.0/16');
+  t.match(
+    (await pod.verb('CHECK', { topologyFile })).document,
+    { code: 106, msg: /topology: not wanted any more: add route 10\.2\.0\.0\/16/ },
+    'CHECK tells a route that it has lost',
+  );
+  success(await pod.verb('DEL', { topologyFile }));
+  t.strictSame(routesOf(pod), [], 'DEL takes all of them away');
+});
+
+const wrong: [title: string, content: string | undefined, keys: object, details: RegExp][] = [
+  ['is missing', undefined, {}, /map\.yaml: ENOENT/],
+  ['is not YAML', 'vrf: [', {}, /map\.yaml: /],
+  ['has no vrf', 'vlan: {}', {}, /^vrf: is missing$/],
+  [
+    'has a subnet with host bits',
+    'vrf: {a: {subnets: {10.0.0.1/8: {gw: 10.0.0.1}}}}',
+    {},
+    /^vrf\.a\.subnets\.10\.0\.0\.1\/8: has bits set beyond/,
+  ],
+  ['has a subnet that is none', 'vrf: {a: {subnets: {x: {gw: 10.0.0.1}}}}', {}, /^vrf\.a\.subnets\.x: /],
+  ['has a gateway of another family', 'vrf: {a: {subnets: {10.0.0.0/8: {gw: "::1"}}}}', {}, /another family/],
+  [
+    'has a subnet without a gateway',
+    'vrf: {a: {subnets: {10.0.0.0/8: {}}}}',
+    {},
+    /^vrf\.a\.subnets\.10\.0\.0\.0\/8\.gw: is missing/,
+  ],
+  ['comes with "topology"', TOPOLOGY_YAML, { topology: V6 }, /topologyFile: goes without "topology"/],
+];
+
+t.test('ADD is refused with 7, and changes nothing, where the file', { skip: noNamespaces }, async (t) => {
+  for (const [title, content, keys, details] of wrong) {
+    const pod = podAt(t, '10.1.0.5/16');
+    const before = pod.routes();
+    const topologyFile = join(pod.folder, 'map.yaml');
+    if (content !== undefined) writeFileSync(topologyFile, content);
+    const { document } = await pod.verb('ADD', { topologyFile, ...keys });
+    t.match(document, { code: 7, details }, title);
+    t.equal(pod.routes(), before);
+  }
+});
+
+t.test('a file cannot be named by an attachment’s args', { skip: noNamespaces }, async (t) => {
+  const pod = podAt(t, '10.1.0.5/16');
+  const { document } = await pod.verb('ADD', { args: { cni: { topologyFile: '/etc/shadow' } } });
+  t.match(document, { code: 7, details: 'args.cni.topologyFile: can be set in the network config only' });
+});
+
+t.test('an interface without an address is refused with 101', { skip: noNamespaces }, async (t) => {
+  const pod = podAt(t);
+  pod.ip('link set net1 addrgenmode none');
+  pod.ip('address flush dev net1');
+  const { document } = await pod.verb('ADD', { topology: V6 });
+  t.match(document, { code: 101, msg: /interface "net1" has no address/ });
+});
