@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
+import type { Scratch } from './support/namespace.ts';
 
 // Every example in the documents is run, and every link leads somewhere.
 
@@ -25,13 +26,13 @@ t.test('every list in conf/ is added, checked and deleted without a trace', { sk
   for (const file of lists) {
     const list: List = JSON.parse(read(`conf/${file}`));
     const world = nodeWithUplink(t);
-    const before = world.pod.routes();
+    const before = stateOf(world.pod);
     world.writeList(list);
     world.must('waymark cni', 'add', list.name);
-    t.not(world.pod.routes(), before, `${file} changes the pod`);
+    t.not(stateOf(world.pod), before, `${file} changes the pod`);
     world.must('waymark cni', 'check', list.name);
     world.must('waymark cni', 'del', list.name);
-    t.equal(world.pod.routes(), before, file);
+    t.equal(stateOf(world.pod), before, file);
     t.strictSame(world.leftovers(), []);
   }
 });
@@ -70,12 +71,12 @@ t.test(
     for (const plugin of readdirSync(join(ROOT, 'plugins'))) {
       for (const example of codeBlocks(read(`plugins/${plugin}/README.md`), 'json')) {
         const world = nodeWithUplink(t);
-        const before = world.pod.routes();
+        const before = stateOf(world.pod);
         world.writeList({ cniVersion: '1.1.0', name: 'net', plugins: [BRIDGE, JSON.parse(example)] });
         world.must('waymark cni', 'add', 'net');
         world.must('waymark cni', 'check', 'net');
         world.must('waymark cni', 'del', 'net');
-        t.equal(world.pod.routes(), before, plugin);
+        t.equal(stateOf(world.pod), before, plugin);
       }
     }
   },
@@ -115,6 +116,10 @@ function nodeWithUplink(t: Test): Node {
   ];
   for (const command of commands) world.node.ip(command);
   return world;
+}
+
+function stateOf(pod: Scratch): string {
+  return `${JSON.stringify(pod.ipJson('link show'))}\n${pod.routes()}`;
 }
 
 function codeBlocks(markdown: string, language: string): string[] {

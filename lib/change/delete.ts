@@ -57,13 +57,12 @@ async function changesToUndo<C>(
   return [...changes, ...planned.filter((change) => !known.has(JSON.stringify(change)))];
 }
 
-// Only what adds, and what gives names, can be undone by the config alone: it does not know what was there before.
 async function changesOfConfig<C>(definition: Definition<C>, call: Call, observed: Observation): Promise<Change[]> {
   const host = lazyHost();
   try {
     const { config, previous } = await readConfig(definition, call);
     const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });
-    return plan.changes.map(({ change }) => change).filter(({ op }) => !op.startsWith('delete-'));
+    return plan.changes.map(({ change }) => change).filter((change) => isKnownByConfig(change, observed));
   } catch (error) {
     // No interface, no address, no valid config: then ADD has made nothing, or it went with the interface.
     if (!(error instanceof CniError)) throw error;
@@ -72,6 +71,13 @@ async function changesOfConfig<C>(definition: Definition<C>, call: Call, observe
   } finally {
     host.close();
   }
+}
+
+// Only what adds can be undone by the config alone: it does not know what was there before. A rename can be where the
+// link still answers to its first name.
+function isKnownByConfig(change: Change, observed: Observation): boolean {
+  if (change.op === 'rename-link') return observed.linkAt(change.link)?.altnames.includes(change.from) === true;
+  return change.op.startsWith('add-');
 }
 
 function describeUndo(changes: readonly Change[], socket: RouteSocket | undefined): string[] {

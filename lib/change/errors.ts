@@ -14,22 +14,26 @@ export function conflictError(conflicts: readonly Conflict[]): CniError {
   return new CniError(CniCode.conflict, `${first}; see "onConflict"`, { details: lines.join('\n') });
 }
 
-/** The kernel refused a change, and ADD was undone: 104, or 103 if another came in the way meanwhile. */
+/**
+ * The kernel refused a change, and ADD was undone: 104; or, where another came in the way meanwhile, 103 for a route and
+ * 105 for a name.
+ */
 export function refusedError(refused: ChangeRefused, pending: readonly Planned[], observed: Observation): CniError {
   const { reason, index, notUndone } = refused;
-  const source = pending[index]?.source ?? '';
-  const isTaken = reason.code === 'EEXIST';
+  const planned = pending[index];
+  const source = planned?.source ?? '';
   const lines = [
     `${source}: ${reason.message}`,
     ...notUndone.map((change) => `not undone: ${describe(change, observed)}`),
   ];
-  const message = isTaken
-    ? `${source}: a different route came in the way`
-    : `${source}: the kernel refused to ${reason.message}`;
-  return new CniError(isTaken ? CniCode.conflict : CniCode.kernelRefused, message, {
-    details: lines.join('\n'),
-    cause: refused,
-  });
+  const { code, text } = verdict(reason, planned?.change);
+  return new CniError(code, `${source}: ${text}`, { details: lines.join('\n'), cause: refused });
+}
+
+function verdict(reason: NetlinkError, change: Change | undefined): { code: CniCode; text: string } {
+  if (reason.code !== 'EEXIST') return { code: CniCode.kernelRefused, text: `the kernel refused to ${reason.message}` };
+  if (change?.op === 'add-route') return { code: CniCode.conflict, text: 'a different route came in the way' };
+  return { code: CniCode.nameTaken, text: 'the name was taken meanwhile' };
 }
 
 /** What was waited for did not appear: 107. */

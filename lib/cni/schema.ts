@@ -13,6 +13,16 @@ export const address = textAs(canonicalAddress);
 /** An address with a prefix length, which keeps its host bits. */
 export const prefix = textAs(parsePrefix);
 
+/** An address, or this word in its place. (A union of both would be tried for every one of many routes.) */
+export function addressOr<W extends string>(word: W) {
+  return textAs((text) => (text === word ? word : canonicalAddress(text)));
+}
+
+/** An address with a prefix length, or this word in its place. */
+export function prefixOr<W extends string>(word: W) {
+  return textAs((text) => (text === word ? word : parsePrefix(text)));
+}
+
 /** The name of a link. */
 export const interfaceName = z.string().check((context) => {
   const problem = interfaceNameProblem(context.value);

@@ -22,7 +22,7 @@ type Naming = Pick<ConsistentIfnameConfig, 'scheme' | 'prefix' | 'hash' | 'lengt
  * a placeholder that nothing is known for.
  */
 export function consistentName(config: Naming, request: Pick<Request, 'network' | 'ifname' | 'args'>): string {
-  if (config.ifname !== undefined) return config.ifname;
+  if (config.ifname !== undefined) return nameOrError(config.ifname, 'ifname', linkNameProblem(config.ifname));
   const scheme = SCHEMES[config.scheme];
   const prefix = config.prefix ?? scheme.prefix;
   const digits = config.length ?? scheme.length;
@@ -31,10 +31,20 @@ export function consistentName(config: Naming, request: Pick<Request, 'network' 
     .update(key)
     .digest('hex');
   const name = prefix + digest.slice(0, digits);
-  const problem = digits > digest.length ? `has only ${digest.length} digits` : interfaceNameProblem(name);
-  if (problem === undefined) return name;
   const path = config.length !== undefined && config.prefix === undefined ? 'length' : 'prefix';
+  return nameOrError(name, path, digits > digest.length ? `has only ${digest.length} digits` : linkNameProblem(name));
+}
+
+function nameOrError(name: string, path: string, problem: string | undefined): string {
+  if (problem === undefined) return name;
   throw configError('invalid network config', [{ path, message: `the name would be "${name}", which ${problem}` }]);
+}
+
+// Beyond what the kernel takes, there are names by which it does something else than was meant.
+function linkNameProblem(name: string): string | undefined {
+  if (name.includes('%')) return 'contains "%", which the kernel takes for a pattern';
+  if (name === 'all' || name === 'default') return 'has no sysctls of its own';
+  return interfaceNameProblem(name);
 }
 
 // `${name}`, `${ifname}`, and what CNI_ARGS has, as `${K8S_POD_NAMESPACE}`.

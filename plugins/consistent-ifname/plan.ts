@@ -92,15 +92,17 @@ function renamedResult(
 ): Result {
   const interfaces = [...(result.interfaces ?? [])];
   const isIn = (entry: { sandbox?: string | undefined }) => Boolean(entry.sandbox);
-  const place = [...from, to]
+  const place = [to, ...from]
     .map((name) => interfaces.findIndex((entry) => entry.name === name && isIn(entry)))
     .find((index) => index >= 0);
   const entry = place === undefined ? undefined : interfaces[place];
   if (place === undefined || entry === undefined) return result;
   interfaces[place] = { ...entry, name: to };
-  const isKnown =
-    altname === undefined || interfaces.some((other) => other.name === altname && other.sandbox === sandbox);
-  return { ...result, interfaces: isKnown ? interfaces : [...interfaces, { name: altname, ...macOf(entry), sandbox }] };
+  const isKnown = interfaces.some((other) => other.name === altname && other.sandbox === sandbox);
+  if (altname !== undefined && !isKnown) interfaces.push({ name: altname, ...macOf(entry), sandbox });
+  // The same, where there is nothing to say, so that it is passed on to the letter.
+  const isSame = entry.name === to && interfaces.length === result.interfaces?.length;
+  return isSame ? result : { ...result, interfaces };
 }
 
 function macOf({ mac }: { mac?: string | undefined }): { mac?: string } {

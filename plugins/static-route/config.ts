@@ -4,7 +4,15 @@ import { formatPrefix, hasHostBits, networkOf } from '../../lib/address/prefix.t
 import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
-import { absolutePath, address, configError, integer, interfaceName, prefix } from '../../lib/cni/schema.ts';
+import {
+  absolutePath,
+  address,
+  addressOr,
+  configError,
+  integer,
+  interfaceName,
+  prefixOr,
+} from '../../lib/cni/schema.ts';
 import { defaultPriority, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
 import { readTopologyFile, topologyKey } from './topology.ts';
 
@@ -17,7 +25,7 @@ const UINT32_MAX = 0xffff_ffff;
 const MAX_MTU = 65_535 - 15;
 const MAX_ADVMSS = 65_535 - 40;
 
-const destination = z.union([z.literal('default'), prefix]);
+const destination = prefixOr('default');
 
 const nextHop = z.strictObject({
   gw: z.optional(address),
@@ -27,7 +35,7 @@ const nextHop = z.strictObject({
 
 const routeKeys = z.strictObject({
   dst: destination,
-  gw: z.optional(z.union([z.literal('auto'), address])),
+  gw: z.optional(addressOr('auto')),
   dev: z.optional(interfaceName),
   nexthops: z.optional(z.array(nextHop).check(z.minLength(1, 'must not be empty'))),
   src: z.optional(address),

@@ -45,7 +45,7 @@ const CHAINS: [title: string, plugins: ListPlugin[]][] = [
   ['bridge and tuning', [BRIDGE, TUNING, OURS]],
   ['bridge and sbr', [BRIDGE, ...SBR, OURS]],
   ['macvlan, tuning and sbr', [MACVLAN, TUNING, ...SBR, OURS]],
-  ['ptp, tuning and sbr', [PTP, TUNING, ...SBR, OURS]],
+  ['ptp, tuning and sbr', [{ ...PTP, ipam: IPAM }, TUNING, ...SBR, OURS]],
   ['bridge, static-route and tuning', [BRIDGE, STATIC_ROUTE, TUNING, OURS]],
   ['bridge, with static-route behind', [BRIDGE, OURS, STATIC_ROUTE]],
 ];

@@ -6,12 +6,16 @@ import { type Route, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from '../../lib/netlink/
 
 /**
  * A namespace made of data, to plan against: links by name with their addresses, and the routes that are there. Behind
- * an address stands what is special about it, as `10.0.0.1/24 secondary`.
+ * an address stands what is special about it, as `10.0.0.1/24 secondary`. `more` is what else some of the links have.
  */
-export function observed(links: { [name: string]: string[] }, routes: Route[] = []): Observation {
+export function observed(
+  links: { [name: string]: string[] },
+  routes: Route[] = [],
+  more: { [name: string]: Partial<Link> } = {},
+): Observation {
   const names = Object.keys(links);
   return new Observation({
-    links: () => names.map((name, i) => link(name, i + 1)),
+    links: () => names.map((name, i) => ({ ...link(name, i + 1), ...more[name] })),
     addresses: (index) => (links[names[index - 1] ?? ''] ?? []).map((text) => address(text, index)),
     defaultRoute: (family) => routes.find((route) => route.family === family && route.dst.endsWith('/0')),
     routes: (family, table) => routes.filter((route) => route.family === family && route.table === table),

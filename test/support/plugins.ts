@@ -1,4 +1,5 @@
 import type { Plugin } from '../../lib/cni/runner.ts';
+import { consistentIfname } from '../../plugins/consistent-ifname/main.ts';
 import { seamlessGateway } from '../../plugins/seamless-gateway/main.ts';
 import { staticRoute } from '../../plugins/static-route/main.ts';
 
@@ -47,5 +48,11 @@ export const PLUGINS: readonly PluginUnderTest[] = [
         { dst: 'fd00:32::2/128', gw: 'fd00:244:1::1' },
       ],
     },
+  },
+  {
+    name: 'consistent-ifname',
+    plugin: consistentIfname,
+    config: {},
+    idle: { ifname: 'eth0' },
   },
 ];

@@ -134,7 +134,8 @@ function extended(text?: string): Buffer {
   return text === undefined ? Buffer.alloc(0) : attribute(NLMSGERR_ATTR_MSG, Buffer.from(`${text}\0`));
 }
 
-function parseRequests(bytes: Buffer): Sent[] {
+/** The requests of one write. */
+export function parseRequests(bytes: Buffer): Sent[] {
   const sent: Sent[] = [];
   for (let offset = 0; offset < bytes.length; ) {
     const length = bytes.readUInt32LE(offset);

@@ -324,6 +324,21 @@ t.test('DEL', { skip: noNamespaces }, async (t) => {
     const named = stateOf(pod);
     await must('DEL', { ifname: 'other' });
     t.equal(stateOf(pod), named, 'a pod without the link');
+    await must('DEL');
+    t.equal(stateOf(pod), named, 'a link that had the name from the start');
+  });
+
+  t.test('of an attachment whose ADD came to nothing leaves the other one of its network alone', async (t) => {
+    for (const keepAltname of [true, false]) {
+      const pod = scratchPod(t);
+      const { must } = worldOf(t, pod);
+      pod.ip('link set eth0 name net1');
+      const prevResult = { interfaces: [{ name: 'net1', sandbox: pod.path }] };
+      await must('ADD', { keepAltname, prevResult }, { CNI_IFNAME: 'net1' });
+      const between = stateOf(pod);
+      await must('DEL', { keepAltname, prevResult: undefined }, { CNI_IFNAME: 'net2' });
+      t.equal(stateOf(pod), between);
+    }
   });
 
   t.test('is success where the link, the namespace or all is gone', async (t) => {

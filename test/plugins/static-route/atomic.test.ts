@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { bundleOf, call, execute, success, variables } from '../../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod, works } from '../../support/namespace.ts';
+import { call, execute, success, variables } from '../../support/call.ts';
+import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/killed.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespace.ts';
 
 const ROUTES = [
   { dst: '10.1.0.0/16', gw: '10.244.1.1' },
@@ -112,8 +112,6 @@ t.test('a process killed behind any change', { skip: noNamespaces }, async (t) =
   });
 });
 
-const noStrace = noNamespaces || (works('strace', ['-V']) ? false : 'needs strace');
-
 // Every system call by which the process can change anything, in the order in which it makes them: the real bundle is
 // killed when it is about to make the first, the second, and so on, until it gets to its end.
 t.test('the bundle, killed before any system call that changes something', { skip: noStrace }, async (t) => {
@@ -128,7 +126,7 @@ t.test('the bundle, killed before any system call that changes something', { ski
       for (const syscall of ['mkdir', 'openat', 'write', 'rename', 'unlink']) {
         for (let nth = firstOf(syscall); ; nth++) {
           if (verb === 'DEL') success(await call(staticRoute, variables('ADD', pod.path), config));
-          const signal = killedBefore(syscall, nth, variables(verb, pod.path), config);
+          const signal = killedBefore('static-route', syscall, nth, variables(verb, pod.path), config);
           if (signal !== null) kinds.add(syscall);
           if (verb === 'ADD') success(await call(staticRoute, variables('ADD', pod.path), config));
           success(await call(staticRoute, variables('DEL', pod.path), config));
@@ -153,42 +151,6 @@ const OBSTACLES = [
 
 function addObstacles(pod: Scratch): void {
   for (const obstacle of OBSTACLES) pod.ip(`route add ${obstacle}`);
-}
-
-function dyingCall(plugin: string, changes: number, env: object, config: object): string | null {
-  const harness = join(import.meta.dirname, '../../support/call-and-die.ts');
-  const { signal } = spawnSync(process.execPath, [harness, plugin, String(changes)], {
-    env: env as NodeJS.ProcessEnv,
-    input: JSON.stringify(config),
-  });
-  return signal;
-}
-
-function killedBefore(syscall: string, nth: number, env: object, config: object): string | null {
-  const inject = `inject=${syscall}:signal=SIGKILL:when=${nth}`;
-  const args = [
-    '-f',
-    '-qqq',
-    '-o',
-    '/dev/null',
-    '-e',
-    `trace=${syscall}`,
-    '-e',
-    inject,
-    process.execPath,
-    bundleOf('static-route'),
-  ];
-  const { signal, status, stderr } = spawnSync('strace', args, {
-    env: { PATH: process.env.PATH, ...env },
-    input: JSON.stringify(config),
-  });
-  if (signal === null && status !== 0) throw new Error(`the plugin failed: ${stderr}`);
-  return signal;
-}
-
-// Node.js itself opens some dozens of files before it comes to our code.
-function firstOf(syscall: string): number {
-  return syscall === 'openat' ? 20 : 1;
 }
 
 t.test('the bundle and the runner in a test are the same plugin', { skip: noNamespaces }, async (t) => {
