@@ -73,6 +73,24 @@ export const RT_SCOPE_LINK = 253;
 /** The metric that the kernel gives to IPv6 routes that have none (IP6_RT_PRIO_USER). */
 export const IP6_RT_PRIO_USER = 1024;
 
+/** `rtm_protocol` of routes that the kernel adds with an address: the connected ones (linux/rtnetlink.h). */
+export const RTPROT_KERNEL = 2;
+
+/** An ordinary route of the main table through a gateway on a link. */
+export function routeVia(gw: string, route: { dst: string; family: Family; link: number; protocol: number }): Route {
+  const { dst, family, link, protocol } = route;
+  return {
+    family,
+    dst,
+    type: 'unicast',
+    table: RT_TABLE_MAIN,
+    priority: defaultPriority(family),
+    protocol,
+    scope: RT_SCOPE_UNIVERSE,
+    hops: [{ gw, oif: link }],
+  };
+}
+
 const TYPES_WITHOUT_HOPS: ReadonlySet<RouteType> = new Set(['blackhole', 'unreachable', 'prohibit', 'throw']);
 
 /** Does a route of this type answer for its packets itself, without a next hop? */

@@ -5,15 +5,12 @@ import type { Observation } from '../../lib/change/observation.ts';
 import type { WantedRoute } from '../../lib/change/reconcile.ts';
 import type { Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { isSameRoute, type Route, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import { type Route, RT_TABLE_MAIN, RTPROT_KERNEL, routeKey } from '../../lib/netlink/route.ts';
 import type { StaticRouteConfig } from './config.ts';
 
 // route-override's `flushroutes`, `flushgateway` and `delroutes`: what goes before our own routes are added.
 
 type Removal = Pick<StaticRouteConfig, 'flushroutes' | 'flushgateway' | 'delroutes'>;
-
-/** `rtm_protocol` of routes that the kernel adds with an address: the connected ones. */
-const RTPROT_KERNEL = 2;
 
 const LINK_LOCAL = [parsePrefix('169.254.0.0/16'), parsePrefix('fe80::/10')];
 
@@ -31,10 +28,11 @@ export function removedRoutes(
   const families: Family[] = [4, 6];
   const present = families.flatMap((family) => observed.routesIn(family, RT_TABLE_MAIN));
   const candidates = present.filter(({ hops }) => hops.some(({ oif }) => oif === link.index));
+  const there = wanted.filter(({ route }) => holds({ op: 'add-route', route }, observed));
+  const kept = new Set(there.map(({ route }) => routeKey(route)));
   return candidates.flatMap((route) => {
     const source = removedBy(config, route);
-    const isWanted = wanted.some((other) => isSameRoute(other.route, route) || isKeptBy(other.route, route, observed));
-    return source === undefined || isWanted ? [] : [{ route, source }];
+    return source === undefined || kept.has(routeKey(route)) ? [] : [{ route, source }];
   });
 }
 
@@ -66,15 +64,6 @@ function removedBy({ flushroutes, flushgateway, delroutes }: Removal, route: Rou
 function survivesFlush({ dst, protocol }: Route): boolean {
   const { address } = parsePrefix(dst);
   return protocol === RTPROT_KERNEL || LINK_LOCAL.some((subnet) => contains(subnet, address));
-}
-
-// An IPv6 route with hops of others beside ours counts as ours.
-function isKeptBy(wanted: Route, present: Route, observed: Observation): boolean {
-  return (
-    wanted.dst === present.dst &&
-    wanted.priority === present.priority &&
-    holds({ op: 'add-route', route: wanted }, observed)
-  );
 }
 
 function isDefault(dst: string): boolean {

@@ -154,6 +154,25 @@ t.test('addroutes', { skip: noNamespaces }, async (t) => {
   });
 });
 
+t.test(
+  'a route of ours in another table does not spare the one in the main table',
+  { skip: noNamespaces },
+  async (t) => {
+    const pod = podWithRoutes(t);
+    const keys = {
+      delroutes: [{ dst: '10.2.0.0/16' }],
+      addroutes: [{ dst: '10.2.0.0/16', gw: '10.244.1.1', table: 100 }],
+    };
+    pod.ip('route add 10.2.0.0/16 via 10.244.1.1 table 100');
+    const before = pod.routes();
+    success(await pod.verb('ADD', keys));
+    t.strictSame(pod.ipJson('route show 10.2.0.0/16'), []);
+    t.match(pod.ipJson('route show table 100'), [{ dst: '10.2.0.0/16', gateway: '10.244.1.1' }]);
+    success(await pod.verb('DEL', keys));
+    t.equal(pod.routes(), before);
+  },
+);
+
 t.test('CHECK looks at our routes only', { skip: noNamespaces }, async (t) => {
   const pod = podWithRoutes(t);
   const keys = { flushroutes: true, addroutes: [{ dst: '10.9.0.0/16', gw: '10.244.1.3' }] };
