@@ -5,6 +5,7 @@ import { linkOrError } from '../lib/change/attachment.ts';
 import { describe, holds } from '../lib/change/change.ts';
 import { Observation } from '../lib/change/observation.ts';
 import { openOwn } from '../lib/change/pod.ts';
+import { reconcileRoutes } from '../lib/change/reconcile.ts';
 import { apply } from '../lib/change/transaction.ts';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
 import type { RouteSocket } from '../lib/netlink/socket.ts';
@@ -51,14 +52,11 @@ async function addRoutes(socket: RouteSocket, topology: Topology, options: Route
   const { config } = parseStaticRouteConfig({});
   const wanted = mappedRoutes({ config: { ...config, topology }, observed, link });
   saySubnets(topology, addresses, say);
-  const changes = wanted.map(({ route }) => ({ op: 'add-route', route }) as const);
-  const isKept = (change: (typeof changes)[number]) =>
-    !holds(change, observed) && observed.routesLike(change.route).length > 0;
-  for (const change of changes) {
-    if (holds(change, observed)) say(`there already: ${describe(change, observed)}`);
-    else if (isKept(change)) say(`another route is there, and stays: ${describe(change, observed)}`);
-  }
-  const pending = changes.filter((change) => !holds(change, observed) && !isKept(change));
+  const { changes, kept } = reconcileRoutes(wanted, observed, 'keep');
+  const there = changes.map(({ change }) => change).filter((change) => holds(change, observed));
+  const pending = changes.map(({ change }) => change).filter((change) => !holds(change, observed));
+  for (const change of there) say(`there already: ${describe(change, observed)}`);
+  for (const route of kept) say(`another route is there, and stays: ${describe({ op: 'add-route', route }, observed)}`);
   for (const change of pending) say(`${options.noop ? 'would ' : ''}${describe(change, observed)}`);
   if (!options.noop) await apply(socket, pending, observed);
   say(

@@ -9,7 +9,7 @@ import type { NetlinkError } from '../netlink/errors.ts';
 import { renameLinkRequest, setLinkUpRequest } from '../netlink/link.ts';
 import type { Request } from '../netlink/message.ts';
 import { addNeighbourRequest, listNeighbours, type Neighbour } from '../netlink/neighbour.ts';
-import { isSameRoute, type Route, RT_TABLE_LOCAL } from '../netlink/route.ts';
+import { isSameRoute, type Route, RT_TABLE_LOCAL, RTPROT_KERNEL } from '../netlink/route.ts';
 import { addRouteRequest, deleteRouteRequest } from '../netlink/route-message.ts';
 import { listRoutes } from '../netlink/routes.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
@@ -85,9 +85,6 @@ function routesOf(socket: RouteSocket, link: number): Route[] {
   const all = [...listRoutes(socket, 4, { oif: link }), ...listRoutes(socket, 6, { oif: link })];
   return all.filter(({ table, protocol }) => table !== RT_TABLE_LOCAL || protocol !== RTPROT_KERNEL);
 }
-
-// linux/rtnetlink.h
-const RTPROT_KERNEL = 2;
 
 // What is there again by itself stays. Addresses come first, since routes need them; what should not be there goes.
 // Returns the first refusal.

@@ -1,9 +1,8 @@
 import { formatPrefix } from '../address/prefix.ts';
 import type { Result } from '../cni/result.ts';
 import type { Link } from '../netlink/link.ts';
+import { RT_SCOPE_UNIVERSE } from '../netlink/route.ts';
 import type { Observation } from './observation.ts';
-
-const RT_SCOPE_UNIVERSE = 0;
 
 /** The result of a plugin that no other stood in front of: what it saw of the interface that it worked on. */
 export function unchainedResult(link: Link, sandbox: string, observed: Observation): Result {

@@ -41,7 +41,7 @@ async function check<C>(definition: Definition<C>, call: Call, pod: Pod): Promis
   const wanted = plan.changes.filter(({ change }) => change.op !== 'delete-route');
   const missing = wanted.filter(({ change }) => !holds(change, observed));
   const differences = [
-    ...outOfDate(definition, call, pod, plan),
+    ...outOfDate(definition, call, pod, plan, observed),
     ...missing.map(({ change, source }) => `${source}: ${describeDifference(change, observed)}`),
     ...plan.conflicts.map(({ source, wanted, found }) => `${source}: expected ${wanted}, found ${found}`),
   ];
@@ -53,9 +53,14 @@ async function check<C>(definition: Definition<C>, call: Call, pod: Pod): Promis
 }
 
 // What ADD made, and what a file that the config names has lost since.
-function outOfDate<C>(definition: Definition<C>, { request }: Call, { socket, namespace }: Pod, plan: Plan): string[] {
+function outOfDate<C>(
+  definition: Definition<C>,
+  { request }: Call,
+  { socket, namespace }: Pod,
+  plan: Plan,
+  observed: Observation,
+): string[] {
   if (plan.completeFor === undefined) return [];
-  const observed = Observation.of(socket);
   const journal = AttachmentJournal.of(definition.name, dataDirOf(request.document), request, namespace, socket);
   const wanted = new Set(plan.changes.map(({ change }) => JSON.stringify(change)));
   return journal

@@ -1,4 +1,5 @@
 import { familyOf } from '../address/address.ts';
+import { RT_TABLE_MAIN } from '../netlink/route.ts';
 import type { CniVersion } from './version.ts';
 
 /** A route of a result, by spec 1.1.0. Earlier versions know `dst` and `gw` only. */
@@ -83,8 +84,6 @@ function toSeparateFamilies({ interfaces: _, ips = [], routes = [], ...rest }: R
 function isInMainTable({ table }: ResultRoute): boolean {
   return table === undefined || table === RT_TABLE_MAIN;
 }
-
-const RT_TABLE_MAIN = 254;
 
 function withFamily(ip: ResultIp): object {
   return { version: String(familyOf(ip.address)), ...ip };

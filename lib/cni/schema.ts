@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { AddressError, canonicalAddress } from '../address/address.ts';
-import { parsePrefix } from '../address/prefix.ts';
+import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '../address/prefix.ts';
 import { CniCode, CniError } from './errors.ts';
 import { interfaceNameProblem } from './names.ts';
 
@@ -21,6 +21,12 @@ export function addressOr<W extends string>(word: W) {
 /** An address with a prefix length, or this word in its place. */
 export function prefixOr<W extends string>(word: W) {
   return textAs((text) => (text === word ? word : parsePrefix(text)));
+}
+
+/** What is wrong with a destination that has bits set beyond its prefix length? undefined if it has none. */
+export function hostBitsProblem(wanted: Prefix): string | undefined {
+  if (!hasHostBits(wanted)) return undefined;
+  return `has bits set beyond its prefix length; the network is ${formatPrefix(networkOf(wanted))}`;
 }
 
 /** The name of a link. */

@@ -1,7 +1,7 @@
 import { padding, readS32, readU16, writeS32, writeU16 } from 'netlink/dist/structs.js';
 import { addressFromBytes, addressToBytes, type Family, familyOf } from '../address/address.ts';
 import { afOf } from './family.ts';
-import { attributesOf, payloadOf } from './message.ts';
+import { attributesOf, type PayloadWriter, payloadOf } from './message.ts';
 import type { NextHop, RawAttribute } from './route.ts';
 
 // struct rtnexthop of linux/rtnetlink.h: u16 length, u8 flags, u8 hops (the weight less one), s32 link; then attributes.
@@ -42,10 +42,16 @@ export function decodeVia(bytes: Buffer): string {
   return addressFromBytes(bytes.subarray(2));
 }
 
+/** The gateway as an attribute of a route of this family: RTA_GATEWAY, or RTA_VIA for one of the other. */
+export function pushGateway(out: PayloadWriter, gw: string | undefined, family: Family): void {
+  if (gw === undefined) return;
+  if (familyOf(gw) === family) out.push(RTA_GATEWAY, addressToBytes(gw));
+  else out.push(RTA_VIA, encodeVia(gw));
+}
+
 function encodeHop(hop: NextHop, family: Family): Uint8Array[] {
   const attributes = payloadOf((out) => {
-    if (hop.gw !== undefined && familyOf(hop.gw) === family) out.push(RTA_GATEWAY, addressToBytes(hop.gw));
-    else if (hop.gw !== undefined) out.push(RTA_VIA, encodeVia(hop.gw));
+    pushGateway(out, hop.gw, family);
     for (const [type, hex] of hop.other ?? []) out.push(type, Buffer.from(hex, 'hex'));
   });
   const length = RTNEXTHOP_BYTES + attributes.length;

@@ -1,18 +1,11 @@
 import { FlagsNew } from 'netlink/dist/constants.js';
 import { formatRoute, MessageType, __LENGTH_Route as RTMSG_BYTES } from 'netlink/dist/rt/gen_structs.js';
 import { getU32, type NetlinkMessage, readS32, readU32, writeU32 } from 'netlink/dist/structs.js';
-import {
-  AddressError,
-  addressFromBytes,
-  addressToBytes,
-  type Family,
-  familyOf,
-  unspecified,
-} from '../address/address.ts';
+import { AddressError, addressFromBytes, addressToBytes, type Family, unspecified } from '../address/address.ts';
 import { bitsOf } from '../address/prefix.ts';
 import { afOf, familyOfAf } from './family.ts';
 import { attributesOf, type PayloadWriter, payloadOf, type Request } from './message.ts';
-import { decodeHops, decodeVia, encodeHops, encodeVia, RTNH_F_ONLINK } from './next-hop-message.ts';
+import { decodeHops, decodeVia, encodeHops, pushGateway, RTNH_F_ONLINK } from './next-hop-message.ts';
 import { type NextHop, needsNoHop, type RawAttribute, type Route, type RouteType } from './route.ts';
 
 // RTA_* and RTAX_* of linux/rtnetlink.h. netlink's own parseRouteAttrs is not used: it drops what it does not know,
@@ -130,8 +123,7 @@ function pushNextHops(out: PayloadWriter, { family, hops, nexthopId }: Route): v
     out.push(RTA_MULTIPATH, encodeHops(hops, family));
     return;
   }
-  if (hop.gw !== undefined && familyOf(hop.gw) === family) out.push(RTA_GATEWAY, addressToBytes(hop.gw));
-  else if (hop.gw !== undefined) out.push(RTA_VIA, encodeVia(hop.gw));
+  pushGateway(out, hop.gw, family);
   out.pushU32(RTA_OIF, hop.oif);
   pushRaw(out, hop.other);
 }

@@ -10,7 +10,7 @@ import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { withRoutes } from '../../lib/cni/result.ts';
 import type { LinkAddress } from '../../lib/netlink/address.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { defaultPriority, type Route, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import { RT_SCOPE_UNIVERSE, routeVia } from '../../lib/netlink/route.ts';
 import { type GatewayChoice, gatewayChoice, type SeamlessGatewayConfig } from './config.ts';
 
 type Input = PlanInput<SeamlessGatewayConfig>;
@@ -44,17 +44,8 @@ function wantedRoute({ config, observed }: Input, link: Link, { address, source 
   const pod = primaryAddress(observed.addresses(link.index), family);
   if (pod === undefined) throw missing(`the pod's interface "${link.name}" has no IPv${family} address`);
   const gw = gatewayIn(pod.prefix, gatewayChoice(config, family));
-  const route: Route = {
-    family,
-    dst: `${address}/${bitsOf(family)}`,
-    type: 'unicast',
-    table: RT_TABLE_MAIN,
-    priority: defaultPriority(family),
-    protocol: config.protocol,
-    scope: RT_SCOPE_UNIVERSE,
-    hops: [{ gw, oif: link.index }],
-  };
-  return { route, source };
+  const dst = `${address}/${bitsOf(family)}`;
+  return { route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }), source };
 }
 
 /** An address of the host, and where it comes from, for people to read. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
-import { formatPrefix, hasHostBits, networkOf } from '../../lib/address/prefix.ts';
+import { formatPrefix, networkOf } from '../../lib/address/prefix.ts';
 import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
@@ -9,6 +9,7 @@ import {
   address,
   addressOr,
   configError,
+  hostBitsProblem,
   integer,
   interfaceName,
   prefixOr,
@@ -145,9 +146,8 @@ function checkRoute(keys: RouteKeys, wrong: Wrong): void {
 }
 
 function checkHostBits(dst: RouteKeys['dst'], wrong: Wrong): void {
-  if (dst === 'default' || !hasHostBits(dst)) return;
-  const network = formatPrefix(networkOf(dst));
-  wrong(['dst'], `${formatPrefix(dst)} has bits set beyond its prefix length; the network is ${network}`);
+  const problem = dst === 'default' ? undefined : hostBitsProblem(dst);
+  if (dst !== 'default' && problem !== undefined) wrong(['dst'], `${formatPrefix(dst)} ${problem}`);
 }
 
 function checkFamilies({ gw, nexthops = [], src }: RouteKeys, family: Family, wrong: Wrong): void {

@@ -4,7 +4,7 @@ import type { PlanInput } from '../../lib/change/plan.ts';
 import type { WantedRoute } from '../../lib/change/reconcile.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { defaultPriority, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import { routeVia } from '../../lib/netlink/route.ts';
 import type { StaticRouteConfig } from './config.ts';
 import type { Subnet, Topology } from './topology.ts';
 
@@ -20,16 +20,7 @@ export function mappedRoutes({ config, observed, link }: Input): WantedRoute[] {
   if (addresses.length === 0) throw new CniError(CniCode.noAddress, `interface "${link.name}" has no address`);
   return topologyRoutes(config.topology, addresses).map(({ family, dst, gw, via }) => ({
     source: `topology: vrf ${via.vrf}`,
-    route: {
-      family,
-      dst,
-      type: 'unicast',
-      table: RT_TABLE_MAIN,
-      priority: defaultPriority(family),
-      protocol: config.protocol,
-      scope: RT_SCOPE_UNIVERSE,
-      hops: [{ gw, oif: link.index }],
-    },
+    route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }),
   }));
 }
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
 
 import { familyOf } from '../../lib/address/address.ts';
-import { formatPrefix, hasHostBits, networkOf, type Prefix } from '../../lib/address/prefix.ts';
-import { address, configError, prefix, readBySchema } from '../../lib/cni/schema.ts';
+import type { Prefix } from '../../lib/address/prefix.ts';
+import { address, configError, hostBitsProblem, prefix, readBySchema } from '../../lib/cni/schema.ts';
 
 /**
  * A map of subnets and their gateways, by vrf, as ddsnet4u has it: `vrf.<name>.subnets.<cidr>.gw`. Keys that it does not
@@ -74,8 +74,6 @@ function readMap({ vrf }: z.output<typeof document>): { subnets: Subnet[]; probl
 }
 
 function subnetProblem(subnet: Prefix, gw: string): string | undefined {
-  if (hasHostBits(subnet))
-    return `has bits set beyond its prefix length; the network is ${formatPrefix(networkOf(subnet))}`;
-  if (familyOf(gw) !== subnet.family) return `its gateway ${gw} is of another family`;
-  return undefined;
+  const isOfFamily = familyOf(gw) === subnet.family;
+  return hostBitsProblem(subnet) ?? (isOfFamily ? undefined : `its gateway ${gw} is of another family`);
 }

@@ -2,12 +2,12 @@ import t from 'tap';
 import { describe } from '../../../lib/change/change.ts';
 import type { Observation } from '../../../lib/change/observation.ts';
 import { CniError } from '../../../lib/cni/errors.ts';
-import type { Request } from '../../../lib/cni/request.ts';
 import type { Result } from '../../../lib/cni/result.ts';
 import type { Link } from '../../../lib/netlink/link.ts';
 import { parseConsistentIfnameConfig } from '../../../plugins/consistent-ifname/config.ts';
 import { planConsistentName } from '../../../plugins/consistent-ifname/plan.ts';
 import { observed } from '../../support/observed.ts';
+import { planRequest } from '../../support/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 const GREEN = 'net9f27410725ab';
@@ -30,17 +30,7 @@ type Given = { pod?: Observation; previous?: Result | undefined; ifname?: string
 
 function plan(keys: object, { pod = POD, previous, ifname = 'eth0' }: Given = {}) {
   const document = { name: 'green', cniVersion: '1.1.0', ...keys };
-  const request: Request = {
-    verb: 'ADD',
-    containerID: 'c',
-    netns: NETNS,
-    ifname,
-    args: {},
-    document,
-    network: 'green',
-    version: '1.1.0',
-    allowOwnNamespace: false,
-  };
+  const request = planRequest(document, NETNS, ifname);
   const { config } = parseConsistentIfnameConfig(document);
   return planConsistentName({ request, config, previous, observed: pod, host: () => pod });
 }

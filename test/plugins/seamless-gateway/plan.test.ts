@@ -8,6 +8,7 @@ import type { Route } from '../../../lib/netlink/route.ts';
 import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
 import { gatewaysOf, planSeamlessGateway } from '../../../plugins/seamless-gateway/plan.ts';
 import { observed } from '../../support/observed.ts';
+import { planRequest } from '../../support/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 
@@ -32,17 +33,7 @@ type More = { host?: Observation; pod?: Observation; previous?: Result | undefin
 
 function plan(keys: object = {}, { host = HOST, pod = POD, previous, ifname = 'eth0' }: More = {}) {
   const document = { name: 'net', cniVersion: '1.1.0', ...keys };
-  const request: Request = {
-    verb: 'ADD',
-    containerID: 'c',
-    netns: NETNS,
-    ifname,
-    args: {},
-    document,
-    network: 'net',
-    version: '1.1.0',
-    allowOwnNamespace: false,
-  };
+  const request = planRequest(document, NETNS, ifname);
   const { config } = parseSeamlessGatewayConfig(document);
   return planSeamlessGateway({ request, config, previous, observed: pod, host: () => host });
 }

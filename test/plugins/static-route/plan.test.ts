@@ -1,12 +1,12 @@
 import t from 'tap';
 import { describe } from '../../../lib/change/change.ts';
 import type { Observation } from '../../../lib/change/observation.ts';
-import type { Request } from '../../../lib/cni/request.ts';
 import type { Result } from '../../../lib/cni/result.ts';
 import type { Route } from '../../../lib/netlink/route.ts';
 import { parseStaticRouteConfig } from '../../../plugins/static-route/config.ts';
 import { planStaticRoutes } from '../../../plugins/static-route/plan.ts';
 import { observed } from '../../support/observed.ts';
+import { planRequest } from '../../support/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 const POD = observed({
@@ -18,17 +18,7 @@ const POD = observed({
 function plan(keys: object, more: { pod?: Observation; previous?: Result | undefined; ifname?: string } = {}) {
   const { pod = POD, previous, ifname = 'eth0' } = more;
   const document = { name: 'net', cniVersion: '1.1.0', ...keys };
-  const request: Request = {
-    verb: 'ADD',
-    containerID: 'c',
-    netns: NETNS,
-    ifname,
-    args: {},
-    document,
-    network: 'net',
-    version: '1.1.0',
-    allowOwnNamespace: false,
-  };
+  const request = planRequest(document, NETNS, ifname);
   const { config } = parseStaticRouteConfig(document);
   return planStaticRoutes({ request, config, previous, observed: pod, host: () => pod });
 }
