@@ -48,7 +48,8 @@ function print(document: object | undefined): void {
   if (document !== undefined) writeSync(1, `${JSON.stringify(document, undefined, 4)}\n`);
 }
 
-async function main(): Promise<void> {
+/** Runs the command as a process: what it was asked for on stdout, errors as a sentence on stderr and exit code 1. */
+export async function runProgram(): Promise<void> {
   try {
     await program().parseAsync();
   } catch (error) {
@@ -57,5 +58,3 @@ async function main(): Promise<void> {
     process.exitCode = 1;
   }
 }
-
-if (import.meta.main) await main();

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable.
+# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, and makes the single-file ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -23,9 +23,11 @@ LAUNCHER
   echo "built dist/bundle/$1"
 }
 for plugin in static-route seamless-gateway consistent-ifname; do
-  bundle "$plugin" "plugins/$plugin/main.js"
+  bundle "$plugin" "plugins/$plugin/process.js"
 done
-bundle waymark cli/main.js
+bundle waymark cli/process.js
+
+bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/dist/bin
 
 # In one step, so that whoever uses the old one meanwhile does not find half of the new one.
 rm -rf build/old && { [[ ! -e dist ]] || mv dist build/old; } && mv build/dist dist

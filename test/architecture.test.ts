@@ -75,7 +75,7 @@ const RULES: [what: string, pattern: RegExp, only: RegExp, instead: string][] = 
   [
     'touches the process',
     /process\.(env|argv|stdin|stdout|stderr|exit\b|exitCode)/,
-    /^(lib\/cni\/runner|cli\/main)\.ts$/,
+    /^(lib\/cni\/runner|cli\/(main|single))\.ts$/,
     'Outside of lib/cni/runner.ts',
   ],
 ];
@@ -89,11 +89,11 @@ for (const [what, pattern, only, instead] of RULES) {
   });
 }
 
-t.test('a plugin’s folder holds its README, main, config and plan', async (t) => {
+t.test('a plugin’s folder holds its README, main, process, config and plan', async (t) => {
   for (const plugin of readdirSync(join(ROOT, 'plugins'))) {
     t.has(
       new Set(readdirSync(join(ROOT, 'plugins', plugin))),
-      new Set(['README.md', 'config.ts', 'main.ts', 'plan.ts']),
+      new Set(['README.md', 'config.ts', 'main.ts', 'plan.ts', 'process.ts']),
       plugin,
     );
   }

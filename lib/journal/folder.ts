@@ -31,7 +31,7 @@ const WRITABLE_BY_OTHERS = 0o022;
 
 /**
  * Makes the folder (0700), with those above it, and makes sure that nobody else could have put files or links there:
- * it is no symbolic link, is the caller's own, and is writable by nobody else. Throws DataFolderError.
+ * it is no symbolic link, is the caller's own or root's, and is writable by nobody else. Throws DataFolderError.
  */
 export function ensureFolder(path: string): void {
   try {
@@ -55,8 +55,13 @@ export function replaceFile(path: string, content: string): void {
   }
 }
 
-/** The content of a file; undefined if there is none. Never through a symbolic link. Throws DataFolderError. */
+/** The content of a file as text; undefined if there is none. Never through a symbolic link. Throws DataFolderError. */
 export function readFileIfThere(path: string): string | undefined {
+  return readBytesIfThere(path)?.toString();
+}
+
+/** The same, as it is. */
+export function readBytesIfThere(path: string): Buffer | undefined {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -65,7 +70,7 @@ export function readFileIfThere(path: string): string | undefined {
     throw new DataFolderError(path, `cannot be read (${codeOf(error)})`, error);
   }
   try {
-    return readFileSync(fd, 'utf8');
+    return readFileSync(fd);
   } catch (error) {
     throw new DataFolderError(path, `cannot be read (${codeOf(error)})`, error);
   } finally {
@@ -109,7 +114,8 @@ function assertOwnFolder(path: string): void {
   // Without a slash at the end, which would make lstat(2) follow a link.
   const stat = lstatSync(resolve(path));
   if (!stat.isDirectory()) throw new DataFolderError(path, 'is not a folder (symbolic links are refused)');
-  if (stat.uid !== process.geteuid?.()) throw new DataFolderError(path, `belongs to another user (${stat.uid})`);
+  if (stat.uid !== 0 && stat.uid !== process.geteuid?.())
+    throw new DataFolderError(path, `belongs to another user (${stat.uid})`);
   if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw new DataFolderError(path, 'is writable by other users');
 }
 

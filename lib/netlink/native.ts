@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { addonPath } from './addon-path.ts';
 
 /** What native/socket.c exports. */
 export type NativeSockets = {
@@ -18,15 +17,8 @@ export function nativeSockets(): NativeSockets {
 
 let loaded: NativeSockets | undefined;
 
-// Beside a bundle, as the build puts it; or in the source tree. The bundler must not see which, for it would make an
-// asset of its own of it.
-const LOCATIONS = ['./socket.node', '../../native/build/socket.node'];
-
 function load(): NativeSockets {
-  const paths = LOCATIONS.map((location) => fileURLToPath(new URL(location, import.meta.url)));
-  const path = paths.find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new Error(`the native addon is missing; looked for ${paths.join(' and ')}`);
   const addon = { exports: {} as NativeSockets };
-  process.dlopen(addon, path);
+  process.dlopen(addon, addonPath());
   return addon.exports;
 }

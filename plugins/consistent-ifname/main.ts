@@ -1,5 +1,4 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
-import { runProcess } from '../../lib/cni/runner.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from './config.ts';
 import { planConsistentName } from './plan.ts';
@@ -11,5 +10,3 @@ export const consistentIfname = definePlugin({
   parseConfig: parseConsistentIfnameConfig,
   plan: planConsistentName,
 });
-
-if (import.meta.main) await runProcess(consistentIfname);

@@ -1,5 +1,4 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
-import { runProcess } from '../../lib/cni/runner.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseSeamlessGatewayConfig } from './config.ts';
 import { planSeamlessGateway } from './plan.ts';
@@ -14,5 +13,3 @@ export const seamlessGateway = definePlugin({
   patience: ({ waitSeconds }) => waitSeconds,
   verify: verifyGateways,
 });
-
-if (import.meta.main) await runProcess(seamlessGateway);

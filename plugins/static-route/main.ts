@@ -1,5 +1,4 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
-import { runProcess } from '../../lib/cni/runner.ts';
 import { VERSION } from '../../lib/version.ts';
 import { readStaticRouteConfig } from './config.ts';
 import { planStaticRoutes } from './plan.ts';
@@ -11,5 +10,3 @@ export const staticRoute = definePlugin({
   parseConfig: readStaticRouteConfig,
   plan: planStaticRoutes,
 });
-
-if (import.meta.main) await runProcess(staticRoute);

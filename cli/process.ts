@@ -1,0 +1,3 @@
+import { runProgram } from './main.ts';
+
+void runProgram();

@@ -1,0 +1,36 @@
+import { basename } from 'node:path';
+import { startupSnapshot } from 'node:v8';
+import { type Plugin, runProcess } from '../lib/cni/runner.ts';
+import { locateAddon } from '../lib/netlink/addon-path.ts';
+import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
+import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
+import { staticRoute } from '../plugins/static-route/main.ts';
+import { runCommandAsset } from './command-asset.ts';
+import { rehearse } from './rehearsal.ts';
+import { unpackAddon } from './unpack.ts';
+
+// The single-file executable: every plugin and the command in one file, told apart by the name that it is called by.
+// The plugins are in the start-up snapshot, loaded and ready; the command is an asset, compiled when it is called.
+
+const PLUGINS: { readonly [name: string]: Plugin } = {
+  'static-route': staticRoute,
+  'seamless-gateway': seamlessGateway,
+  'consistent-ifname': consistentIfname,
+};
+
+function main(): void {
+  locateAddon(unpackAddon);
+  const plugin = PLUGINS[basename(process.argv0)];
+  if (plugin !== undefined) void runProcess(plugin);
+  else runCommandAsset();
+}
+
+function takeSnapshot(): void {
+  startupSnapshot.setDeserializeMainFunction(main);
+  // The builder waits until nothing is left to do.
+  void rehearse(Object.values(PLUGINS));
+}
+
+// An executable for another architecture is made without a snapshot, and comes here when it is called.
+if (startupSnapshot.isBuildingSnapshot()) takeSnapshot();
+else main();

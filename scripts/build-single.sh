@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Makes the single-file executable out of build/js: build-single.sh <runtime> <addon> <folder>. For the architecture that
+# we are on it starts from a snapshot with the plugins loaded; for another, which cannot be run here, from the script.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+runtime=$1 addon=$2 out=$3
+
+# The bundles are CommonJS in one file each: a snapshot takes nothing else. So there are no chunks for what is loaded late,
+# and the package is of no type, which leaves it to the bundler to see what a file is.
+work=build/single
+rm -rf "$work" && mkdir -p "$work" "$out"
+cp -r build/js "$work/js"
+find "$work/js" -name '*.js' -exec sed -i 's#\bimport(\(["'"'"']\)#import(/* webpackMode: "eager" */ \1#' {} +
+echo '{}' >"$work/js/package.json"
+for entry in single process; do
+  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet
+done
+# The builder of snapshots has no `module` for the bundle to export to.
+{ echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
+build_id=$(cat "$work/main.js" "$work/process/index.js" "$addon" | sha256sum | cut -c1-16)
+printf %s "$build_id" >"$work/build-id"
+
+[[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true || snapshot=false
+cat >"$work/sea.json" <<CONFIG
+{
+  "main": "$work/main.js",
+  "executable": "$runtime",
+  "output": "$out/waymark",
+  "useSnapshot": $snapshot,
+  "execArgvExtension": "none",
+  "disableExperimentalSEAWarning": true,
+  "assets": {
+    "waymark.js": "$work/process/index.js",
+    "socket.node": "$addon",
+    "build-id": "$work/build-id"
+  }
+}
+CONFIG
+node --build-sea "$work/sea.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+chmod 755 "$out/waymark"
+for plugin in static-route seamless-gateway consistent-ifname; do
+  ln -f "$out/waymark" "$out/$plugin"
+done
+echo "built ${out/build\/dist/dist}"
