@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 # The newest releases at the time of writing; the tests compare with them, the bench measures them.
 CNI_VERSION=v1.3.1
 PLUGINS_VERSION=v1.9.1
+KUSTOMIZE_VERSION=v5.8.2 # the newest that Go 1.26 builds
 REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback ipam/host-local ipam/static meta/tuning meta/sbr"
 
 say() { echo "setup: $*" >&2; }
@@ -62,6 +63,20 @@ go_tools() {
   fi
 }
 
+# kubectl has an older one in it, which the tests take where this one is not.
+go_kustomize() {
+  command -v go >/dev/null 2>&1 || return 0
+  local marker=".tools/kustomize-$KUSTOMIZE_VERSION"
+  [[ -e $marker ]] && return
+  say "kustomize $KUSTOMIZE_VERSION, by go install, into .tools/bin"
+  mkdir -p .tools/bin
+  if GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "sigs.k8s.io/kustomize/kustomize/v5@$KUSTOMIZE_VERSION"; then
+    touch "$marker"
+  else
+    say "go install failed; kubectl's kustomize will be used, if it is there"
+  fi
+}
+
 # tap's test class is put together from its plugins (.taprc) once.
 test_class() {
   [[ node_modules/.tap-is-built -nt .taprc ]] && return
@@ -73,4 +88,5 @@ test_class() {
 npm_packages
 debian_packages
 go_tools
+go_kustomize
 test_class
