@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { parse } from 'yaml';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
 import type { Scratch } from './support/namespace.ts';
 
@@ -36,28 +35,6 @@ t.test('every list in conf/ is added, checked and deleted without a trace', { sk
     t.strictSame(world.leftovers(), []);
   }
 });
-
-t.test(
-  'every NetworkAttachmentDefinition in manifests/ is added, checked and deleted without a trace',
-  { skip: noReferencePlugins },
-  async (t) => {
-    for (const file of readdirSync(join(ROOT, 'manifests')).filter((name) => name.endsWith('.yaml'))) {
-      const list: List = JSON.parse(parse(read(`manifests/${file}`)).spec.config);
-      const world = nodeWithUplink(t);
-      // What the examples have for a second interface of the node.
-      world.node.ip('link add eth1 type veth peer name switch');
-      world.node.ip('link set eth1 up');
-      world.node.ip('link set switch up');
-      const before = world.pod.routes();
-      world.writeList(list);
-      world.must('waymark cni', 'add', list.name);
-      world.must('waymark cni', 'check', list.name);
-      t.ok(world.pod.ipJson('route show proto 87').length > 0, `${file} adds routes`);
-      world.must('waymark cni', 'del', list.name);
-      t.equal(world.pod.routes(), before, file);
-    }
-  },
-);
 
 t.test('the README’s list is the one in conf/', async (t) => {
   const [example = ''] = codeBlocks(read('README.md'), 'json');

@@ -52,9 +52,9 @@ export const BRIDGE: ListPlugin = {
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.131.0.0/23' }], [{ subnet: 'fd00:131::/64' }]] },
 };
 
-export function scratchNode(t: Test): Node {
+/** A pod on a node of its own, or on another pod's. */
+export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
   const folder = scratchFolder(t);
-  const node = scratchNamespace(t);
   const pod = scratchNamespace(t);
   const lists = join(folder, 'net.d');
   const dataDir = join(folder, 'data');
