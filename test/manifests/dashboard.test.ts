@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import t from 'tap';
+
+type Target = { expr: string };
+type Panel = {
+  id: number;
+  type: string;
+  title: string;
+  gridPos: { x: number; y: number; w: number; h: number };
+  targets?: Target[];
+};
+
+const FILE = join(import.meta.dirname, '../../manifests/components/monitoring/dashboard.json');
+const { panels, templating }: { panels: Panel[]; templating: { list: { name: string }[] } } = JSON.parse(
+  readFileSync(FILE, 'utf8'),
+);
+const charts = panels.filter(({ type }) => type !== 'row');
+
+/** The agent's own metrics, and the labels that each has beside those of the target. */
+const METRICS: { [name: string]: string[] } = {
+  waymark_requests_total: ['plugin', 'verb', 'code'],
+  waymark_request_duration_seconds_bucket: ['plugin', 'verb', 'le'],
+  waymark_queue_length: [],
+  waymark_requests_running: [],
+  waymark_changes_applied_total: ['plugin', 'op'],
+  waymark_changes_undone_total: ['plugin', 'op'],
+};
+
+/** What Prometheus adds: the service's name, and the node by our ServiceMonitor. */
+const TARGET_LABELS = ['job', 'node'];
+
+const FUNCTIONS = ['sum', 'count', 'rate', 'changes', 'histogram_quantile', 'by'];
+
+// A name within a selector or `by (…)` is a label, one in front of `{` a metric.
+function labelsOf(expr: string): string[] {
+  const selectors = [...expr.matchAll(/\{([^}]*)\}/g)].flatMap(([, inside = '']) =>
+    [...inside.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, name = '']) => name),
+  );
+  const groups = [...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, inside = '']) => inside.split(/,\s*/));
+  return [...new Set([...selectors, ...groups])];
+}
+
+function metricsOf(expr: string): string[] {
+  return [...expr.matchAll(/([a-z_][a-z0-9_]*)\{/g)].map(([, name = '']) => name);
+}
+
+t.test('every panel shows metrics that the agent has, by labels that they have', async (t) => {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const defaults = (await registry.getMetricsAsJSON()).map(({ name }) => name);
+  t.ok(charts.length > 10);
+  for (const { title, targets = [] } of charts) {
+    t.ok(targets.length > 0, title);
+    for (const { expr } of targets) {
+      const metrics = metricsOf(expr);
+      t.ok(metrics.length > 0, `${title}: ${expr}`);
+      for (const metric of metrics) {
+        t.ok(metric === 'up' || defaults.includes(metric) || Object.hasOwn(METRICS, metric), `${title}: ${metric}`);
+        const known = [...TARGET_LABELS, ...(METRICS[metric] ?? [])];
+        for (const label of labelsOf(expr)) t.ok(known.includes(label), `${title}: ${metric} has ${label}`);
+      }
+      const words = [...expr.matchAll(/\b([a-z_]+) ?\(/g)].map(([, name = '']) => name);
+      for (const word of words) t.ok(FUNCTIONS.includes(word), `${title}: ${word}`);
+    }
+  }
+});
+
+t.test('every metric of the agent’s own has a panel', async (t) => {
+  const shown = charts.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => metricsOf(expr)));
+  for (const metric of Object.keys(METRICS)) t.ok(shown.includes(metric), metric);
+});
+
+t.test('the panels lie beside one another, with identifiers of their own', async (t) => {
+  t.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+  const taken = new Map<string, string>();
+  for (const { title, gridPos } of panels) {
+    t.ok(gridPos.x + gridPos.w <= 24, title);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        const other = taken.get(`${x},${y}`);
+        if (other !== undefined) t.fail(`${title} lies on ${other}`);
+        taken.set(`${x},${y}`, title);
+      }
+  }
+});
+
+t.test('every variable that a panel uses is one of the dashboard’s or of Grafana’s', async (t) => {
+  const known = [...templating.list.map(({ name }) => name), '__rate_interval', '__all'];
+  for (const [, name = ''] of readFileSync(FILE, 'utf8').matchAll(/\$\{?(\w+)/g)) t.ok(known.includes(name), name);
+});
