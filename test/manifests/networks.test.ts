@@ -1,11 +1,10 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from '../../plugins/consistent-ifname/config.ts';
 import { parseSeamlessGatewayConfig } from '../../plugins/seamless-gateway/config.ts';
 import { parseStaticRouteConfig } from '../../plugins/static-route/config.ts';
-import { bundleOf } from '../support/call.ts';
 import {
   type Driver,
   type List,
@@ -33,7 +32,12 @@ const PARSERS = {
 };
 
 type Pod = { metadata: { annotations: { [name: string]: string } } };
-type InitContainer = { args: string[]; securityContext: { capabilities: { drop: string[]; add: string[] } } };
+type InitContainer = {
+  args: string[];
+  securityContext: { readOnlyRootFilesystem: boolean; capabilities: { drop: string[]; add: string[] } };
+  volumeMounts: { name: string; mountPath: string }[];
+};
+type InitPod = Pod & { spec: { initContainers: InitContainer[]; volumes: { name: string; emptyDir?: object }[] } };
 type Attachment = { network: string; ifname: string; ips?: string[] };
 
 const isNetwork = ({ kind }: Manifest) => kind === 'NetworkAttachmentDefinition';
@@ -289,16 +293,18 @@ t.test(
 const noSetpriv = noReferencePlugins || (works('setpriv', ['--version']) ? false : 'needs setpriv');
 
 t.test(
-  'ddsnet4u with an init container: as it is called there, with its map and no more than its capabilities',
+  'ddsnet4u with an init container: as it is called there, with its map, a read-only root and no more than its capabilities',
   { skip: noSetpriv },
   async (t) => {
     const folder = 'examples/ddsnet4u';
-    const manifests = readManifests(join(MANIFESTS, folder));
-    const [init] = (podOf(folder, 'dds-init') as Pod & { spec: { initContainers: InitContainer[] } }).spec
-      .initContainers;
+    const { initContainers, volumes } = (podOf(folder, 'dds-init') as InitPod).spec;
+    const [init] = initContainers;
     if (init === undefined) throw new Error('no init container');
-    t.strictSame(init.securityContext.capabilities, { drop: ['ALL'], add: ['NET_ADMIN'] });
-    const { data } = manifests.find(({ kind }) => kind === 'ConfigMap') as unknown as {
+    t.match(init.securityContext, {
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+    });
+    const { data } = readManifests(join(MANIFESTS, folder)).find(({ kind }) => kind === 'ConfigMap') as unknown as {
       data: { [name: string]: string };
     };
 
@@ -308,17 +314,25 @@ t.test(
     if (attachment === undefined) throw new Error('no attachment');
     world.must(DRIVER, 'add', attachment.network, envOf(attachment));
 
-    // The working folder stands in for /etc/ddsnet4u, where the map is mounted.
+    // The executable is alone, as in the image. The working folder stands in for /etc/ddsnet4u, where the map is mounted.
+    const executable = join(world.folder, 'opt/waymark/bin/waymark');
+    mkdirSync(join(world.folder, 'opt/waymark/bin'), { recursive: true });
+    cpSync(join(import.meta.dirname, '../../dist/bin/waymark'), executable);
     const etc = join(world.folder, 'etc');
     mkdirSync(etc);
     for (const [name, text] of Object.entries(data)) writeFileSync(join(etc, name), text);
+    const emptyDirs = init.volumeMounts.filter(({ name }) =>
+      volumes.some((each) => each.name === name && each.emptyDir),
+    );
     const capabilities = init.securityContext.capabilities.add.map((name) => `,+${name.toLowerCase()}`).join('');
-    const routes = () =>
-      run('ip', [
-        ...['netns', 'exec', world.pod.name, 'env', '-C', etc],
-        ...['setpriv', `--bounding-set=-all${capabilities}`, `--inh-caps=-all${capabilities}`],
-        ...[process.execPath, bundleOf('waymark'), ...init.args],
-      ]);
+    // `ip netns exec` has mounts of its own. An emptyDir is writable by everyone.
+    const script = [
+      'mount -o remount,bind,ro /',
+      ...emptyDirs.map(({ mountPath }) => `mount -t tmpfs -o mode=0777 tmpfs ${mountPath}`),
+      `cd ${etc}`,
+      `exec setpriv --bounding-set=-all${capabilities} --inh-caps=-all${capabilities} ${executable} ${init.args.join(' ')}`,
+    ].join(' && ');
+    const routes = () => run('ip', ['netns', 'exec', world.pod.name, 'sh', '-c', script]);
     t.match(routes(), 'added 4 routes');
     t.strictSame(
       routeLines(world.pod).filter((line) => line.includes(' via ')),
