@@ -124,7 +124,7 @@ t.test('no container may do or write more than it needs', { skip: noKustomize },
   const mounts: { [name: string]: string[] } = {
     install: ['/host/opt/cni/bin'],
     uninstall: ['/host/opt/cni/bin'],
-    agent: ['/run/waymark'],
+    agent: ['/run/waymark', '/var/lib'],
     done: [],
   };
   for (const overlay of overlays) {
