@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { VERSION } from '../lib/version.ts';
+import type { AgentCommandOptions } from './agent.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
 import type { RoutesOptions } from './routes.ts';
 
@@ -41,7 +42,36 @@ export function program(): Command {
       const { addMappedRoutes } = await import('./routes.ts');
       await addMappedRoutes(options, process.env, (line) => writeSync(1, `${line}\n`));
     });
+  waymark
+    .command('agent')
+    .description('serve the calls of the shims in this process, until SIGTERM')
+    .option('--socket <path>', 'where shims connect (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--listen <host:port>', 'serve /healthz, /readyz and /metrics over TCP too, as in 127.0.0.1:9476')
+    .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', 'info')
+    .option('--max-running <number>', 'calls that run at the same time', wholeNumber, 64)
+    .option('--max-waiting <number>', 'calls that wait; beyond them the answer is error 11', wholeNumber, 1024)
+    .option('--queue-seconds <number>', 'how long a call waits before the answer is error 11', wholeNumber, 30)
+    .action(async (options: AgentCommandOptions) => {
+      const { runAgent } = await import('./agent.ts');
+      await runAgent(options, process.env, process.pid);
+    });
+  waymark
+    .command('status')
+    .description('how the agent of this node is')
+    .option('--socket <path>', 'where it listens (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--json', 'as JSON')
+    .action(async (options: { socket?: string; json?: boolean }) => {
+      const { formatStatus, readStatus } = await import('./status.ts');
+      const status = await readStatus(options.socket ?? process.env.WAYMARK_SOCKET ?? '/run/waymark/agent.sock');
+      if (options.json) print(status);
+      else writeSync(1, `${formatStatus(status)}\n`);
+    });
   return waymark;
+}
+
+function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a whole number from 1 is needed');
 }
 
 function print(document: object | undefined): void {

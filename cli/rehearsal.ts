@@ -1,16 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Plugin, run } from '../lib/cni/runner.ts';
 import { withScriptedKernel } from '../lib/netlink/scripted-kernel.ts';
 import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
 
 /**
- * Plays every plugin through once, before the start-up snapshot is taken, so that what an ordinary call needs is compiled
- * in the snapshot already: that is half of the time that a call takes. The kernel's part is read from a script.
+ * Plays every plugin through once, so that what an ordinary call needs is compiled before the first one: in the start-up
+ * snapshot, where that is half of the time that a call takes, and in the agent. The kernel's part is read from a script;
+ * the journals go to a folder of their own within `within`, and are taken away.
  */
-export async function rehearse(plugins: readonly Plugin[]): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'waymark-rehearsal-'));
+export async function rehearse(plugins: readonly Plugin[], within: string): Promise<void> {
+  const folder = mkdtempSync(join(within, 'rehearsal-'));
   try {
     await withScriptedKernel(async () => {
       for (const plugin of plugins) {

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import { startupSnapshot } from 'node:v8';
 import { type Plugin, runProcess } from '../lib/cni/runner.ts';
@@ -28,7 +29,7 @@ function main(): void {
 function takeSnapshot(): void {
   startupSnapshot.setDeserializeMainFunction(main);
   // The builder waits until nothing is left to do.
-  void rehearse(Object.values(PLUGINS));
+  void rehearse(Object.values(PLUGINS), tmpdir());
 }
 
 // An executable for another architecture is made without a snapshot, and comes here when it is called.

@@ -1,7 +1,7 @@
 /*
- * One function: openSocket(namespaceFd) -> { fd, cookie }
+ * openSocket(namespaceFd) -> { fd, cookie }; peerOf(socketFd) -> { pid, uid, gone }
  *
- * Opens an rtnetlink socket inside the network namespace that `namespaceFd`
+ * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
  * stays in the namespace it was created in (network_namespaces(7)), so no
  * JavaScript ever runs inside a pod's namespace.
@@ -10,7 +10,7 @@
  * thread cannot come back to its own namespace, the process is aborted: to go
  * on would mean to configure the wrong host.
  *
- * Sources: setns(2), netlink(7), linux/netlink.h, asm-generic/socket.h.
+ * Sources: setns(2), netlink(7), unix(7), linux/netlink.h, asm-generic/socket.h.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -130,10 +130,42 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   return result;
 }
 
-NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
-  napi_value function;
-  if (napi_create_function(env, "openSocket", NAPI_AUTO_LENGTH, open_socket, NULL, &function) != napi_ok ||
-      napi_set_named_property(env, exports, "openSocket", function) != napi_ok)
+/* Who is at the other end of a connected Unix socket (SO_PEERCRED, unix(7)), and is it still there? */
+static napi_value peer_of(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument, result, value;
+  int32_t fd;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_int32(env, argument, &fd) != napi_ok) {
+    napi_throw_type_error(env, NULL, "peerOf(socketFd: number)");
     return NULL;
-  return exports;
+  }
+
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return throw_errno(env, "getsockopt", errno);
+  char byte;
+  const ssize_t waiting = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const int gone = waiting == 0 || (waiting < 0 && errno != EAGAIN);
+
+  napi_create_object(env, &result);
+  napi_create_int32(env, peer.pid, &value);
+  napi_set_named_property(env, result, "pid", value);
+  napi_create_uint32(env, peer.uid, &value);
+  napi_set_named_property(env, result, "uid", value);
+  napi_get_boolean(env, gone, &value);
+  napi_set_named_property(env, result, "gone", value);
+  return result;
+}
+
+static int export_function(napi_env env, napi_value exports, const char *name, napi_callback function) {
+  napi_value value;
+  return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok &&
+         napi_set_named_property(env, exports, name, value) == napi_ok;
+}
+
+NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
+  const int done = export_function(env, exports, "openSocket", open_socket) &&
+                   export_function(env, exports, "peerOf", peer_of);
+  return done ? exports : NULL;
 }

@@ -19,7 +19,7 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
   const { request, log } = call;
   const { socket, namespace } = pod;
   const { config, previous } = await readConfig(definition, call);
-  const journal = AttachmentJournal.of(definition.name, config.dataDir, request, namespace, socket);
+  const journal = AttachmentJournal.of(definition.name, call.place.pathOf(config.dataDir), request, namespace, socket);
   if (!call.noop) await finishRenames(socket, journal);
 
   const { input, plan } = await planPatiently(definition, { request, config, previous, host: pod.host }, socket);

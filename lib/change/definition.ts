@@ -1,4 +1,5 @@
 import type { ParsedConfig } from '../cni/config.ts';
+import type { PathOf } from '../cni/place.ts';
 import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
@@ -8,8 +9,8 @@ import type { Plan, PlanInput } from './plan.ts';
 export type Definition<C> = {
   readonly name: string;
   readonly version: string;
-  /** Reads the config, and the files that it names. Throws CniError 7. */
-  parseConfig(document: JsonObject): ParsedConfig<C> | Promise<ParsedConfig<C>>;
+  /** Reads the config, and the files that it names, at the place of the caller. Throws CniError 7. */
+  parseConfig(document: JsonObject, pathOf: PathOf): ParsedConfig<C> | Promise<ParsedConfig<C>>;
   plan(input: PlanInput<C>): Plan;
   /** How many seconds ADD may wait for what the plan misses (NotYet); 0 unless it is given. */
   patience?(config: C): number;
@@ -18,8 +19,8 @@ export type Definition<C> = {
 };
 
 /** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */
-export async function readConfig<C>(definition: Definition<C>, { request, log }: Call) {
-  const { config, warnings } = await definition.parseConfig(request.document);
+export async function readConfig<C>(definition: Definition<C>, { request, log, place }: Call) {
+  const { config, warnings } = await definition.parseConfig(request.document, place.pathOf);
   for (const warning of warnings) log.warn(warning);
   return { config, previous: previousResultOf(request) };
 }

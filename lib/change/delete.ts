@@ -17,10 +17,10 @@ import { undo } from './transaction.ts';
  * away: "Plugins should generally complete a DEL action without error even if some resources are missing."
  */
 export async function del<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
-  const { request, namespace, log } = call;
+  const { request, namespace, log, place } = call;
   const socket = namespace && openIfNamespace(namespace);
   try {
-    const folder = dataDirOf(request.document);
+    const folder = place.pathOf(dataDirOf(request.document));
     const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
     // Nothing is left to undo where the namespace is gone, and with it all that was in it.
     const changes = socket === undefined ? [] : await changesToUndo(definition, call, journal, socket);
@@ -58,7 +58,7 @@ async function changesToUndo<C>(
 }
 
 async function changesOfConfig<C>(definition: Definition<C>, call: Call, observed: Observation): Promise<Change[]> {
-  const host = lazyHost();
+  const host = lazyHost(call.place);
   try {
     const { config, previous } = await readConfig(definition, call);
     const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });

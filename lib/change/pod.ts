@@ -1,7 +1,8 @@
 import { CniCode, CniError } from '../cni/errors.ts';
+import { HERE, type Place } from '../cni/place.ts';
 import type { Call } from '../cni/runner.ts';
 import { RouteSocket } from '../netlink/socket.ts';
-import { type Namespace, NamespaceError, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
+import { type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { Observation } from './observation.ts';
 
 /** What a verb works on: the pod's namespace, and a look at the node's own. */
@@ -9,10 +10,10 @@ export type Pod = { socket: RouteSocket; namespace: Namespace; host: () => Obser
 
 /** Does some work on the pod, and closes what was opened for it. Throws CniError 3 if there is no namespace. */
 export async function withPod<T>(call: Call, work: (pod: Pod) => Promise<T>): Promise<T> {
-  const { namespace } = call;
+  const { namespace, place } = call;
   if (namespace === undefined) throw new CniError(CniCode.unknownContainer, 'there is no network namespace');
   const socket = RouteSocket.open(namespace);
-  const host = lazyHost();
+  const host = lazyHost(place);
   try {
     return await work({ socket, namespace, host: host.observe });
   } finally {
@@ -25,20 +26,20 @@ export async function withPod<T>(call: Call, work: (pod: Pod) => Promise<T>): Pr
  * The node's own namespace, for the plugins that look at it: most never do, so its socket is made when it is needed. Each
  * observation is a fresh one: whoever waits for a route to appear must see it.
  */
-export function lazyHost(): { observe: () => Observation; close: () => void } {
+export function lazyHost(place: Place): { observe: () => Observation; close: () => void } {
   let socket: RouteSocket | undefined;
   return {
     observe: () => {
-      socket ??= openOwn();
+      socket ??= openOwn(place);
       return Observation.of(socket);
     },
     close: () => socket?.close(),
   };
 }
 
-/** A socket in the namespace that we are in. */
-export function openOwn(): RouteSocket {
-  const own = openNamespace(OWN_NAMESPACE);
+/** A socket in the namespace that the caller is in. */
+export function openOwn({ ownNamespace }: Place = HERE): RouteSocket {
+  const own = openNamespace(ownNamespace);
   try {
     return RouteSocket.open(own);
   } finally {

@@ -1,3 +1,4 @@
+import type { Pacing } from '../cni/runner.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import type { ChangeOptions, RouteSocket } from '../netlink/socket.ts';
 import { type Change, describe, holds, inverseOf, isAlreadyUndone, type RenameLink, requestOf } from './change.ts';
@@ -23,6 +24,7 @@ export class ChangeRefused extends Error {
 export type TransactionOptions = ChangeOptions & {
   /** Told when a link must go down to be renamed; whoever keeps the journal writes down what it loses by that. */
   detours?: Detours | undefined;
+  counted?: Pacing['counted'] | undefined;
 };
 
 /**
@@ -37,7 +39,10 @@ export async function apply(
 ): Promise<void> {
   const { refused, tried, lost } = await make(socket, changes, observed, options);
   const first = lost === undefined ? refused[0] : { index: 0, error: lost };
-  if (first === undefined) return;
+  if (first === undefined) {
+    options.counted?.('applied', changes);
+    return;
+  }
   const refusedOnes = new Set(refused.map(({ index }) => index));
   const made = changes.slice(0, tried).filter((_, index) => !refusedOnes.has(index));
   const { failed } = await undo(socket, made, options);
@@ -70,6 +75,11 @@ export async function undo(
     const change = left[index];
     return change === undefined || isAlreadyUndone(inverseOf(change), error) ? [] : { change, error };
   });
+  const stayed = new Set(refused.map(({ index }) => left[index]));
+  options.counted?.(
+    'undone',
+    pending.filter((change) => !stayed.has(change)),
+  );
   return {
     count: pending.length - refused.length,
     failed: failures.map(({ change }) => change),

@@ -55,13 +55,14 @@ async function check<C>(definition: Definition<C>, call: Call, pod: Pod): Promis
 // What ADD made, and what a file that the config names has lost since.
 function outOfDate<C>(
   definition: Definition<C>,
-  { request }: Call,
+  { request, place }: Call,
   { socket, namespace }: Pod,
   plan: Plan,
   observed: Observation,
 ): string[] {
   if (plan.completeFor === undefined) return [];
-  const journal = AttachmentJournal.of(definition.name, dataDirOf(request.document), request, namespace, socket);
+  const folder = place.pathOf(dataDirOf(request.document));
+  const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
   const wanted = new Set(plan.changes.map(({ change }) => JSON.stringify(change)));
   return journal
     .changesFrom(plan.completeFor)
@@ -69,19 +70,20 @@ function outOfDate<C>(
     .map((change) => `${plan.completeFor}: not wanted any more: ${describe(change, observed)}`);
 }
 
-async function collectGarbage<C>(definition: Definition<C>, { request, log, noop }: Call): Promise<object | undefined> {
-  const folder = join(dataDirOf(request.document), definition.name);
+async function collectGarbage<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
+  const { request, log, noop, place } = call;
+  const folder = join(place.pathOf(dataDirOf(request.document)), definition.name);
   if (noop) return noopDocument(definition, request, []);
   const forgotten = forgetInvalid(folder, request.network, validAttachments(request.document));
   if (forgotten.length > 0) log.info('forgot attachments', { files: forgotten });
   return undefined;
 }
 
-async function status<C>(definition: Definition<C>, { request }: Call): Promise<undefined> {
-  const { config } = await definition.parseConfig(request.document);
+async function status<C>(definition: Definition<C>, { request, place }: Call): Promise<undefined> {
+  const { config } = await definition.parseConfig(request.document, place.pathOf);
   try {
-    openOwn().close();
-    probeFolder(join(config.dataDir, definition.name));
+    openOwn(place).close();
+    probeFolder(join(place.pathOf(config.dataDir), definition.name));
   } catch (error) {
     const { message } = error as Error;
     throw new CniError(CniCode.notAvailable, `this node cannot serve an ADD: ${message}`, { cause: error });

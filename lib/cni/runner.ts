@@ -1,9 +1,10 @@
 import { readSync, writeSync } from 'node:fs';
 import type { ChangeOptions } from '../netlink/socket.ts';
-import { isSameNamespace, type Namespace, NamespaceError, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
+import { isSameNamespace, type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { LOG_LEVELS, type LogLevel } from './config.ts';
 import { CniCode, CniError } from './errors.ts';
 import { createLog, type Log } from './log.ts';
+import { HERE, type Place } from './place.ts';
 import {
   checkVariables,
   checkVerb,
@@ -23,11 +24,16 @@ export type Outside = {
   readStdin(): Uint8Array;
   writeStdout(text: string): void;
   writeStderr(text: string): void;
-  /** How long lists of changes are sliced, and what goes on between the slices. */
+  /** How long lists of changes are sliced, what goes on between the slices, and who counts them. */
   readonly pacing?: Pacing;
+  /** Where the caller is, if it is not where we are. */
+  readonly place?: Place;
 };
 
-export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'>;
+export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
+  /** Told of changes that were made, and of those that were taken back. */
+  counted?: (what: 'applied' | 'undone', changes: readonly { readonly op: string }[]) => void;
+};
 
 /** What a verb's handler gets to work with. */
 export type Call = {
@@ -38,6 +44,7 @@ export type Call = {
   /** Say what would be done, and do not do it. */
   readonly noop: boolean;
   readonly pacing: Pacing;
+  readonly place: Place;
 };
 
 /** A plugin as the runner sees it. A handler returns the document for stdout, or nothing. */
@@ -90,12 +97,13 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
 }
 
 async function handle(plugin: Plugin, request: Request, outside: Outside): Promise<number> {
-  const log = logOf(plugin, request, outside);
+  const { pacing = {}, place = HERE } = outside;
+  const log = logOf(plugin, request, outside, place);
   let namespace: Namespace | undefined;
   try {
-    namespace = openPodNamespace(request);
+    namespace = openPodNamespace(request, place);
     const noop = outside.args.includes('--noop');
-    const call: Call = { request, namespace, log, noop, pacing: outside.pacing ?? {} };
+    const call: Call = { request, namespace, log, noop, pacing, place };
     return answer(outside, await plugin.handlers[request.verb](call));
   } catch (error) {
     const { code, message, details } = toCniError(error);
@@ -107,12 +115,12 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
 }
 
 // Throws CniError 3, 4 or 8 before anything else is looked at.
-function openPodNamespace(request: Request): Namespace | undefined {
+function openPodNamespace(request: Request, place: Place): Namespace | undefined {
   const { netns, verb, allowOwnNamespace } = request;
   if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
-  const namespace = openOrTell(request);
+  const namespace = openOrTell(request, place);
   if (namespace === undefined || allowOwnNamespace) return namespace;
-  const own = openNamespace(OWN_NAMESPACE);
+  const own = openNamespace(place.ownNamespace);
   try {
     if (!isSameNamespace(namespace, own)) return namespace;
     namespace.close();
@@ -122,9 +130,9 @@ function openPodNamespace(request: Request): Namespace | undefined {
   }
 }
 
-function openOrTell({ netns, verb }: Request): Namespace | undefined {
+function openOrTell({ netns, verb }: Request, { pathOf }: Place): Namespace | undefined {
   try {
-    return openNamespace(netns);
+    return openNamespace(pathOf(netns));
   } catch (error) {
     if (!(error instanceof NamespaceError)) throw error;
     // "Plugins should generally complete a DEL action without error even if some resources are missing."
@@ -134,10 +142,11 @@ function openOrTell({ netns, verb }: Request): Namespace | undefined {
   }
 }
 
-function logOf(plugin: Plugin, { document, verb, containerID, ifname, network }: Request, outside: Outside): Log {
+function logOf(plugin: Plugin, request: Request, outside: Outside, { pathOf }: Place): Log {
+  const { document, verb, containerID, ifname, network } = request;
   const level = asLevel(document.logLevel) ?? asLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
   const file = asPath(document.logFile) ?? asPath(outside.env._CNI_LOGGING_FILE);
-  const target = { level, file, stderr: outside.writeStderr };
+  const target = { level, file: file && pathOf(file), stderr: outside.writeStderr };
   return createLog(target, { plugin: plugin.name, verb, containerID, ifname, network });
 }
 

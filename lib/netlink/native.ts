@@ -7,7 +7,14 @@ export type NativeSockets = {
    * next boot, 0 where the kernel has none (before 5.14). Throws an Error with `errno` and `syscall`.
    */
   openSocket(namespaceFd: number): { fd: number; cookie: bigint };
+  /**
+   * Who connected to a Unix socket: the process id as we see it (0 if we do not), the user id, and whether it has gone.
+   * Throws an Error with `errno` and `syscall`.
+   */
+  peerOf(socketFd: number): Peer;
 };
+
+export type Peer = { pid: number; uid: number; gone: boolean };
 
 /** Loads the addon, once per process. */
 export function nativeSockets(): NativeSockets {

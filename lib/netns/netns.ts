@@ -3,6 +3,11 @@ import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
 /** The calling thread's own network namespace, as a path. */
 export const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
+/** The network namespace of a process, as a path. */
+export function namespaceOfProcess(pid: number): string {
+  return `/proc/${pid}/ns/net`;
+}
+
 /** `f_type` of nsfs, the file system of namespace files (linux/magic.h, NSFS_MAGIC). */
 const NSFS_MAGIC = 0x6e736673;
 

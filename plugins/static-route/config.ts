@@ -4,6 +4,7 @@ import { formatPrefix, networkOf } from '../../lib/address/prefix.ts';
 import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
+import type { PathOf } from '../../lib/cni/place.ts';
 import {
   absolutePath,
   address,
@@ -107,11 +108,17 @@ export function parseStaticRouteConfig(document: JsonObject): ParsedConfig<Stati
   throw configError('invalid network config', [{ path: 'topologyFile', message }]);
 }
 
-/** The same, with the map of `topologyFile` read into `topology`, anew at each call. Throws CniError 7. */
-export async function readStaticRouteConfig(document: JsonObject): Promise<ParsedConfig<StaticRouteConfig>> {
+/**
+ * The same, with the map of `topologyFile` read into `topology`, anew at each call; `pathOf` says where the caller's files
+ * are. Throws CniError 7.
+ */
+export async function readStaticRouteConfig(
+  document: JsonObject,
+  pathOf: PathOf,
+): Promise<ParsedConfig<StaticRouteConfig>> {
   const { config, warnings } = parseStaticRouteConfig(document);
   if (config.topologyFile === undefined) return { config, warnings };
-  return { config: { ...config, topology: await readTopologyFile(config.topologyFile) }, warnings };
+  return { config: { ...config, topology: await readTopologyFile(config.topologyFile, pathOf) }, warnings };
 }
 
 // `default` says nothing about the family, so the addresses beside it decide; without any, it is IPv4's, as for `ip`.

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 
 import { familyOf } from '../../lib/address/address.ts';
 import type { Prefix } from '../../lib/address/prefix.ts';
+import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import { address, configError, hostBitsProblem, prefix, readBySchema } from '../../lib/cni/schema.ts';
 
 /**
@@ -33,15 +34,15 @@ export const topologyKey = z.pipe(
  * Reads a map from a file, YAML (with comments and all) or JSON. `path` is where the config names it, for errors. Throws
  * CniError 7 that names the file and every problem.
  */
-export async function readTopologyFile(file: string): Promise<Topology> {
-  const read = readBySchema(topologyKey, await parseFile(file));
+export async function readTopologyFile(file: string, pathOf: PathOf = HERE.pathOf): Promise<Topology> {
+  const read = readBySchema(topologyKey, await parseFile(file, pathOf));
   if (read.value !== undefined) return read.value;
   throw configError(`invalid topology in ${file}`, read.problems);
 }
 
-async function parseFile(file: string): Promise<unknown> {
+async function parseFile(file: string, pathOf: PathOf): Promise<unknown> {
   try {
-    const text = readFileSync(file, 'utf8');
+    const text = readFileSync(pathOf(file), 'utf8');
     if (file.endsWith('.json')) return JSON.parse(text);
     // Loaded only for those who have such a file: it takes as long as the rest of a call.
     const { parse } = await import('yaml');

@@ -1,0 +1,108 @@
+import type { Server } from 'node:http';
+import type { Logger } from 'pino';
+import { openOwn } from '../lib/change/pod.ts';
+import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
+import type { Plugin } from '../lib/cni/runner.ts';
+import { type CallReport, Calls } from './calls.ts';
+import { createPages, text } from './http.ts';
+import { Metrics } from './metrics.ts';
+import { Queue, type QueueLimits } from './queue.ts';
+import { AgentServer } from './server.ts';
+import { listenAt, listenOnDescriptor } from './socket-file.ts';
+import { Failures, statusOf } from './status.ts';
+
+export type AgentOptions = {
+  readonly plugins: readonly Plugin[];
+  /** Where shims connect: a path, or a descriptor that is listened on already. */
+  readonly socket: string | number;
+  /** Health, readiness and metrics over TCP, beside the socket. */
+  readonly listen?: { host: string; port: number } | undefined;
+  readonly limits: QueueLimits;
+  readonly log: Logger;
+};
+
+/** A client that has not said by then what it wants does not want anything. */
+const REQUEST_MS = 10_000;
+
+/** The node's resident half: serves the calls of shims until it is stopped. */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #queue: Queue;
+  readonly #metrics: Metrics;
+  readonly #failures = new Failures();
+  readonly #server: AgentServer;
+  readonly #pages: Server;
+  #stopping = false;
+  #removeSocket = () => {};
+
+  constructor(options: AgentOptions) {
+    const { plugins, limits, log } = options;
+    this.#options = options;
+    this.#queue = new Queue(limits);
+    this.#metrics = new Metrics(this.#queue);
+    this.#pages = createPages({
+      '/healthz': async () => text('ok'),
+      '/readyz': async () => this.#readiness(),
+      '/metrics': async () => ({
+        type: this.#metrics.registry.contentType,
+        body: await this.#metrics.registry.metrics(),
+      }),
+      '/status': async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) }),
+    });
+    this.#server = new AgentServer({
+      calls: new Calls(plugins, this.#queue, this.#metrics),
+      metrics: this.#metrics,
+      http: this.#pages,
+      report: (call) => this.#report(call),
+      fault: (error) => log.error({ err: error }, 'a fault of the agent'),
+      requestMs: REQUEST_MS,
+    });
+  }
+
+  /** Resolves when calls are served. Throws DataFolderError, and errors of listen(2). */
+  async start(): Promise<void> {
+    const { socket, listen, log } = this.#options;
+    if (listen !== undefined) {
+      await new Promise<void>((resolve, reject) => {
+        this.#pages.once('error', reject).listen(listen.port, listen.host, resolve);
+      });
+    }
+    if (typeof socket === 'number') await listenOnDescriptor(this.#server.server, socket);
+    else this.#removeSocket = await listenAt(this.#server.server, socket);
+    log.info({ socket, listen }, 'serving');
+  }
+
+  /** Finishes what runs, and refuses all else, whose shims go to the single-file executable. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#removeSocket();
+    this.#server.stop();
+    this.#queue.refuseWaiting();
+    await this.#queue.whenIdle();
+    this.#pages.close();
+    this.#options.log.info('stopped');
+  }
+
+  #readiness() {
+    if (this.#stopping) throw new Error('stopping');
+    openOwn().close();
+    return text('ready');
+  }
+
+  #status() {
+    const names = this.#options.plugins.map(({ name }) => name);
+    return statusOf(this.#metrics, this.#queue, this.#failures, names, DEFAULT_DATA_DIR);
+  }
+
+  #report(call: CallReport): void {
+    const { plugin, verb, containerID, ifname, pod, cniCode, message, seconds } = call;
+    const fields = { plugin, verb, containerID, ifname, pod, ms: Math.round(seconds * 1e6) / 1000 };
+    if (cniCode === 0) {
+      this.#options.log.info(fields, 'served');
+      return;
+    }
+    this.#failures.add(call);
+    this.#options.log.warn({ ...fields, code: cniCode }, message ?? 'failed');
+  }
+}

@@ -1,0 +1,143 @@
+import { CniCode, CniError } from '../lib/cni/errors.ts';
+import { type Plugin, run } from '../lib/cni/runner.ts';
+import { CURRENT_VERSION } from '../lib/cni/version.ts';
+import { callerOf } from './caller.ts';
+import type { Metrics } from './metrics.ts';
+import type { ShimRequest } from './protocol.ts';
+import { NotBegun, Overload, type Queue } from './queue.ts';
+
+/** What a call came to, for the shim. */
+export type CallResult = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+/** The same with what is worth telling of the call. */
+export type CallReport = CallResult & {
+  readonly plugin: string;
+  readonly verb: string;
+  readonly containerID: string;
+  readonly ifname: string;
+  /** `namespace/name`, where the runtime tells it. */
+  readonly pod: string | undefined;
+  /** The code and message of the error document, or 0 and nothing. */
+  readonly cniCode: number;
+  readonly message: string | undefined;
+  readonly seconds: number;
+};
+
+/** Serves the calls of the plugins in this process. */
+export class Calls {
+  readonly #plugins: ReadonlyMap<string, Plugin>;
+  readonly #queue: Queue;
+  readonly #metrics: Metrics;
+
+  constructor(plugins: readonly Plugin[], queue: Queue, metrics: Metrics) {
+    this.#plugins = new Map(plugins.map((plugin) => [plugin.name, plugin]));
+    this.#queue = queue;
+    this.#metrics = metrics;
+  }
+
+  serves(name: string): boolean {
+    return this.#plugins.has(name);
+  }
+
+  /**
+   * Runs a call when it is its container's turn. `isGone` tells whether the caller is still there: a call whose caller
+   * gave up and went to the single-file executable must not begin any more. Throws NotBegun; all else is an answer.
+   */
+  async serve(request: ShimRequest, pid: number, isGone: () => boolean): Promise<CallReport> {
+    const started = performance.now();
+    const result = await this.#inTurn(request, pid, isGone);
+    const report = reportOf(request, result, (performance.now() - started) / 1000);
+    this.#metrics.countCall(report);
+    return report;
+  }
+
+  async #inTurn(request: ShimRequest, pid: number, isGone: () => boolean): Promise<CallResult> {
+    // Those without a container are of a network, and look at the journals of all its containers.
+    const key = request.env.CNI_CONTAINERID || request.plugin;
+    try {
+      return await this.#queue.run(key, () => this.#run(request, pid, isGone));
+    } catch (error) {
+      if (error instanceof NotBegun) throw error;
+      return failure(error instanceof Overload ? CniCode.tryAgainLater : CniCode.internal, (error as Error).message);
+    }
+  }
+
+  async #run({ plugin: name, env, stdin }: ShimRequest, pid: number, isGone: () => boolean): Promise<CallResult> {
+    const plugin = this.#plugins.get(name);
+    if (plugin === undefined) throw new Error(`there is no plugin "${name}"`);
+    const caller = openCaller(pid, isGone);
+    let stdout = '';
+    let stderr = '';
+    try {
+      const code = await run(plugin, {
+        env,
+        args: [],
+        readStdin: () => stdin,
+        writeStdout: (text) => {
+          stdout += text;
+        },
+        writeStderr: (text) => {
+          stderr += text;
+        },
+        pacing: { breathe, counted: (what, changes) => this.#metrics.countChanges(what, name, changes) },
+        place: caller,
+      });
+      return { code, stdout, stderr };
+    } finally {
+      caller.close();
+    }
+  }
+}
+
+// If the caller is still there now, what was opened before is its own, and not that of another with its process id.
+function openCaller(pid: number, isGone: () => boolean) {
+  let caller: ReturnType<typeof callerOf>;
+  try {
+    caller = callerOf(pid);
+  } catch (error) {
+    if (isGone()) throw new NotBegun();
+    throw error;
+  }
+  if (!isGone()) return caller;
+  caller.close();
+  throw new NotBegun();
+}
+
+// Between the slices of a long list, the other calls have their turn.
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function failure(code: CniCode, message: string): CallResult {
+  const document = new CniError(code, message).toDocument(CURRENT_VERSION);
+  return { code: 1, stdout: `${JSON.stringify(document, undefined, 4)}\n`, stderr: '' };
+}
+
+function reportOf({ plugin, env }: ShimRequest, result: CallResult, seconds: number): CallReport {
+  const error = result.code === 0 ? undefined : errorIn(result.stdout);
+  return {
+    ...result,
+    plugin,
+    verb: env.CNI_COMMAND ?? '',
+    containerID: env.CNI_CONTAINERID ?? '',
+    ifname: env.CNI_IFNAME ?? '',
+    pod: podOf(env.CNI_ARGS ?? ''),
+    cniCode: error?.code ?? (result.code === 0 ? 0 : CniCode.internal),
+    message: error?.msg,
+    seconds,
+  };
+}
+
+function errorIn(stdout: string): { code?: number; msg?: string } | undefined {
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    return undefined;
+  }
+}
+
+function podOf(args: string): string | undefined {
+  const value = (key: string) => new RegExp(`(?:^|;)${key}=([^;]*)`).exec(args)?.[1];
+  const [namespace, name] = [value('K8S_POD_NAMESPACE'), value('K8S_POD_NAME')];
+  return name === undefined ? undefined : `${namespace ?? ''}/${name}`;
+}

@@ -1,0 +1,89 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { VERSION } from '../lib/version.ts';
+import type { CallReport } from './calls.ts';
+import type { Queue } from './queue.ts';
+
+/** From a quarter of a millisecond, which is what a short call takes, to the longest wait that a config can ask for. */
+const BUCKETS_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120, 600];
+
+/** The labels come from callers who are root, but a verb that there is not must not become a series of its own. */
+const VERBS = new Set(['ADD', 'CHECK', 'DEL', 'GC', 'STATUS', 'VERSION']);
+
+/** What the agent counts, for Prometheus and for `waymark status`. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #calls = this.#counter('waymark_requests_total', 'Calls answered', ['plugin', 'verb', 'code']);
+  readonly #refused = this.#counter('waymark_connections_refused_total', 'Connections closed unanswered', ['reason']);
+  readonly #applied = this.#counter('waymark_changes_applied_total', 'Changes made by ADD', ['plugin', 'op']);
+  readonly #undone = this.#counter('waymark_changes_undone_total', 'Changes taken back', ['plugin', 'op']);
+  readonly #durations = new Histogram({
+    name: 'waymark_request_duration_seconds',
+    help: 'Time from the whole request to its answer, with the wait for its turn',
+    labelNames: ['plugin', 'verb'] as const,
+    buckets: BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  constructor(queue: Queue) {
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge('waymark_requests_running', 'Calls that run', () => queue.running);
+    gauge('waymark_queue_length', 'Calls that wait for their turn', () => queue.waiting);
+    const info = new Gauge({
+      name: 'waymark_build_info',
+      help: '1',
+      labelNames: ['version'],
+      registers: [this.registry],
+    });
+    info.set({ version: VERSION }, 1);
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  countCall({ plugin, verb, cniCode, seconds }: CallReport): void {
+    const known = VERBS.has(verb) ? verb : 'other';
+    this.#calls.inc({ plugin, verb: known, code: cniCode });
+    this.#durations.observe({ plugin, verb: known }, seconds);
+  }
+
+  countChanges(what: 'applied' | 'undone', plugin: string, changes: readonly { readonly op: string }[]): void {
+    const counter = what === 'applied' ? this.#applied : this.#undone;
+    for (const [op, all] of Map.groupBy(changes, (change) => change.op)) counter.inc({ plugin, op }, all.length);
+  }
+
+  countRefused(reason: string): void {
+    this.#refused.inc({ reason });
+  }
+
+  /** Calls by plugin, verb and code, as they were counted. */
+  async calls(): Promise<{ plugin: string; verb: string; code: number; count: number }[]> {
+    const { values } = await this.#calls.get();
+    return values.map(({ labels, value }) => ({
+      plugin: String(labels.plugin),
+      verb: String(labels.verb),
+      code: Number(labels.code),
+      count: value,
+    }));
+  }
+
+  /** The upper bounds, in seconds, of the histogram's buckets with how many calls took at most so long. */
+  async durations(): Promise<{ atMost: number; count: number }[]> {
+    const { values } = await this.#durations.get();
+    const counts = new Map(BUCKETS_SECONDS.map((bound) => [bound, 0]));
+    for (const { labels, value } of values) {
+      const bound = Number((labels as { le?: string | number }).le);
+      if (counts.has(bound)) counts.set(bound, (counts.get(bound) ?? 0) + value);
+    }
+    return [...counts].map(([atMost, count]) => ({ atMost, count }));
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+}

@@ -1,0 +1,63 @@
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import type { Server } from 'node:net';
+import { dirname } from 'node:path';
+import { DataFolderError, ensureFolder } from '../lib/journal/folder.ts';
+
+/**
+ * Listens on a Unix socket at `path`, mode 0600. It is made under another name and renamed, so that whoever listened there
+ * before is replaced in one step: no call finds nobody. Returns what takes the file away again, if it is still ours.
+ *
+ * Throws DataFolderError if the folder or the file is somebody else's: a symbolic link, or not a socket.
+ */
+export async function listenAt(server: Server, path: string): Promise<() => void> {
+  ensureFolder(dirname(path));
+  assertReplaceable(path);
+  const temporary = `${path}.${process.pid}`;
+  rmSync(temporary, { force: true });
+  // Nobody can connect between the making and the change of mode: the folder is ours, or nobody else may write in it.
+  const mask = process.umask(0o177);
+  try {
+    await listening(server, () => server.listen(temporary));
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(temporary, 0o600);
+  const { ino } = lstatSync(temporary);
+  renameSync(temporary, path);
+  return () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+  };
+}
+
+/** Listens on a socket that systemd made (sd_listen_fds(3)). */
+export async function listenOnDescriptor(server: Server, fd: number): Promise<void> {
+  await listening(server, () => server.listen({ fd }));
+}
+
+/** The first descriptor that systemd passes to a service. */
+const SD_LISTEN_FDS_START = 3;
+
+/** The descriptor that systemd passed to this process, if it did. */
+export function passedDescriptor(
+  env: { readonly [name: string]: string | undefined },
+  pid: number,
+): number | undefined {
+  return env.LISTEN_PID === String(pid) && Number(env.LISTEN_FDS) > 0 ? SD_LISTEN_FDS_START : undefined;
+}
+
+function assertReplaceable(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || stat.isSocket()) return;
+  throw new DataFolderError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
+}
+
+function listening(server: Server, listen: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    listen();
+  });
+}

@@ -1,0 +1,87 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { VERSION } from '../lib/version.ts';
+import type { CallReport } from './calls.ts';
+import type { Metrics } from './metrics.ts';
+import type { Queue } from './queue.ts';
+
+/** A call that came to an error. */
+export type Failure = Pick<CallReport, 'plugin' | 'verb' | 'containerID' | 'ifname' | 'pod' | 'cniCode' | 'message'> & {
+  readonly time: string;
+};
+
+/** What `waymark status` shows. Times in seconds; a quantile is the upper bound of the histogram's bucket it is in. */
+export type Status = {
+  readonly version: string;
+  readonly pid: number;
+  readonly uptimeSeconds: number;
+  readonly requests: number;
+  readonly errors: number;
+  readonly running: number;
+  readonly waiting: number;
+  readonly memoryBytes: number;
+  readonly latencySeconds: { readonly [quantile: string]: number | null };
+  readonly calls: readonly { plugin: string; verb: string; code: number; count: number }[];
+  readonly journals: { readonly [plugin: string]: number };
+  readonly lastFailures: readonly Failure[];
+};
+
+const FAILURES_KEPT = 20;
+const QUANTILES = [0.5, 0.9, 0.99];
+
+/** Keeps what the metrics do not: the last failures. */
+export class Failures {
+  readonly #last: Failure[] = [];
+
+  add({ plugin, verb, containerID, ifname, pod, cniCode, message }: CallReport): void {
+    this.#last.unshift({ time: new Date().toISOString(), plugin, verb, containerID, ifname, pod, cniCode, message });
+    this.#last.splice(FAILURES_KEPT);
+  }
+
+  /** The newest first. */
+  list(): readonly Failure[] {
+    return this.#last;
+  }
+}
+
+/** The agent's state as one document; `dataDir` is where the journals are unless a config says otherwise. */
+export async function statusOf(
+  metrics: Metrics,
+  queue: Queue,
+  failures: Failures,
+  plugins: readonly string[],
+  dataDir: string,
+): Promise<Status> {
+  const calls = await metrics.calls();
+  const durations = await metrics.durations();
+  const sum = (of: typeof calls) => of.reduce((total, { count }) => total + count, 0);
+  return {
+    version: VERSION,
+    pid: process.pid,
+    uptimeSeconds: Math.round(process.uptime()),
+    requests: sum(calls),
+    errors: sum(calls.filter(({ code }) => code !== 0)),
+    running: queue.running,
+    waiting: queue.waiting,
+    memoryBytes: process.memoryUsage.rss(),
+    latencySeconds: Object.fromEntries(QUANTILES.map((q) => [`p${q * 100}`, quantile(durations, q)])),
+    calls,
+    journals: Object.fromEntries(plugins.map((plugin) => [plugin, journalsIn(join(dataDir, plugin))])),
+    lastFailures: failures.list(),
+  };
+}
+
+/** The upper bound of the bucket that a quantile falls into; null without any calls, or beyond the last bound. */
+export function quantile(buckets: readonly { atMost: number; count: number }[], q: number): number | null {
+  const total = buckets.at(-1)?.count ?? 0;
+  return total === 0 ? null : (buckets.find(({ count }) => count >= q * total)?.atMost ?? null);
+}
+
+function journalsIn(folder: string): number {
+  try {
+    return readdirSync(folder).filter((name) => name.endsWith('.json')).length;
+  } catch {
+    // No attachment yet, so no folder.
+    return 0;
+  }
+}

@@ -1,0 +1,65 @@
+import { dirname } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { Agent } from '../agent/agent.ts';
+import { passedDescriptor } from '../agent/socket-file.ts';
+import { ensureFolder } from '../lib/journal/folder.ts';
+import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
+import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
+import { staticRoute } from '../plugins/static-route/main.ts';
+import { rehearse } from './rehearsal.ts';
+
+export type AgentCommandOptions = {
+  socket?: string;
+  listen?: string;
+  logLevel: string;
+  maxRunning: number;
+  maxWaiting: number;
+  queueSeconds: number;
+};
+
+export const DEFAULT_SOCKET = '/run/waymark/agent.sock';
+
+const PLUGINS = [staticRoute, seamlessGateway, consistentIfname];
+
+/** After so many calls the compiler has optimised what it will. */
+const WARM_UP_ROUNDS = 20;
+
+type Env = { readonly [name: string]: string | undefined };
+
+/** Runs the agent until it is told to stop by SIGTERM or SIGINT. Throws what keeps it from listening. */
+export async function runAgent(options: AgentCommandOptions, env: Env, pid: number): Promise<void> {
+  const log = pino(
+    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  const path = options.socket ?? env.WAYMARK_SOCKET ?? DEFAULT_SOCKET;
+  await warmUp(dirname(path), log);
+  const agent = new Agent({
+    plugins: PLUGINS,
+    socket: passedDescriptor(env, pid) ?? path,
+    listen: options.listen === undefined ? undefined : parseListen(options.listen),
+    limits: { running: options.maxRunning, waiting: options.maxWaiting, waitMs: options.queueSeconds * 1000 },
+    log,
+  });
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void agent.stop().then(resolve));
+  });
+  await agent.start();
+  await stopped;
+}
+
+// An agent that starts cold is slower at its first calls, and that is all.
+async function warmUp(folder: string, log: Logger): Promise<void> {
+  try {
+    ensureFolder(folder);
+    for (let round = 0; round < WARM_UP_ROUNDS; round++) await rehearse(PLUGINS, folder);
+  } catch (error) {
+    log.warn({ err: error }, 'could not warm up');
+  }
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined || Number(port) > 65535) throw new Error(`--listen ${text}: write it as in 127.0.0.1:9476`);
+  return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) };
+}

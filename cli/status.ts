@@ -1,0 +1,62 @@
+import { request } from 'node:http';
+import type { Status } from '../agent/status.ts';
+
+/** Asks the agent at a socket how it is. Throws an Error if none answers. */
+export async function readStatus(socket: string): Promise<Status> {
+  return JSON.parse(await get(socket, '/status'));
+}
+
+/** The same for a person to read. */
+export function formatStatus(status: Status): string {
+  const { version, pid, uptimeSeconds, requests, errors, running, waiting, memoryBytes } = status;
+  const latency = Object.entries(status.latencySeconds).map(([name, value]) => `${name} ${milliseconds(value)}`);
+  return [
+    `waymark agent ${version}, process ${pid}, up ${duration(uptimeSeconds)}, ${Math.round(memoryBytes / 1e6)} MB`,
+    `requests: ${requests}, of which errors: ${errors}; running ${running}, waiting ${waiting}`,
+    `latency: ${latency.join(', ')}`,
+    ...status.calls.map(({ plugin, verb, code, count }) => `  ${plugin} ${verb}: ${count} ${result(code)}`),
+    `journals: ${Object.entries(status.journals)
+      .map(([plugin, count]) => `${plugin} ${count}`)
+      .join(', ')}`,
+    ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
+    ...status.lastFailures.map(({ time, plugin, verb, pod, containerID, cniCode, message }) => {
+      return `  ${time} ${plugin} ${verb} ${pod ?? containerID}: ${message ?? 'failed'} (${cniCode})`;
+    }),
+  ].join('\n');
+}
+
+function result(code: number): string {
+  return code === 0 ? 'done' : `with error ${code}`;
+}
+
+function milliseconds(seconds: number | null): string {
+  return seconds === null ? 'unknown' : `at most ${seconds * 1000} ms`;
+}
+
+function duration(seconds: number): string {
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  if (days > 0) return `${days} d ${hours} h`;
+  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
+}
+
+function get(socketPath: string, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const failed = (why: string) => reject(new Error(`no agent answers at ${socketPath}: ${why}`));
+    const asked = request({ socketPath, path, timeout: 5000 }, (response) => {
+      const pieces: Buffer[] = [];
+      response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.on('end', () => {
+        const body = Buffer.concat(pieces).toString();
+        if (response.statusCode === 200) resolve(body);
+        else failed(body.trim());
+      });
+    });
+    asked.on('timeout', () => asked.destroy(new Error('timeout')));
+    asked.on('error', (error) => failed(error.message));
+    asked.end();
+  });
+}
