@@ -1,7 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
+import { bundleFolder } from './support/call.ts';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
 import type { Scratch } from './support/namespace.ts';
 
@@ -62,6 +64,28 @@ t.test(
 t.test('the README’s list is the one in conf/', async (t) => {
   const [example = ''] = codeBlocks(read('README.md'), 'json');
   t.strictSame(JSON.parse(example), JSON.parse(read('conf/40-all-three.conflist')));
+});
+
+t.test('the README’s example of explain is what it prints', { skip: noReferencePlugins }, async (t) => {
+  const example =
+    codeBlocks(read('README.md'), 'console').find((block) => block.startsWith('$ waymark explain ')) ?? '';
+  const [command = '', ...output] = example.trimEnd().split('\n');
+  const [, , file = '', ...args] = command.slice(2).split(' ');
+  const world = nodeWithUplink(t);
+  const list: List = JSON.parse(read(file));
+  // What the plugins in front of ours answer.
+  world.writeList({ ...list, plugins: list.plugins.slice(0, 1) });
+  const result = world.must('waymark cni', 'add', list.name);
+  writeFileSync(join(world.folder, 'result.json'), JSON.stringify(result));
+  const before = stateOf(world.pod);
+  const waymark = [join(bundleFolder('waymark'), 'waymark'), 'explain', join(ROOT, file), ...args];
+  const { status, stdout } = spawnSync('ip', ['netns', 'exec', world.node.name, ...waymark], {
+    cwd: world.folder,
+    encoding: 'utf8',
+  });
+  t.equal(status, 0);
+  t.strictSame(stdout.trimEnd().split('\n'), output);
+  t.equal(stateOf(world.pod), before);
 });
 
 t.test(
