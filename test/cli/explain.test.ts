@@ -54,9 +54,10 @@ function worldOf(t: Test): World {
       for (const plugin of plugins.filter(isOurs).map(complete)) {
         const before = answers.at(-1) ?? prevResult;
         const config = { cniVersion: '1.1.0', name: 'green', ...plugin, ...(before && { prevResult: before }) };
-        const { document } = await executeIn(node, plugin.type, variables('ADD', pod.path), config);
-        answers.push(document ?? ({} as Document));
-        if (document?.code !== undefined) break;
+        const { document, stderr } = await executeIn(node, plugin.type, variables('ADD', pod.path), config);
+        if (document === undefined) throw new Error(`${plugin.type} has not answered: ${stderr}`);
+        answers.push(document);
+        if (document.code !== undefined) break;
       }
       return answers;
     },
