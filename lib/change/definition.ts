@@ -1,4 +1,4 @@
-import type { ParsedConfig } from '../cni/config.ts';
+import type { CommonConfig, ParsedConfig } from '../cni/config.ts';
 import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
@@ -15,6 +15,13 @@ export type Definition<C> = {
   patience?(config: C): number;
   /** What ADD makes sure of before it changes anything. Throws CniError. */
   verify?(input: PlanInput<C>, plan: Plan, socket: RouteSocket): Promise<void>;
+  /** What `verify` makes sure of, as lines: `make sure that …`. */
+  describeVerify?(input: PlanInput<C>, plan: Plan): string[];
+  /**
+   * What the config says about an ADD to whatever pod, as lines: `add route …`. Throws CniError 7 for what is wrong in it
+   * for every pod, and shows only in the plan.
+   */
+  outline(config: C & CommonConfig, request: Request): string[];
 };
 
 /** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */

@@ -106,8 +106,13 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
   }
 }
 
-// Throws CniError 3, 4 or 8 before anything else is looked at.
-function openPodNamespace(request: Request): Namespace | undefined {
+/**
+ * The pod's namespace, where the verb has one. Throws CniError 3 if it does not exist, 4 if it is none, 8 if it is the
+ * host's own.
+ */
+export function openPodNamespace(
+  request: Pick<Request, 'netns' | 'verb' | 'allowOwnNamespace'>,
+): Namespace | undefined {
   const { netns, verb, allowOwnNamespace } = request;
   if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
   const namespace = openOrTell(request);
@@ -122,7 +127,7 @@ function openPodNamespace(request: Request): Namespace | undefined {
   }
 }
 
-function openOrTell({ netns, verb }: Request): Namespace | undefined {
+function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>): Namespace | undefined {
   try {
     return openNamespace(netns);
   } catch (error) {
