@@ -47,7 +47,8 @@ export async function runCni(
   return (await CNI_COMMANDS[command](runtime, list, attachmentOf(netns, options, env))) ?? undefined;
 }
 
-function attachmentOf(netns: string, { ifname }: CniOptions, env: Env): AttachmentInput {
+/** The attachment of a namespace, by the variables that cnitool knows. Throws RuntimeError for one that is malformed. */
+export function attachmentOf(netns: string, { ifname }: Pick<CniOptions, 'ifname'>, env: Env): AttachmentInput {
   const path = resolve(netns);
   return {
     containerID: containerIdOf(path),

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { VERSION } from '../lib/version.ts';
 import type { AgentCommandOptions } from './agent.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
+import type { ExplainOptions } from './explain.ts';
 import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
@@ -65,6 +66,24 @@ export function program(): Command {
       const status = await readStatus(options.socket ?? process.env.WAYMARK_SOCKET ?? '/run/waymark/agent.sock');
       if (options.json) print(status);
       else writeSync(1, `${formatStatus(status)}\n`);
+    });
+  waymark
+    .command('explain <file>')
+    .description('tell what the plugins of a network list would do, and change nothing')
+    .option('--netns <path>', 'the network namespace of a pod to look at')
+    .option(
+      '--prev-result <file>',
+      'the result of the plugins in front; without --netns also what the pod is taken for',
+    )
+    .option('-i, --ifname <name>', 'the interface name (default: CNI_IFNAME, else eth0)')
+    .option('--json', 'one JSON document instead of lines')
+    .addHelpText('after', '\nVariables: CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS. Exit code 1 if a plugin would fail.')
+    .action(async (file: string, options: ExplainOptions) => {
+      const { explainList, explanationLines, wouldFail } = await import('./explain.ts');
+      const explained = await explainList(file, options, process.env);
+      if (options.json) print(explained);
+      else writeSync(1, `${explanationLines(explained).join('\n')}\n`);
+      if (wouldFail(explained)) process.exitCode = 1;
     });
   return waymark;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, and makes the single-file ones.
+# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file
+# ones, and the JSON Schemas of the configs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -7,6 +8,7 @@ cd "$(dirname "$0")/.."
 bash scripts/build-native.sh
 rm -rf build
 tsc -p tsconfig.build.json
+node scripts/build-schema.ts build/dist/schema
 
 # A bundle is `index.js` and the addon beside it; the launcher runs it on the pinned runtime, under the name that a
 # network list calls it by.

@@ -1,6 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
+import { bundleFolder } from './support/call.ts';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
 import type { Scratch } from './support/namespace.ts';
 
@@ -20,25 +22,96 @@ const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs', 'plug
 
 const lists = readdirSync(join(ROOT, 'conf')).filter((name) => name.endsWith('.conflist'));
 
-t.test('every list in conf/ is added, checked and deleted without a trace', { skip: noReferencePlugins }, async (t) => {
-  t.ok(lists.length > 0);
-  for (const file of lists) {
-    const list: List = JSON.parse(read(`conf/${file}`));
+t.test(
+  'every list in conf/ gives the pod what conf/README.md says, and is checked and deleted without a trace',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const sections = read('conf/README.md').split(/^### /m);
+    for (const file of lists) {
+      const list: List = JSON.parse(read(`conf/${file}`));
+      const world = nodeWithUplink(t);
+      // The lists for a second network have macvlan.
+      const isSecond = list.plugins[0]?.type === 'macvlan';
+      if (isSecond) addFirstNetwork(world);
+      const env = { CNI_IFNAME: isSecond ? 'net1' : 'eth0' };
+      const before = stateOf(world.pod);
+      world.writeList(list);
+      world.must('waymark cni', 'add', list.name, env);
+      const [example] = codeBlocks(sections.find((text) => text.startsWith(`[\`${file}\`]`)) ?? '', 'console');
+      t.strictSame(printedIn(world.pod, example ?? ''), linesOf(example ?? 'no example'), file);
+      world.must('waymark cni', 'check', list.name, env);
+      world.must('waymark cni', 'del', list.name, env);
+      t.equal(stateOf(world.pod), before, file);
+      t.strictSame(world.leftovers(), []);
+    }
+    t.ok(lists.length > 8);
+  },
+);
+
+/** What a packet meets in a pod that has the list, as `ip -j` tells. */
+const MEETS: [file: string, command: string, answer: object | 'is refused'][] = [
+  ['11-sites-over-second-network', 'route get 172.16.9.9', { dev: 'net1', gateway: '192.168.42.1' }],
+  ['11-sites-over-second-network', 'route get 198.51.100.1', { dev: 'eth0', gateway: '10.244.1.1' }],
+  ['12-multicast', 'route get 239.1.2.3', { dev: 'net1', gateway: undefined }],
+  ['12-multicast', 'route get 198.51.100.1', { dev: 'eth0' }],
+  ['13-second-default-route', 'route get 198.51.100.1', { dev: 'eth0', gateway: '10.244.1.1' }],
+  ['13-second-default-route', '-6 route get 2001:db8::1', { dev: 'net1', gateway: 'fd00:44::1' }],
+  ['14-weighted-next-hops', 'route show 10.50.0.0/16', { nexthops: [{ weight: 3 }, { weight: 1 }] }],
+  ['15-blackhole', 'route get 172.16.9.9', 'is refused'],
+  ['15-blackhole', 'route get 172.20.9.9', { dev: 'net1', gateway: '192.168.46.1' }],
+  ['20-seamless-gateway', 'route get 10.0.32.2', { dev: 'eth0', gateway: '10.131.0.1' }],
+  ['30-consistent-ifname', 'link show eth0', { ifname: 'net48d6215903df', altnames: ['eth0'] }],
+  ['40-all-three', 'link show eth0', { ifname: 'net9f27410725ab', altnames: ['eth0'] }],
+  ['40-all-three', '-6 route get fd00:32::2', { dev: 'net9f27410725ab', gateway: 'fd00:131::1' }],
+];
+
+t.test('packets go where conf/README.md says', { skip: noReferencePlugins }, async (t) => {
+  for (const [name, cases] of Map.groupBy(MEETS, ([file]) => file)) {
+    const list: List = JSON.parse(read(`conf/${name}.conflist`));
     const world = nodeWithUplink(t);
-    const before = stateOf(world.pod);
+    const isSecond = list.plugins[0]?.type === 'macvlan';
+    if (isSecond) addFirstNetwork(world);
     world.writeList(list);
-    world.must('waymark cni', 'add', list.name);
-    t.not(stateOf(world.pod), before, `${file} changes the pod`);
-    world.must('waymark cni', 'check', list.name);
-    world.must('waymark cni', 'del', list.name);
-    t.equal(stateOf(world.pod), before, file);
-    t.strictSame(world.leftovers(), []);
+    world.must('waymark cni', 'add', list.name, { CNI_IFNAME: isSecond ? 'net1' : 'eth0' });
+    for (const [, command, answer] of cases) {
+      if (answer === 'is refused') t.throws(() => world.pod.ip(command), `${name}: ${command}`);
+      else t.match(world.pod.ipJson(command), [answer], `${name}: ${command}`);
+    }
+    if (name !== '13-second-default-route') continue;
+    world.pod.ip('route del default dev eth0');
+    t.match(
+      world.pod.ipJson('route get 198.51.100.1'),
+      [{ dev: 'net1', gateway: '192.168.44.1' }],
+      'the first is gone',
+    );
   }
 });
 
 t.test('the README’s list is the one in conf/', async (t) => {
   const [example = ''] = codeBlocks(read('README.md'), 'json');
   t.strictSame(JSON.parse(example), JSON.parse(read('conf/40-all-three.conflist')));
+});
+
+t.test('the README’s example of explain is what it prints', { skip: noReferencePlugins }, async (t) => {
+  const example =
+    codeBlocks(read('README.md'), 'console').find((block) => block.startsWith('$ waymark explain ')) ?? '';
+  const [command = '', ...output] = example.trimEnd().split('\n');
+  const [, , file = '', ...args] = command.slice(2).split(' ');
+  const world = nodeWithUplink(t);
+  const list: List = JSON.parse(read(file));
+  // What the plugins in front of ours answer.
+  world.writeList({ ...list, plugins: list.plugins.slice(0, 1) });
+  const result = world.must('waymark cni', 'add', list.name);
+  writeFileSync(join(world.folder, 'result.json'), JSON.stringify(result));
+  const before = stateOf(world.pod);
+  const waymark = [join(bundleFolder('waymark'), 'waymark'), 'explain', join(ROOT, file), ...args];
+  const { status, stdout } = spawnSync('ip', ['netns', 'exec', world.node.name, ...waymark], {
+    cwd: world.folder,
+    encoding: 'utf8',
+  });
+  t.equal(status, 0);
+  t.strictSame(stdout.trimEnd().split('\n'), output);
+  t.equal(stateOf(world.pod), before);
 });
 
 t.test(
@@ -80,7 +153,10 @@ t.test('every npm script that a document names is there', async (t) => {
   }
 });
 
-/** A node as the examples have it: an uplink with addresses of both families, and a default route out of it. */
+/**
+ * A node as the examples have it: an uplink with addresses of both families, and a default route out of it; and a second
+ * interface, `eth1`.
+ */
 function nodeWithUplink(t: Test): Node {
   const world = scratchNode(t);
   const commands = [
@@ -90,9 +166,37 @@ function nodeWithUplink(t: Test): Node {
     'address add 10.0.32.2/24 dev uplink0',
     'address add fd00:32::2/64 dev uplink0',
     'route add default via 10.0.32.1 dev uplink0',
+    'link add eth1 type veth peer name switch',
+    'link set switch up',
+    'link set eth1 up',
   ];
   for (const command of commands) world.node.ip(command);
   return world;
+}
+
+/** The pod's first network, as the cluster's own plugin makes it. */
+function addFirstNetwork({ node, pod }: Node): void {
+  node.ip(`link add pod0 type veth peer name eth0 netns ${pod.name}`);
+  node.ip('link set pod0 up');
+  for (const command of [
+    'link set eth0 up',
+    'address add 10.244.1.5/24 dev eth0',
+    'route add default via 10.244.1.1',
+  ]) {
+    pod.ip(command);
+  }
+}
+
+/** A console example run anew in the pod: each command, and what it prints. */
+function printedIn(pod: Scratch, example: string): string[] {
+  const commands = linesOf(example).filter((line) => line.startsWith('$ ip '));
+  return commands.flatMap((line) => [line, ...linesOf(pod.ip(line.slice('$ ip '.length)))]);
+}
+
+// As a reader sees it: ip ends lines with a blank, and has two where something is left out.
+function linesOf(text: string): string[] {
+  const lines = text.split('\n').map((line) => line.trim().replace(/\s+/g, ' '));
+  return lines.filter((line) => line !== '');
 }
 
 function stateOf(pod: Scratch): string {

@@ -4,12 +4,13 @@ import { type Result, toVersion } from '../cni/result.ts';
 import type { Call } from '../cni/runner.ts';
 import type { Entry } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
+import { describeInOrder } from './after-changes.ts';
 import { AttachmentJournal } from './attachment-journal.ts';
-import { describe, holds } from './change.ts';
+import { holds } from './change.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';
 import { conflictError, refusedError, timeoutError } from './errors.ts';
 import { Observation } from './observation.ts';
-import { NotYet, type Plan, type PlanInput } from './plan.ts';
+import { NotYet, type Plan, type PlanInput, type Planned } from './plan.ts';
 import type { Pod } from './pod.ts';
 import { renameLink } from './rename.ts';
 import { apply, ChangeRefused } from './transaction.ts';
@@ -24,15 +25,9 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
 
   const { input, plan } = await planPatiently(definition, { request, config, previous, host: pod.host }, socket);
   const { observed } = input;
-  if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
-  const pending = plan.changes.filter(({ change }) => !holds(change, observed));
+  const pending = pendingChanges(plan, observed);
   const changes = pending.map(({ change }) => change);
-  if (call.noop)
-    return noopDocument(
-      definition,
-      request,
-      changes.map((change) => describe(change, observed)),
-    );
+  if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 
   await definition.verify?.(input, plan, socket);
   const before = journal.record(pending);
@@ -45,6 +40,12 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
   }
   if (changes.length > 0) log.info('made changes', { changes: changes.length });
   return resultDocument(plan.result, previous, request);
+}
+
+/** The changes of a plan that do not hold yet. Throws CniError 103 if other routes are in their way. */
+export function pendingChanges(plan: Plan, observed: Observation): Planned[] {
+  if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
+  return plan.changes.filter(({ change }) => !holds(change, observed));
 }
 
 // Plans again and again, from fresh observations, until nothing is missing or the time is over.
@@ -88,7 +89,8 @@ function restoreJournal(journal: AttachmentJournal, before: Entry[], { notUndone
   }
 }
 
-function resultDocument(result: Result, previous: Result | undefined, { document, version }: Request): object {
+/** The answer to an ADD: the result in the version asked for. */
+export function resultDocument(result: Result, previous: Result | undefined, { document, version }: Request): object {
   const given = document.prevResult as JsonObject | undefined;
   // Nothing to add, and the version asked for: passed on to the letter.
   if (given !== undefined && result === previous && (given.cniVersion ?? version) === version) {

@@ -1,4 +1,4 @@
-import type { ParsedConfig } from '../cni/config.ts';
+import type { CommonConfig, ParsedConfig } from '../cni/config.ts';
 import type { PathOf } from '../cni/place.ts';
 import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
@@ -10,12 +10,19 @@ export type Definition<C> = {
   readonly name: string;
   readonly version: string;
   /** Reads the config, and the files that it names, at the place of the caller. Throws CniError 7. */
-  parseConfig(document: JsonObject, pathOf: PathOf): ParsedConfig<C> | Promise<ParsedConfig<C>>;
+  parseConfig(document: JsonObject, pathOf?: PathOf): ParsedConfig<C> | Promise<ParsedConfig<C>>;
   plan(input: PlanInput<C>): Plan;
   /** How many seconds ADD may wait for what the plan misses (NotYet); 0 unless it is given. */
   patience?(config: C): number;
   /** What ADD makes sure of before it changes anything. Throws CniError. */
   verify?(input: PlanInput<C>, plan: Plan, socket: RouteSocket): Promise<void>;
+  /** What `verify` makes sure of, as lines: `make sure that …`. */
+  describeVerify?(input: PlanInput<C>, plan: Plan): string[];
+  /**
+   * What the config says about an ADD to whatever pod, as lines: `add route …`. Throws CniError 7 for what is wrong in it
+   * for every pod, and shows only in the plan.
+   */
+  outline(config: C & CommonConfig, request: Request): string[];
 };
 
 /** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */

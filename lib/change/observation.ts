@@ -1,8 +1,8 @@
 import type { Family } from '../address/address.ts';
 import { type LinkAddress, listAddresses } from '../netlink/address.ts';
 import { type Link, listLinks } from '../netlink/link.ts';
-import { type Route, routeKey } from '../netlink/route.ts';
-import { findDefaultRoute, listRoutes } from '../netlink/routes.ts';
+import { type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
+import { bestDefault, findDefaultRoute, listRoutes } from '../netlink/routes.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 
 /**
@@ -25,6 +25,18 @@ export class Observation {
       addresses: (link) => listAddresses(socket, link),
       routes: (family, table) => listRoutes(socket, family, { table }),
       defaultRoute: (family) => findDefaultRoute(socket, family),
+    });
+  }
+
+  /** A namespace that is known by data alone. */
+  static ofData({ links, addresses, routes }: NamespaceData): Observation {
+    const routesIn = (family: Family, table: number) =>
+      routes.filter((route) => route.family === family && route.table === table);
+    return new Observation({
+      links: () => [...links],
+      addresses: (link) => addresses.filter((address) => address.link === link),
+      routes: routesIn,
+      defaultRoute: (family) => bestDefault(routesIn(family, RT_TABLE_MAIN)),
     });
   }
 
@@ -84,6 +96,13 @@ export type Reader = {
   addresses(link: number): LinkAddress[];
   routes(family: Family, table: number): Route[];
   defaultRoute(family: Family): Route | undefined;
+};
+
+/** What makes a namespace: its links, their addresses (by the link's index), and the routes of all tables. */
+export type NamespaceData = {
+  readonly links: readonly Link[];
+  readonly addresses: readonly LinkAddress[];
+  readonly routes: readonly Route[];
 };
 
 function remember<K, V>(memory: Map<K, V>, key: K, read: () => V): V {

@@ -26,7 +26,7 @@ export async function withPod<T>(call: Call, work: (pod: Pod) => Promise<T>): Pr
  * The node's own namespace, for the plugins that look at it: most never do, so its socket is made when it is needed. Each
  * observation is a fresh one: whoever waits for a route to appear must see it.
  */
-export function lazyHost(place: Place): { observe: () => Observation; close: () => void } {
+export function lazyHost(place: Place = HERE): { observe: () => Observation; close: () => void } {
   let socket: RouteSocket | undefined;
   return {
     observe: () => {

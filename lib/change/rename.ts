@@ -152,7 +152,9 @@ async function putBackNeighbours(
   for (const { mac, ...entry } of wanted) {
     if (mac === undefined || known.has(entry.address)) continue;
     const request = addNeighbourRequest({ ...entry, mac });
-    refusals.push(...(await refusalsOf(socket, request, `put back neighbour ${entry.address}`)));
+    const refused = await refusalsOf(socket, request, `put back neighbour ${entry.address}`);
+    // The kernel may have made it by itself since they were listed, as it does for multicast addresses.
+    refusals.push(...refused.filter(({ code }) => code !== 'EEXIST'));
   }
   return refusals;
 }

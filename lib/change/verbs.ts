@@ -16,10 +16,11 @@ import { openOwn, type Pod, withPod } from './pod.ts';
 import { probeFolder } from './probe.ts';
 
 /** The plugin with every verb, each a walk over plan, journal and transaction. */
-export function definePlugin<C>(definition: Definition<C>): Plugin {
+export function definePlugin<C>(definition: Definition<C>): Plugin & { readonly definition: Definition<C> } {
   return {
     name: definition.name,
     version: definition.version,
+    definition,
     handlers: {
       ADD: (call) => translated(() => withPod(call, (pod) => add(definition, call, pod))),
       CHECK: (call) => translated(() => withPod(call, (pod) => check(definition, call, pod))),

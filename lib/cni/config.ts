@@ -19,8 +19,9 @@ export const commonKeys = {
 
 export type CommonConfig = z.output<z.ZodMiniObject<typeof commonKeys>>;
 
-/** Keys that the spec and libcni put into a config; they are theirs to check. */
+/** Keys that the spec, libcni and editors put into a config; they are theirs to check. */
 const SPEC_KEYS: ReadonlySet<string> = new Set([
+  '$schema',
   'cniVersion',
   'name',
   'type',
@@ -39,7 +40,7 @@ const SPEC_KEYS: ReadonlySet<string> = new Set([
  * Keys that the operator of the node decides on. `args.cni` comes from whoever may write a pod's annotations, who must
  * not choose which files a process of root writes.
  */
-const NODE_KEYS: ReadonlySet<string> = new Set(['dataDir', 'logLevel', 'logFile']);
+export const NODE_KEYS: ReadonlySet<string> = new Set(['dataDir', 'logLevel', 'logFile']);
 
 /** How far a key may be from one of ours to count as a misspelling of it. */
 const MISSPELLING_DISTANCE = 2;

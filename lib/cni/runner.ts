@@ -114,8 +114,14 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
   }
 }
 
-// Throws CniError 3, 4 or 8 before anything else is looked at.
-function openPodNamespace(request: Request, place: Place): Namespace | undefined {
+/**
+ * The pod's namespace, where the verb has one. Throws CniError 3 if it does not exist, 4 if it is none, 8 if it is the
+ * host's own.
+ */
+export function openPodNamespace(
+  request: Pick<Request, 'netns' | 'verb' | 'allowOwnNamespace'>,
+  place: Place = HERE,
+): Namespace | undefined {
   const { netns, verb, allowOwnNamespace } = request;
   if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
   const namespace = openOrTell(request, place);
@@ -130,7 +136,7 @@ function openPodNamespace(request: Request, place: Place): Namespace | undefined
   }
 }
 
-function openOrTell({ netns, verb }: Request, { pathOf }: Place): Namespace | undefined {
+function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }: Place): Namespace | undefined {
   try {
     return openNamespace(pathOf(netns));
   } catch (error) {

@@ -12,6 +12,7 @@ import { addressFromBytes, addressToBytes } from '../address/address.ts';
 import type { Prefix } from '../address/prefix.ts';
 import { AF_UNSPEC, afOf, familyOfAf } from './family.ts';
 import { attributesOf, payloadOf, type Request } from './message.ts';
+import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './route.ts';
 import type { RouteSocket } from './socket.ts';
 
 /** An address of a link, as `ip -j address` shows it. Lifetimes in seconds, 4294967295 for ever. */
@@ -58,6 +59,13 @@ const KERNELS_FLAGS = IFA_F_PERMANENT | IFA_F_TENTATIVE | IFA_F_SECONDARY;
 /** Where struct ifaddrmsg has the first 8 of the flags. */
 const FLAGS_OFFSET = 2;
 const CACHEINFO_BYTES = 16;
+
+/** An ordinary address: global, or of the link by its prefix, in use for ever. `link` is an index. */
+export function lastingAddress(prefix: Prefix, link: number): LinkAddress {
+  const scope = prefix.address.startsWith('fe80:') ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  const is = { secondary: false, deprecated: false, tentative: false, permanent: true };
+  return { link, prefix, scope, flags: IFA_F_PERMANENT, ...is, preferredLifetime: FOR_EVER, validLifetime: FOR_EVER };
+}
 
 /** The addresses of one link, both families, in the kernel's order. Throws NetlinkError. */
 export function listAddresses(socket: RouteSocket, linkIndex: number): LinkAddress[] {

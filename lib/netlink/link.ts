@@ -20,6 +20,11 @@ export type Link = {
   master?: number;
 };
 
+/** A link of which no more is known than its name and index: it is up, as Ethernet has it. */
+export function plainLink(name: string, index: number): Link {
+  return { index, name, altnames: [], mtu: 1500, up: true, loopback: false };
+}
+
 // linux/if_link.h. netlink's parseLinkAttrs is not used: it fails on the statistics of kernels newer than itself.
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;

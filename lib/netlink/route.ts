@@ -70,11 +70,16 @@ export const RT_TABLE_MAIN = 254;
 export const RT_TABLE_LOCAL = 255;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
+/** The metric that the kernel gives to the connected routes of IPv6 addresses (IP6_RT_PRIO_ADDRCONF). */
+export const IP6_RT_PRIO_ADDRCONF = 256;
 /** The metric that the kernel gives to IPv6 routes that have none (IP6_RT_PRIO_USER). */
 export const IP6_RT_PRIO_USER = 1024;
 
 /** `rtm_protocol` of routes that the kernel adds with an address: the connected ones (linux/rtnetlink.h). */
 export const RTPROT_KERNEL = 2;
+
+/** `rtm_protocol` of routes that somebody added who did not say who it is (linux/rtnetlink.h). */
+export const RTPROT_BOOT = 3;
 
 /** An ordinary route of the main table through a gateway on a link. */
 export function routeVia(gw: string, route: { dst: string; family: Family; link: number; protocol: number }): Route {

@@ -56,8 +56,12 @@ export function findDefaultRoute(socket: RouteSocket, family: Family): Route | u
     isHidden ||= route !== undefined;
   }
   if (!isHidden) return undefined;
-  const defaults = listRoutes(socket, family, { table: RT_TABLE_MAIN }).filter(isDefault);
-  return defaults.toSorted((a, b) => a.priority - b.priority)[0];
+  return bestDefault(listRoutes(socket, family, { table: RT_TABLE_MAIN }));
+}
+
+/** Which of these routes of one family and table is the default that the kernel would take? undefined if there is none. */
+export function bestDefault(routes: readonly Route[]): Route | undefined {
+  return routes.filter(isDefault).toSorted((a, b) => a.priority - b.priority)[0];
 }
 
 function lookUp(socket: RouteSocket, family: Family, address: string): Route | undefined {

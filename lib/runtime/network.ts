@@ -41,6 +41,16 @@ export function loadNetwork(folder: string, name: string): NetworkList {
   throw new RuntimeError(`no network "${name}" in ${folder}`);
 }
 
+/**
+ * The network that a file describes: a list, or a single plugin of the old format, which is made a list of one. Throws
+ * RuntimeError.
+ */
+export function readNetworkFile(path: string): NetworkList {
+  const document = readObject(path);
+  const isSingle = document.plugins === undefined && document.type !== undefined;
+  return isSingle ? parseNetwork(listOfOne(document), path) : networkFromFile(path, document);
+}
+
 /** Reads a list that is not in a folder of lists. `where` names it in errors. Throws RuntimeError. */
 export function parseNetwork(document: JsonObject, where: string, more: readonly PluginConfig[] = []): NetworkList {
   const wrong = (what: string) => new RuntimeError(`${where}: ${what}`);
@@ -126,12 +136,13 @@ function filesIn(folder: string, extensions: readonly string[]): string[] {
   }
 }
 
-function readObject(path: string): JsonObject {
+/** The JSON object in a file. Throws RuntimeError. */
+export function readObject(path: string): JsonObject {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
   } catch (error) {
     throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  throw new RuntimeError(`${path}: a network config is a JSON object`);
+  throw new RuntimeError(`${path}: a JSON object is needed`);
 }

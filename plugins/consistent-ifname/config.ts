@@ -6,7 +6,8 @@ import { integer, interfaceName } from '../../lib/cni/schema.ts';
 /** SHA-256 has 64 hex digits; the name's 15 bytes are checked when the whole name is known. */
 const MAX_DIGITS = 64;
 
-const ownKeys = {
+/** The plugin's own keys. */
+export const consistentIfnameKeys = {
   mode: z._default(z.enum(['rename', 'altname']), 'rename'),
   scheme: z._default(z.enum(['kactus', 'kubevirt']), 'kactus'),
   prefix: z.optional(z.string()),
@@ -17,9 +18,9 @@ const ownKeys = {
   keepAltname: z._default(z.boolean(), true),
 };
 
-export type ConsistentIfnameConfig = z.output<z.ZodMiniObject<typeof ownKeys>>;
+export type ConsistentIfnameConfig = z.output<z.ZodMiniObject<typeof consistentIfnameKeys>>;
 
 /** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
 export function parseConsistentIfnameConfig(document: JsonObject): ParsedConfig<ConsistentIfnameConfig> {
-  return parseConfig(ownKeys, document);
+  return parseConfig(consistentIfnameKeys, document);
 }

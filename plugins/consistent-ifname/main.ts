@@ -1,7 +1,7 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from './config.ts';
-import { planConsistentName } from './plan.ts';
+import { outlineConsistentName, planConsistentName } from './plan.ts';
 
 /** Gives a pod's interface a name that follows from its network's name. See README.md beside this file. */
 export const consistentIfname = definePlugin({
@@ -9,4 +9,5 @@ export const consistentIfname = definePlugin({
   version: VERSION,
   parseConfig: parseConsistentIfnameConfig,
   plan: planConsistentName,
+  outline: outlineConsistentName,
 });

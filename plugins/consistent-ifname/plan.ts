@@ -3,6 +3,7 @@ import type { Change } from '../../lib/change/change.ts';
 import type { Plan, PlanInput } from '../../lib/change/plan.ts';
 import { unchainedResult } from '../../lib/change/unchained.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import type { Request } from '../../lib/cni/request.ts';
 import type { Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import type { ConsistentIfnameConfig } from './config.ts';
@@ -36,6 +37,12 @@ export function planConsistentName(input: Input): Plan {
     conflicts: [],
     result: renamedResult(base, { from: [from, first], to: name, altname, sandbox: request.netns }),
   };
+}
+
+/** What the config says about every pod: the name. Throws CniError 7 for a name that is none. */
+export function outlineConsistentName(config: ConsistentIfnameConfig, request: Request): string[] {
+  const name = consistentName(config, request);
+  return [config.mode === 'altname' ? `add altname ${name} to the interface` : `rename the interface to ${name}`];
 }
 
 // After a rename without an altname, nothing answers to the first name any more: then the link that bears the new one is

@@ -35,7 +35,8 @@ const hostAddresses = z.array(someAddress).check(z.minLength(1, 'must not be emp
   });
 });
 
-const ownKeys = {
+/** The plugin's own keys. */
+export const seamlessGatewayKeys = {
   hostInterface: z.optional(interfaceName),
   hostAddresses: z.optional(hostAddresses),
   gateway: z._default(gateway, 'first'),
@@ -45,11 +46,11 @@ const ownKeys = {
   ...routePolicyKeys,
 };
 
-export type SeamlessGatewayConfig = z.output<z.ZodMiniObject<typeof ownKeys>>;
+export type SeamlessGatewayConfig = z.output<z.ZodMiniObject<typeof seamlessGatewayKeys>>;
 
 /** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
 export function parseSeamlessGatewayConfig(document: JsonObject): ParsedConfig<SeamlessGatewayConfig> {
-  return parseConfig(ownKeys, document);
+  return parseConfig(seamlessGatewayKeys, document);
 }
 
 /** The choice for one family. */

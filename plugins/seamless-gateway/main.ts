@@ -1,8 +1,9 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseSeamlessGatewayConfig } from './config.ts';
+import { outlineSeamlessGateway } from './outline.ts';
 import { planSeamlessGateway } from './plan.ts';
-import { verifyGateways } from './verify.ts';
+import { describeVerifyGateways, verifyGateways } from './verify.ts';
 
 /** Routes the host's own addresses through the gateway of the pod's subnet. See README.md beside this file. */
 export const seamlessGateway = definePlugin({
@@ -10,6 +11,8 @@ export const seamlessGateway = definePlugin({
   version: VERSION,
   parseConfig: parseSeamlessGatewayConfig,
   plan: planSeamlessGateway,
+  outline: outlineSeamlessGateway,
   patience: ({ waitSeconds }) => waitSeconds,
   verify: verifyGateways,
+  describeVerify: describeVerifyGateways,
 });

@@ -29,7 +29,7 @@ export function planSeamlessGateway(input: Input): Plan {
   const { changes, conflicts, kept } = reconcileRoutes(wanted, observed, config.onConflict);
   const base = previous ?? unchainedResult(link, request.netns, observed);
   const added = wanted.filter(({ route }) => !kept.has(route)).flatMap(({ route }) => resultRoute(route));
-  return { changes, conflicts, result: withRoutes(base, added) };
+  return { changes, conflicts, kept, result: withRoutes(base, added) };
 }
 
 /** The gateways of a plan's routes, each once: what `verifyGateway` looks for. */

@@ -34,6 +34,13 @@ export async function verifyGateways(
   }
 }
 
+/** What `verifyGateways` makes sure of, as lines. */
+export function describeVerifyGateways({ config }: PlanInput<SeamlessGatewayConfig>, plan: Plan): string[] {
+  const seconds = config.verifyGateway?.timeoutSeconds;
+  if (seconds === undefined) return [];
+  return gatewaysOf(plan).map(({ address }) => `make sure that gateway ${address} answers within ${seconds} s`);
+}
+
 // Asks again after a failure, which the kernel declares after three questions within as many seconds. An entry from long
 // ago is forgotten first: the kernel would take five seconds before it began to doubt it.
 async function answers(socket: RouteSocket, gateway: Gateway, deadline: number): Promise<boolean> {

@@ -3,8 +3,8 @@ import { type Family, familyOf, unspecified } from '../../lib/address/address.ts
 import { formatPrefix, networkOf } from '../../lib/address/prefix.ts';
 import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
+import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
-import type { PathOf } from '../../lib/cni/place.ts';
 import {
   absolutePath,
   address,
@@ -82,7 +82,8 @@ const removed = z.pipe(
   z.transform(({ dst, gw }) => ({ dst: destinationText(dst, gw), gw })),
 );
 
-const ownKeys = {
+/** The plugin's own keys. */
+export const staticRouteKeys = {
   routes: routeList,
   addroutes: routeList,
   delroutes: z._default(z.array(removed), []),
@@ -94,14 +95,17 @@ const ownKeys = {
   ...routePolicyKeys,
 };
 
+/** Those of them that `args.cni` cannot set: they name files of the node. */
+export const staticRouteNodeKeys = ['topologyFile'];
+
 /** One route of the config: checked, its destination canonical, with the family that follows from it. */
 export type RouteConfig = z.output<typeof route>;
 
-export type StaticRouteConfig = z.output<z.ZodMiniObject<typeof ownKeys>>;
+export type StaticRouteConfig = z.output<z.ZodMiniObject<typeof staticRouteKeys>>;
 
 /** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
 export function parseStaticRouteConfig(document: JsonObject): ParsedConfig<StaticRouteConfig> {
-  const parsed = parseConfig(ownKeys, document, ['topologyFile']);
+  const parsed = parseConfig(staticRouteKeys, document, staticRouteNodeKeys);
   const { topology, topologyFile } = parsed.config;
   if (topology === undefined || topologyFile === undefined) return parsed;
   const message = 'goes without "topology"; one map is enough';
@@ -114,7 +118,7 @@ export function parseStaticRouteConfig(document: JsonObject): ParsedConfig<Stati
  */
 export async function readStaticRouteConfig(
   document: JsonObject,
-  pathOf: PathOf,
+  pathOf: PathOf = HERE.pathOf,
 ): Promise<ParsedConfig<StaticRouteConfig>> {
   const { config, warnings } = parseStaticRouteConfig(document);
   if (config.topologyFile === undefined) return { config, warnings };

@@ -1,6 +1,7 @@
 import { definePlugin } from '../../lib/change/verbs.ts';
 import { VERSION } from '../../lib/version.ts';
 import { readStaticRouteConfig } from './config.ts';
+import { outlineStaticRoutes } from './outline.ts';
 import { planStaticRoutes } from './plan.ts';
 
 /** Adds static routes to a pod's interface. See README.md beside this file. */
@@ -9,4 +10,5 @@ export const staticRoute = definePlugin({
   version: VERSION,
   parseConfig: readStaticRouteConfig,
   plan: planStaticRoutes,
+  outline: outlineStaticRoutes,
 });

@@ -36,6 +36,7 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   return {
     changes,
     conflicts: listed.conflicts,
+    kept,
     ...(config.topology !== undefined && { completeFor: 'topology' }),
     result: withRoutes(base, added),
   };

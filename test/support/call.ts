@@ -72,7 +72,7 @@ export function executeIn(
   stdin: unknown,
   args: string[] = [],
 ): Promise<Answer> {
-  const main = join(import.meta.dirname, '../../plugins', plugin, 'main.ts');
+  const main = join(import.meta.dirname, '../../plugins', plugin, 'process.ts');
   const child = spawn('ip', ['netns', 'exec', node.name, process.execPath, main, ...args], {
     env: { PATH: process.env.PATH, ...env },
   });

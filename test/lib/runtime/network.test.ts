@@ -68,7 +68,7 @@ t.test('loadNetwork', async (t) => {
   const failures: [title: string, files: { [name: string]: unknown }, message: RegExp][] = [
     ['a network that is not there', { 'a.conflist': list('other') }, /^no network "net" in /],
     ['a file that is not JSON', { 'a.conflist': '{' }, /a\.conflist cannot be read/],
-    ['a file that is no object', { 'a.conflist': [] }, /a\.conflist: a network config is a JSON object/],
+    ['a file that is no object', { 'a.conflist': [] }, /a\.conflist: a JSON object is needed/],
     ['a list without plugins', { 'a.conflist': list('net', { plugins: [] }) }, /the list has no plugins/],
     [
       'a plugin without a type',

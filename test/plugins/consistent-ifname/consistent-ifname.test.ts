@@ -208,7 +208,7 @@ t.test('verbs', { skip: noNamespaces }, async (t) => {
     t.strictSame(await noop('ADD'), [
       `delete altname ${GREEN} of eth0`,
       `rename interface eth0 to ${GREEN}`,
-      'add altname eth0 to eth0',
+      `add altname eth0 to ${GREEN}`,
     ]);
     t.equal(stateOf(pod), before);
     t.throws(() => readdirSync(dataDir), { code: 'ENOENT' });

@@ -1,0 +1,36 @@
+import type { RouteConfig, StaticRouteConfig } from './config.ts';
+
+/** What the config says about every pod: the routes as they are written, and what they follow from. */
+export function outlineStaticRoutes(config: StaticRouteConfig): string[] {
+  const { routes, addroutes, delroutes, flushroutes, flushgateway, topology } = config;
+  return [
+    ...delroutes.map(({ dst, gw }) => `delete route ${dst}${gw === undefined ? '' : ` via ${gw}`}, if it is there`),
+    ...(flushgateway ? ['delete the default routes'] : []),
+    ...(flushroutes ? ['delete every route but connected and link-local ones'] : []),
+    ...[...routes, ...addroutes].map((route) => `add route ${routeText(route)}`),
+    ...(topology === undefined ? [] : [`add the routes that follow from a map of ${topology.length} subnets`]),
+  ];
+}
+
+function routeText(route: RouteConfig): string {
+  const { type, dst, nexthops, table, src, priority, mtu, advmss, onlink } = route;
+  const hops = nexthops?.map((hop) => ` nexthop${hopText(hop)} weight ${hop.weight ?? 1}`).join('');
+  return [
+    type === 'unicast' ? '' : `${type} `,
+    dst,
+    type === 'unicast' ? (hops ?? hopText(route)) : '',
+    onlink ? ' onlink' : '',
+    ...Object.entries({ table, src, metric: priority, mtu, advmss }).map(([word, value]) =>
+      value === undefined ? '' : ` ${word} ${value}`,
+    ),
+  ].join('');
+}
+
+function hopText({ gw, dev }: { gw?: string | undefined; dev?: string | undefined }): string {
+  const on = dev === undefined ? '' : ` dev ${dev}`;
+  if (gw !== undefined && gw !== 'auto') return ` via ${gw}${on}`;
+  // A gateway that the previous result names is on the attachment's interface.
+  if (dev !== undefined && gw === undefined) return on;
+  const otherwise = gw === 'auto' ? "else the first address of the pod's subnet" : 'else on the link';
+  return ` via the gateway of the previous result, ${otherwise}${on}`;
+}

@@ -1,0 +1,343 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import t from 'tap';
+import type { Definition } from '../lib/change/definition.ts';
+import { CniError } from '../lib/cni/errors.ts';
+import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
+import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
+import { staticRoute } from '../plugins/static-route/main.ts';
+import { schemaFiles, textOf } from '../scripts/schema/list-schema.ts';
+import { noCnitool, scratchNode } from './support/chain.ts';
+import { TOPOLOGY_YAML } from './support/topology.ts';
+
+// The JSON Schemas in conf/schema/, by ajv, beside the plugins themselves.
+
+const ROOT = join(import.meta.dirname, '..');
+const FOLDER = join(ROOT, 'conf/schema');
+
+// Without types where any will do: `args` may be another convention's.
+const ajv = new Ajv2020({ allErrors: true, strictTypes: false });
+for (const [file, schema] of Object.entries(schemaFiles())) ajv.addSchema(schema, file);
+const validateList = validator('conflist');
+
+function validator(name: string): ValidateFunction {
+  const validate = ajv.getSchema(`${name}.schema.json`);
+  if (validate === undefined) throw new Error(`there is no schema ${name}`);
+  return validate;
+}
+
+type Config = { [key: string]: unknown };
+
+const definitions: readonly Definition<unknown>[] = [staticRoute, seamlessGateway, consistentIfname].map(
+  (plugin): Definition<unknown> => plugin.definition,
+);
+
+/** Does the plugin take this config? */
+async function isTaken(plugin: string, config: Config): Promise<boolean> {
+  const definition = definitions.find(({ name }) => name === plugin);
+  try {
+    await definition?.parseConfig({ cniVersion: '1.1.0', name: 'green', type: plugin, ...config });
+    return true;
+  } catch (error) {
+    if (error instanceof CniError) return false;
+    throw error;
+  }
+}
+
+t.test('the files in conf/schema/ and dist/schema/ are what the source gives', async (t) => {
+  const files = schemaFiles();
+  for (const folder of [FOLDER, join(ROOT, 'dist/schema')]) {
+    t.strictSame(readdirSync(folder).sort(), Object.keys(files).sort());
+    for (const [file, schema] of Object.entries(files)) {
+      t.equal(readFileSync(join(folder, file), 'utf8'), textOf(schema), `${file}; npm run schema writes it anew`);
+    }
+  }
+});
+
+t.test('every list in conf/ is valid', async (t) => {
+  for (const file of readdirSync(join(ROOT, 'conf')).filter((name) => name.endsWith('.conflist'))) {
+    t.ok(validateList(JSON.parse(readFileSync(join(ROOT, 'conf', file), 'utf8'))), `${file} ${said(validateList)}`);
+  }
+});
+
+function said({ errors }: ValidateFunction): string {
+  return errors?.map(({ instancePath, message }) => `${instancePath}: ${message}`).join('; ') ?? '';
+}
+
+const GATEWAY = { dst: '10.0.0.0/8', gw: '10.1.1.1' };
+const routes = (...list: unknown[]) => ({ routes: list });
+
+/** Configs of each plugin on which it and its schema agree: what both take, and what both refuse. */
+const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
+  'static-route': {
+    taken: [
+      {},
+      { deviceID: '0000:00:1f.6', $schema: './x.json' },
+      { interface: 'net1', dataDir: '/var/lib/waymark', logLevel: 'debug', logFile: '/dev/null', skipcheck: true },
+      routes(GATEWAY, { dst: '2001:DB8::/32', gw: 'auto' }, { dst: 'default' }, { dst: '::/0', gw: 'FE80:0:0::1' }),
+      routes({ dst: '0.0.0.0/0', gw: '255.255.255.255' }, { dst: '::ffff:10.0.0.0/104' }, { dst: '::/128' }),
+      routes({ dst: '1:2:3:4:5:6:7:8/128', gw: '1:2:3:4:5:6:1.2.3.4' }, { dst: '10.0.0.1/32', dev: 'eth0.100@ü' }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: '10.1.1.1', weight: 256 }, { dev: 'net1' }] }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: '10.1.1.1' }], onlink: true }, { dst: '10.0.0.0/9', onlink: false }),
+      routes({ dst: '10.0.0.0/8', type: 'blackhole', priority: 4294967295, table: 1, scope: 255, mtu: 1, advmss: 1 }),
+      routes({ ...GATEWAY, type: 'unicast', onlink: true, src: '10.1.1.2', mtu: 65520, advmss: 65495 }),
+      { addroutes: [GATEWAY], delroutes: [{ dst: 'default', gw: '10.1.1.1', mtu: 5 }], flushroutes: true },
+      { flushgateway: true, missingFamily: 'skip', onConflict: 'replace', protocol: 5 },
+      {
+        topology: { vrf: { a: { subnets: { '10.0.0.0/8': { gw: '10.0.0.1', x: 1 }, '::/0': { gw: '::1' } } } }, y: 2 },
+      },
+      { args: { cni: { routes: [GATEWAY], interface: 'net1', other: 1 }, others: { dataDir: 5 } } },
+      { args: 'of another convention' },
+      { args: { cni: [] } },
+    ],
+    refused: [
+      { interface: 'a-name-of-16-byte' },
+      { interface: '' },
+      { interface: '..' },
+      { interface: 'a b' },
+      { interface: 'a/b' },
+      { interface: 1 },
+      { dataDir: 'run/waymark' },
+      { dataDir: '/run/../waymark' },
+      { logFile: '' },
+      { logLevel: 'verbose' },
+      { skipcheck: 'true' },
+      { routes: {} },
+      { routes: null },
+      routes({}),
+      routes('10.0.0.0/8'),
+      routes({ ...GATEWAY, gww: '10.1.1.1' }),
+      routes({ ...GATEWAY, metric: 5 }),
+      routes({ dst: '10.0.0.0' }),
+      routes({ dst: '10.0.0/8' }),
+      routes({ dst: '10.0.0.0/33' }),
+      routes({ dst: '10.0.0.0/08' }),
+      routes({ dst: '256.0.0.0/8' }),
+      routes({ dst: '010.0.0.0/8' }),
+      routes({ dst: '2001:db8::/129' }),
+      routes({ dst: '2001:::/32' }),
+      routes({ dst: '1::2::3/64' }),
+      routes({ dst: '1:2/64' }),
+      routes({ dst: 'auto' }),
+      routes({ dst: '10.0.0.0/8', gw: 'default' }),
+      routes({ dst: '10.0.0.0/8', gw: '10.1.1.1/24' }),
+      routes({ dst: '10.0.0.0/8', gw: '0.0.0.0' }),
+      routes({ dst: '::/0', src: '0:0::0' }),
+      routes({ dst: '::/0', gw: 'fe80::1%eth0' }),
+      routes({ dst: '10.0.0.0/8', nexthops: [] }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: '10.1.1.1', weigth: 2 }] }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: 'auto' }] }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: '10.1.1.1', weight: 257 }] }),
+      routes({ ...GATEWAY, nexthops: [{ gw: '10.1.1.1' }] }),
+      routes({ dst: '10.0.0.0/8', dev: 'net1', nexthops: [{ gw: '10.1.1.1' }] }),
+      routes({ ...GATEWAY, type: 'blackhole' }),
+      routes({ dst: '10.0.0.0/8', type: 'throw', onlink: false }),
+      routes({ dst: '10.0.0.0/8', type: 'prohibit', dev: 'net1' }),
+      routes({ dst: '10.0.0.0/8', type: 'local' }),
+      routes({ dst: '10.0.0.0/8', onlink: true }),
+      routes({ dst: '10.0.0.0/8', nexthops: [{ gw: '10.1.1.1' }, { dev: 'net1' }], onlink: true }),
+      routes({ ...GATEWAY, priority: -1 }),
+      routes({ ...GATEWAY, priority: 4294967296 }),
+      routes({ ...GATEWAY, priority: 1.5 }),
+      routes({ ...GATEWAY, table: 0 }),
+      routes({ ...GATEWAY, table: 'main' }),
+      routes({ ...GATEWAY, scope: 256 }),
+      routes({ ...GATEWAY, mtu: 65521 }),
+      routes({ ...GATEWAY, advmss: 65496 }),
+      { addroutes: [{ dst: 'x' }] },
+      { delroutes: [{ gw: '10.1.1.1' }] },
+      { flushroutes: 'yes' },
+      { missingFamily: 'ignore' },
+      { onConflict: 'merge' },
+      { protocol: 4 },
+      { protocol: 256 },
+      { topology: {} },
+      { topology: { vrf: { a: { subnets: { '10.0.0.0': { gw: '10.0.0.1' } } } } } },
+      { topology: { vrf: { a: { subnets: { '10.0.0.0/8': {} } } } } },
+      { topology: { vrf: { a: { subnet: {} } } } },
+      { topologyFile: 'map.yaml' },
+      { topology: { vrf: {} }, topologyFile: '/etc/map.yaml' },
+      { args: { cni: { routes: [{ dst: 'x' }] } } },
+      { args: { cni: { topologyFile: '/etc/shadow' } } },
+      { args: { cni: { dataDir: '/tmp' } } },
+      { args: { cni: { logFile: '/tmp/x' } } },
+      { args: { cni: { logLevel: 'info' } } },
+    ],
+  },
+  'seamless-gateway': {
+    taken: [
+      {},
+      { hostInterface: 'eth0', families: ['ipv4', 'ipv6'], waitSeconds: 0.5, verifyGateway: { timeoutSeconds: 600 } },
+      { hostAddresses: ['10.0.0.1', '2001:db8::1'], onConflict: 'keep', protocol: 255 },
+      { gateway: 'first' },
+      { gateway: 'last' },
+      { gateway: '10.0.0.1' },
+      { gateway: 'fd00::1' },
+      { gateway: { offset: -2 } },
+      { gateway: {} },
+      { gateway: { ipv4: 'last', ipv6: { offset: 1 } } },
+      { gateway: { ipv4: '10.0.0.1', ipv6: 'fd00::1' } },
+    ],
+    refused: [
+      { hostInterface: 'a:b' },
+      { hostAddresses: [] },
+      { hostAddresses: ['10.0.0.1', '10.0.0.1'] },
+      { hostAddresses: ['10.0.0.1/24'] },
+      { hostAddresses: ['::'] },
+      { hostAddresses: ['0.0.0.0'] },
+      { hostAddresses: '10.0.0.1' },
+      { gateway: 'second' },
+      { gateway: '0.0.0.0' },
+      { gateway: 1 },
+      { gateway: null },
+      { gateway: [], families: [] },
+      { gateway: { offset: 1.5 } },
+      { gateway: { offset: 1, ipv4: 'first' } },
+      { gateway: { ipv4: 'fd00::1' } },
+      { gateway: { ipv6: '10.0.0.1' } },
+      { gateway: { ipv5: 'first' } },
+      { families: [] },
+      { families: ['IPv4'] },
+      { waitSeconds: -1 },
+      { waitSeconds: 601 },
+      { verifyGateway: {} },
+      { verifyGateway: { timeoutSeconds: 0 } },
+      { verifyGateway: { timeoutSeconds: 1, timeout: 1 } },
+      { verifyGateway: true },
+    ],
+  },
+  'consistent-ifname': {
+    taken: [
+      {},
+      { mode: 'altname', scheme: 'kubevirt', prefix: '', hash: 'sha1', length: 64, key: 'x', keepAltname: false },
+      { ifname: 'net1' },
+      { $schema: './schema/consistent-ifname.schema.json' },
+    ],
+    refused: [
+      { mode: 'replace' },
+      { scheme: 'multus' },
+      { prefix: 5 },
+      { hash: 'md4' },
+      { length: 0 },
+      { length: 65 },
+      { key: '' },
+      { ifname: 'a-name-of-16-byte' },
+      { keepAltname: 1 },
+    ],
+  },
+};
+
+/** What the plugins refuse and a schema cannot: it would have to reckon with addresses, or compare routes. */
+const BEYOND: { [plugin: string]: Config[] } = {
+  'static-route': [
+    { route: [GATEWAY] },
+    routes({ dst: '10.0.0.1/8' }),
+    routes({ dst: '10.0.0.0/8', gw: 'fd00::1' }),
+    routes(GATEWAY, GATEWAY),
+    routes({ dst: '::/0', scope: 253 }),
+    routes({ dst: '1:2:3:4:5:6:7/64' }),
+  ],
+  'seamless-gateway': [{ hostAddress: ['10.0.0.1'] }, { hostAddresses: ['fd00::1', 'fd00:0::1'] }],
+  'consistent-ifname': [{ shceme: 'kactus' }, { ifname: 'fünfzehn-bytes2' }],
+};
+
+for (const [plugin, { taken, refused }] of Object.entries(AGREED)) {
+  const validate = validator(plugin);
+  const asList = (config: Config) => ({ cniVersion: '1.1.0', name: 'green', plugins: [{ type: plugin, ...config }] });
+
+  t.test(`${plugin}: what the plugin takes, its schema takes, alone and in a list`, async (t) => {
+    for (const config of taken) {
+      const text = JSON.stringify(config);
+      t.ok(await isTaken(plugin, config), text);
+      t.ok(validate({ type: plugin, ...config }), `${text} ${said(validate)}`);
+      t.ok(validateList(asList(config)), text);
+    }
+  });
+
+  t.test(`${plugin}: what the schema refuses, the plugin refuses`, async (t) => {
+    for (const config of refused) {
+      const text = JSON.stringify(config);
+      t.notOk(await isTaken(plugin, config), text);
+      t.notOk(validate({ type: plugin, ...config }), text);
+      t.notOk(validateList(asList(config)), text);
+    }
+  });
+
+  t.test(`${plugin}: what only the plugin can tell`, async (t) => {
+    for (const config of BEYOND[plugin] ?? []) {
+      t.notOk(await isTaken(plugin, config), JSON.stringify(config));
+      t.ok(validate({ type: plugin, ...config }), JSON.stringify(config));
+    }
+  });
+
+  t.test(`${plugin}: every key has a description, and so has every key of its objects`, async (t) => {
+    const schema = schemaFiles()[`${plugin}.schema.json`];
+    const bare = propertiesIn(schema).filter(([, part]) => !('description' in part || '$ref' in part));
+    t.strictSame(
+      bare.map(([key]) => key),
+      [],
+    );
+    t.ok(propertiesIn(schema).length > 10);
+  });
+}
+
+// Every key of every object that a schema describes, with its own schema; `false` forbids the key.
+function propertiesIn(schema: unknown): [key: string, part: object][] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([keyword, value]) => {
+    const isRule = keyword === 'if' || keyword === 'then' || keyword === 'not';
+    if (isRule) return [];
+    const own = keyword === 'properties' ? Object.entries(value as { [key: string]: object | false }) : [];
+    return [...own.filter((entry): entry is [string, object] => entry[1] !== false), ...propertiesIn(value)];
+  });
+}
+
+t.test('a map of subnets as its people have it is valid', async (t) => {
+  const { parse } = await import('yaml');
+  t.ok(validator('static-route')({ type: 'static-route', topology: parse(TOPOLOGY_YAML) }));
+});
+
+t.test('a list is checked as a whole', async (t) => {
+  const list = { name: 'green', plugins: [{ type: 'bridge', anything: [1] }] };
+  const valid = [
+    list,
+    { ...list, $schema: './schema/conflist.schema.json', cniVersion: '1.1.0', cniVersions: ['1.0.0', '1.1.0'] },
+    { ...list, disableCheck: true, disableGC: 'False', loadOnlyInlinedPlugins: 'true' },
+    { name: 'green' },
+  ];
+  for (const document of valid) t.ok(validateList(document), `${JSON.stringify(document)} ${said(validateList)}`);
+  const invalid = [
+    {},
+    { ...list, name: '' },
+    { ...list, name: '-green' },
+    { ...list, cniVersion: 1 },
+    { ...list, disableCheck: 'yes' },
+    { ...list, plugins: {} },
+    { ...list, plugins: [{}] },
+    { ...list, plugins: [{ type: '' }] },
+    { ...list, plugins: ['bridge'] },
+  ];
+  for (const document of invalid) t.notOk(validateList(document), JSON.stringify(document));
+});
+
+t.test('a "$schema" in a list and in a plugin is nobody’s business', { skip: noCnitool }, async (t) => {
+  const world = scratchNode(t);
+  world.pod.ip('link add eth0 type veth peer name peer');
+  const plugins = definitions.map(({ name }) => ({
+    type: name,
+    $schema: `./schema/${name}.schema.json`,
+    ...(name === 'seamless-gateway' && { hostAddresses: ['10.0.32.2'], families: ['ipv6'] }),
+  }));
+  world.writeList({ $schema: './schema/conflist.schema.json', cniVersion: '1.1.0', name: 'green', plugins });
+  for (const driver of ['cnitool', 'waymark cni'] as const) {
+    const { status, stderr } = world.drive(driver, 'add', 'green');
+    t.equal(status, 0, stderr || driver);
+    t.notMatch(stderr, /\$schema/, 'and no warning');
+    world.must(driver, 'del', 'green');
+  }
+  const file = join(world.folder, 'net.d/green.conflist');
+  const explained = spawnSync(join(ROOT, 'dist/bundle/waymark/waymark'), ['explain', file], { encoding: 'utf8' });
+  t.equal(explained.status, 0, explained.stdout);
+});
