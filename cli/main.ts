@@ -1,9 +1,11 @@
 import { writeSync } from 'node:fs';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { INSTALL_MODES } from '../lib/install/plan.ts';
 import { VERSION } from '../lib/version.ts';
 import type { AgentCommandOptions } from './agent.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
 import type { ExplainOptions } from './explain.ts';
+import type { InstallOptions } from './install.ts';
 import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
@@ -85,12 +87,35 @@ export function program(): Command {
       else writeSync(1, `${explanationLines(explained).join('\n')}\n`);
       if (wouldFail(explained)) process.exitCode = 1;
     });
+  waymark
+    .command('install')
+    .description('put the executables and network lists in place, and keep them there')
+    .option('--from <folder>', 'what is installed (default: the folder of this single-file executable)')
+    .option('--bin-dir <folder>', 'where the runtime looks for plugins', '/opt/cni/bin')
+    .addOption(
+      new Option('--mode <mode>', 'does each call run by itself, or by the node’s agent?')
+        .choices(INSTALL_MODES)
+        .default('standalone'),
+    )
+    .option('--net-list <file>', 'a network list to install too; can be given many times', collect, [])
+    .option('--net-dir <folder>', 'where the runtime looks for network lists', '/etc/cni/net.d')
+    .option('--once', 'leave when everything is in place, instead of staying to keep it there')
+    .option('--uninstall', 'take away what was installed')
+    .option('--listen <host:port>', 'answer /healthz and /readyz over HTTP')
+    .action(async (options: InstallOptions) => {
+      const { runInstall } = await import('./install.ts');
+      await runInstall(options, { say: (line) => writeSync(1, `${line}\n`), log: (text) => writeSync(2, text) });
+    });
   return waymark;
 }
 
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('a whole number from 1 is needed');
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 function print(document: object | undefined): void {

@@ -8,6 +8,7 @@ const ROOT = join(import.meta.dirname, '..');
 // From the top down: a file may import from its own layer and from those below it (docs/architecture.md).
 const LAYERS = [
   'cli',
+  'lib/install',
   'lib/runtime',
   'plugins',
   'lib/change',

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -43,15 +44,26 @@ export function ensureFolder(path: string): void {
 }
 
 /**
- * Replaces a file as a whole: the content goes to a temporary file beside it, which then takes its name. There is no
- * fsync, on purpose: what the journal describes lives in the kernel's memory and does not survive a power cut either.
- * Throws DataFolderError; then the file is as before.
+ * Replaces a file as a whole: the content goes to a temporary file beside it, which then takes its name. Only a `durable`
+ * one is there after a power cut for sure; a journal need not be, since what it describes lives in the kernel's memory
+ * and does not survive a power cut either. Throws DataFolderError; then the file is as before.
  */
-export function replaceFile(path: string, content: string): void {
+export function replaceFile(path: string, content: string | Uint8Array, { durable = false } = {}): void {
   try {
-    writeAndRename(temporaryOf(path), path, content);
+    writeAndRename(temporaryOf(path), path, Buffer.from(content), durable);
+    if (durable) sync(dirname(path));
   } catch (error) {
     throw new DataFolderError(path, `cannot be written (${codeOf(error)})`, error);
+  }
+}
+
+/** Makes sure that a file's content, or the names in a folder, are there after a power cut. Throws what fsync(2) does. */
+export function sync(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -124,12 +136,13 @@ function temporaryOf(path: string): string {
   return join(dirname(path), `.${path.slice(dirname(path).length + 1)}.tmp`);
 }
 
-function writeAndRename(temporary: string, path: string, content: string): void {
+function writeAndRename(temporary: string, path: string, content: Buffer, durable: boolean): void {
   removeIfThere(temporary);
   try {
     const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
     try {
-      writeAll(fd, Buffer.from(content));
+      writeAll(fd, content);
+      if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);
     }

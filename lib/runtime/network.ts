@@ -51,6 +51,15 @@ export function readNetworkFile(path: string): NetworkList {
   return isSingle ? parseNetwork(listOfOne(document), path) : networkFromFile(path, document);
 }
 
+/**
+ * The network that a file's text describes to a runtime; `path` tells it the old format, `.conf`, from a list. Throws
+ * RuntimeError, also for a list whose plugins are all in files of their own.
+ */
+export function parseNetworkFile(path: string, text: string): NetworkList {
+  const document = parseObject(path, text);
+  return parseNetwork(LIST_EXTENSIONS.includes(extname(path)) ? document : listOfOne(document), path);
+}
+
 /** Reads a list that is not in a folder of lists. `where` names it in errors. Throws RuntimeError. */
 export function parseNetwork(document: JsonObject, where: string, more: readonly PluginConfig[] = []): NetworkList {
   const wrong = (what: string) => new RuntimeError(`${where}: ${what}`);
@@ -139,10 +148,20 @@ function filesIn(folder: string, extensions: readonly string[]): string[] {
 /** The JSON object in a file. Throws RuntimeError. */
 export function readObject(path: string): JsonObject {
   try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+    return parseObject(path, readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (error instanceof RuntimeError) throw error;
+    throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function parseObject(path: string, text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
   } catch (error) {
     throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
   throw new RuntimeError(`${path}: a JSON object is needed`);
 }

@@ -1,0 +1,111 @@
+import { realpathSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { dirname, resolve } from 'node:path';
+import { isSea } from 'node:sea';
+import { createLog } from '../lib/cni/log.ts';
+import { InstallError } from '../lib/install/errors.ts';
+import { Hashes } from '../lib/install/hashes.ts';
+import { addressOf, parseAddress, serveHealth } from '../lib/install/health.ts';
+import { type Installation, install } from '../lib/install/install.ts';
+import { keepInstalled, type Readiness } from '../lib/install/keep.ts';
+import { type InstallMode, planExecutables, planLists } from '../lib/install/plan.ts';
+import { uninstall } from '../lib/install/uninstall.ts';
+import { readSources } from '../lib/install/wanted.ts';
+
+export type InstallOptions = {
+  from?: string;
+  binDir: string;
+  mode: InstallMode;
+  netList: string[];
+  netDir: string;
+  once?: boolean;
+  uninstall?: boolean;
+  listen?: string;
+};
+
+/** Where lines for people go, and where the log goes. */
+export type Output = { say(line: string): void; log(text: string): void };
+
+/**
+ * Installs the executables and network lists and keeps them in place; or, with `once`, leaves; or, with `uninstall`, takes
+ * them away. Ends early on SIGTERM and SIGINT. Throws InstallError, DataFolderError or RuntimeError.
+ */
+export async function runInstall(options: InstallOptions, output: Output): Promise<void> {
+  if (options.uninstall) await takeAway(resolve(options.binDir), output);
+  else await installAndKeep(options, output);
+}
+
+async function takeAway(binDir: string, { say }: Output): Promise<void> {
+  const done = await uninstall(binDir, new Hashes());
+  for (const { path, outcome } of done) {
+    say(outcome === 'changed' ? `left ${path}, which was changed since` : `${outcome} ${path}`);
+  }
+  if (done.length === 0) say(`nothing is installed in ${binDir}`);
+}
+
+async function installAndKeep(options: InstallOptions, output: Output): Promise<void> {
+  if (options.once && options.listen !== undefined) throw new InstallError('--listen is of no use with --once');
+  const address = options.listen === undefined ? undefined : parseAddress(options.listen);
+  const signal = untilStopped();
+  const readiness: Readiness = { problem: 'nothing is installed yet' };
+  const server = address && (await serveHealth(address, readiness));
+  if (server) output.say(`listening on ${addressOf(server)}`);
+  try {
+    const installation = await planOf(options, signal);
+    await installNow(installation, output);
+    if (options.once) return;
+    readiness.problem = undefined;
+    output.say(`watching ${installation.binDir}`);
+    const log = createLog({ level: 'info', file: undefined, stderr: output.log }, { component: 'install' });
+    await keepInstalled(installation, readiness, log);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    if (options.once) throw new InstallError('interrupted; nothing is half done', error);
+  } finally {
+    close(server);
+  }
+}
+
+async function planOf(options: InstallOptions, signal: AbortSignal): Promise<Installation> {
+  const from = options.from === undefined ? ownFolderOrError() : resolve(options.from);
+  const binDir = resolve(options.binDir);
+  if (isSameFolder(from, binDir)) throw new InstallError(`${binDir} is where it would be installed from, and to`);
+  const hashes = new Hashes();
+  const executables = planExecutables(from, binDir, options.mode);
+  const lists = planLists(options.netList, resolve(options.netDir));
+  return { binDir, wanted: await readSources(executables, lists, hashes), hashes, signal };
+}
+
+async function installNow(installation: Installation, { say }: Output): Promise<void> {
+  const { version, replaced } = await install(installation);
+  const { executables, lists } = installation.wanted;
+  const done = (path: string) => `${replaced.includes(path) ? 'installed' : 'unchanged'} ${path}`;
+  for (const { path } of executables) say(`${done(path)} ${version}`);
+  for (const { path } of lists) say(done(path));
+}
+
+// The single-file executable lies among those that it installs.
+function ownFolderOrError(): string {
+  if (isSea()) return dirname(realpathSync(process.execPath));
+  throw new InstallError('this is not the single-file executable: name the folder to install from by --from');
+}
+
+function isSameFolder(a: string, b: string): boolean {
+  try {
+    return realpathSync(a) === realpathSync(b);
+  } catch {
+    return false;
+  }
+}
+
+// As the first process of a container, it would not end by a signal that it does not handle.
+function untilStopped(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort());
+  return stop.signal;
+}
+
+function close(server: Server | undefined): void {
+  server?.close();
+  server?.closeAllConnections();
+}

@@ -1,0 +1,47 @@
+import { basename, extname, join } from 'node:path';
+import { nameProblem } from '../cni/names.ts';
+import { InstallError } from './errors.ts';
+
+/** Does each call run by itself, or is it handed to the node's agent, where there is one? */
+export const INSTALL_MODES = ['standalone', 'agent'] as const;
+
+export type InstallMode = (typeof INSTALL_MODES)[number];
+
+/** The command's own executable, which also says what version is installed. */
+export const COMMAND = 'waymark';
+
+const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
+
+const LIST_EXTENSIONS = ['.conflist', '.conf'];
+
+/** One file of an installation: what it is called, where it comes from and where it goes. */
+export type PlannedFile = { readonly name: string; readonly source: string; readonly path: string };
+
+/**
+ * Which executables go to `binDir`? The command comes first, since the agent's clients run it where no agent answers.
+ * These are in the folder `shim` beside `from`.
+ */
+export function planExecutables(from: string, binDir: string, mode: InstallMode): PlannedFile[] {
+  const plugins = mode === 'agent' ? join(from, '..', 'shim') : from;
+  return [
+    { name: COMMAND, source: join(from, COMMAND), path: join(binDir, COMMAND) },
+    ...PLUGINS.map((name) => ({ name, source: join(plugins, name), path: join(binDir, name) })),
+  ];
+}
+
+/** Which network lists go to `netDir`, by the names that they have? Throws InstallError for a name that cannot be one. */
+export function planLists(files: readonly string[], netDir: string): PlannedFile[] {
+  const lists = files.map((source) => ({ name: basename(source), source, path: join(netDir, basename(source)) }));
+  for (const { name, source } of lists) {
+    const problem = listNameProblem(name);
+    if (problem !== undefined) throw new InstallError(`${source} is no network list: its name ${problem}`);
+  }
+  const twice = lists.find(({ name }, i) => lists.findIndex((other) => other.name === name) < i);
+  if (twice !== undefined) throw new InstallError(`two network lists are called ${twice.name}`);
+  return lists;
+}
+
+function listNameProblem(name: string): string | undefined {
+  if (!LIST_EXTENSIONS.includes(extname(name))) return `does not end in ${LIST_EXTENSIONS.join(' or ')}`;
+  return nameProblem(name);
+}

@@ -1,0 +1,42 @@
+import { rmSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ensureFolder, sync } from '../journal/folder.ts';
+import { type Hashes, statOf } from './hashes.ts';
+import { ownFolder, readRecord } from './record.ts';
+
+/** What became of an installed file: `changed` ones are not ours any more, and were left. */
+export type Uninstalled = { readonly path: string; readonly outcome: 'removed' | 'gone' | 'changed' };
+
+/**
+ * Takes away what the record names, as far as it is still as it was installed, and our own folder. Lists go first, and
+ * then the plugins that they name. Throws InstallError for a damaged record, and DataFolderError for a folder that is
+ * not ours.
+ */
+export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninstalled[]> {
+  const folder = ownFolder(binDir);
+  if ((await statOf(folder)) === undefined) return [];
+  ensureFolder(folder);
+  const files = readRecord(binDir)?.files ?? [];
+  const done: Uninstalled[] = [];
+  for (const path of new Set(files.map((file) => file.path).toReversed())) {
+    const ours = files.filter((file) => file.path === path).map(({ sha256 }) => sha256);
+    done.push({ path, outcome: await remove(path, ours, hashes) });
+  }
+  for (const changed of new Set(done.filter(wasRemoved).map(({ path }) => dirname(path)))) sync(changed);
+  // Last, so that one who was interrupted can begin again.
+  rmSync(folder, { recursive: true });
+  sync(binDir);
+  return done;
+}
+
+function wasRemoved({ outcome }: Uninstalled): boolean {
+  return outcome === 'removed';
+}
+
+async function remove(path: string, ours: readonly string[], hashes: Hashes): Promise<Uninstalled['outcome']> {
+  if ((await statOf(path)) === undefined) return 'gone';
+  const sha256 = await hashes.of(path);
+  if (sha256 === undefined || !ours.includes(sha256)) return 'changed';
+  unlinkSync(path);
+  return 'removed';
+}

@@ -1,0 +1,57 @@
+import { execFile } from 'node:child_process';
+import { CURRENT_VERSION } from '../cni/version.ts';
+import { InstallError } from './errors.ts';
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Does this executable, which its name tells what it is, answer VERSION with a document that has the newest version of
+ * the spec? Throws InstallError if not.
+ */
+export async function verifyPlugin(path: string, signal: AbortSignal): Promise<void> {
+  const config = JSON.stringify({ cniVersion: CURRENT_VERSION });
+  const { stdout } = await run(path, [], { CNI_COMMAND: 'VERSION' }, config, signal);
+  if (!supportedVersionsOf(stdout).includes(CURRENT_VERSION)) {
+    throw new InstallError(`${path} does not work: its answer to VERSION does not name ${CURRENT_VERSION}`);
+  }
+}
+
+/** The version that the `waymark` executable says it has. Throws InstallError if it does not say one. */
+export async function versionOf(path: string, signal: AbortSignal): Promise<string> {
+  const { stdout } = await run(path, ['--version'], {}, '', signal);
+  const version = stdout.trim();
+  if (!/^\d+\.\d+\.\d+[\w.+-]*$/.test(version)) throw new InstallError(`${path} does not work: it names no version`);
+  return version;
+}
+
+function supportedVersionsOf(text: string): unknown[] {
+  try {
+    const { supportedVersions } = JSON.parse(text);
+    return Array.isArray(supportedVersions) ? supportedVersions : [];
+  } catch {
+    return [];
+  }
+}
+
+type Env = { readonly [name: string]: string };
+
+function run(path: string, args: string[], env: Env, stdin: string, signal: AbortSignal): Promise<{ stdout: string }> {
+  return new Promise((resolve, reject) => {
+    const options = { env, signal, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' as const };
+    const child = execFile(path, args, options, (error, stdout, stderr) => {
+      if (error === null) resolve({ stdout });
+      else if (signal.aborted) reject(error);
+      else reject(new InstallError(`${path} does not work: ${reasonOf(error, stderr)}`, error));
+    });
+    // It need not read what it is sent: that it works is seen by its answer.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(stdin);
+  });
+}
+
+function reasonOf(error: Error & { code?: unknown; killed?: boolean; signal?: unknown }, stderr: string): string {
+  if (error.killed) return `no answer in ${TIMEOUT_MS / 1000} seconds`;
+  if (typeof error.code === 'string') return error.message;
+  const ended = error.signal ? `ended by ${String(error.signal)}` : `ended with ${String(error.code)}`;
+  return [ended, stderr.trim()].filter((text) => text !== '').join(': ');
+}

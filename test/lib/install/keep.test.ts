@@ -1,0 +1,84 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { createLog } from '../../../lib/cni/log.ts';
+import { Hashes } from '../../../lib/install/hashes.ts';
+import { install } from '../../../lib/install/install.ts';
+import { keepInstalled, type Readiness } from '../../../lib/install/keep.ts';
+import { planExecutables } from '../../../lib/install/plan.ts';
+import { readSources } from '../../../lib/install/wanted.ts';
+import { sums, until } from '../../support/installer.ts';
+import { scratchFolder } from '../../support/namespace.ts';
+import { EXECUTABLES, noCompiler, release } from '../../support/releases.ts';
+
+const CHECK_EVERY_MS = 500;
+
+// What a resident installer does is in test/cli/install.test.ts; here is what takes a shorter period to see.
+async function keeping(t: Test, binDir: string) {
+  const { bin } = release(t, '1.0.0');
+  const hashes = new Hashes();
+  const stop = new AbortController();
+  const wanted = await readSources(planExecutables(bin, binDir, 'standalone'), [], hashes);
+  const installation = { binDir, wanted, hashes, signal: stop.signal };
+  await install(installation);
+  const readiness: Readiness = { problem: undefined };
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', file: undefined, stderr: (line) => lines.push(line) }, {});
+  const kept = keepInstalled(installation, readiness, log, CHECK_EVERY_MS);
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  const [sum] = sums(join(bin, 'waymark'));
+  return { readiness, lines, isWhole: (folder: string) => hasAll(folder, sum) };
+}
+
+function hasAll(folder: string, sum: string | undefined): boolean {
+  try {
+    return EXECUTABLES.every((name) => sums(join(folder, name))[0] === sum);
+  } catch {
+    return false;
+  }
+}
+
+t.test(
+  'sees by the time what the kernel does not tell: another folder by the same path',
+  { skip: noCompiler },
+  async (t) => {
+    const folder = scratchFolder(t);
+    const [one, other, binDir] = ['one', 'other', 'bin'].map((name) => join(folder, name)) as [string, string, string];
+    mkdirSync(one);
+    mkdirSync(other);
+    symlinkSync(one, binDir);
+    const { isWhole, lines } = await keeping(t, binDir);
+    t.ok(isWhole(one));
+    await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS / 2));
+    symlinkSync(other, `${binDir}.new`);
+    renameSync(`${binDir}.new`, binDir);
+    await until(
+      () => isWhole(other),
+      'it is repaired',
+      () => lines.join(''),
+    );
+    // And that one is watched now.
+    unlinkSync(join(other, 'waymark'));
+    await until(() => isWhole(other), 'it is repaired again');
+  },
+);
+
+t.test('tells once what it cannot repair, tries again, and is ready when it could', { skip: noCompiler }, async (t) => {
+  const binDir = join(scratchFolder(t), 'bin');
+  mkdirSync(binDir);
+  const { isWhole, lines, readiness } = await keeping(t, binDir);
+  rmSync(binDir, { recursive: true });
+  await until(() => readiness.problem === `${binDir} does not exist`, 'it is told');
+  await new Promise((resolve) => setTimeout(resolve, 3 * CHECK_EVERY_MS));
+  t.equal(lines.length, 1);
+  mkdirSync(binDir);
+  await until(
+    () => isWhole(binDir),
+    'it is repaired',
+    () => lines.join(''),
+  );
+  await until(() => readiness.problem === undefined, 'it is ready');
+});
