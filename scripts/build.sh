@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file
-# ones, and the JSON Schemas of the configs.
+# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file ones,
+# the agent's client, and the JSON Schemas of the configs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -30,6 +30,8 @@ done
 bundle waymark cli/process.js
 
 bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/dist/bin
+bash scripts/build-shim.sh build/dist/shim
+echo "built dist/shim"
 
 # In one step, so that whoever uses the old one meanwhile does not find half of the new one.
 rm -rf build/old && { [[ ! -e dist ]] || mv dist build/old; } && mv build/dist dist
