@@ -31,6 +31,8 @@ debian_packages() {
   debian_package /usr/include/stdio.h libc6-dev
   debian_package strace strace
   debian_package hyperfine hyperfine
+  debian_package umoci umoci
+  debian_package skopeo skopeo
   command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
   ((${#missing_packages[@]} == 0)) && return
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null 2>&1; then

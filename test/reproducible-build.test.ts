@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { scratchFolder } from './support/namespace.ts';
+import { output } from './support/scripts.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+// dist/ is one build; the other is made here, of a copy of the tree in another place.
+t.test('the same tree in another folder gives the same bundles and the same shims', async (t) => {
+  const copy = join(scratchFolder(t), 'elsewhere', 'waymark');
+  mkdirSync(copy, { recursive: true });
+  const files = output('git', ['-C', ROOT, 'ls-files', '--cached', '--others', '--exclude-standard']);
+  for (const file of files.trim().split('\n')) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true });
+    cpSync(join(ROOT, file), join(copy, file));
+  }
+  const modules = join(ROOT, 'node_modules');
+  output('sh', ['-c', `cp -al ${modules} ${copy} 2>/dev/null || cp -a ${modules} ${copy}`]);
+  output('env', ['-u', 'NODE_OPTIONS', 'bash', join(copy, 'scripts/build.sh')]);
+  for (const folder of ['bundle', 'shim']) {
+    const here = hashesIn(join(ROOT, 'dist', folder));
+    t.ok(Object.keys(here).length >= 3);
+    t.strictSame(hashesIn(join(copy, 'dist', folder)), here, folder);
+  }
+});
+
+function hashesIn(folder: string): { [file: string]: string } {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+  return Object.fromEntries(
+    files
+      .filter((file) => statSync(join(folder, file)).isFile())
+      .map((file) => [
+        file,
+        createHash('sha256')
+          .update(readFileSync(join(folder, file)))
+          .digest('hex'),
+      ]),
+  );
+}
