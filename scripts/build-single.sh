@@ -14,7 +14,7 @@ cp -r build/js "$work/js"
 find "$work/js" -name '*.js' -exec sed -i 's#\bimport(\(["'"'"']\)#import(/* webpackMode: "eager" */ \1#' {} +
 echo '{}' >"$work/js/package.json"
 for entry in single process; do
-  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet
+  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/single-$entry.json"
 done
 # The builder of snapshots has no `module` for the bundle to export to.
 { echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
@@ -37,7 +37,11 @@ cat >"$work/sea.json" <<CONFIG
   }
 }
 CONFIG
-node --build-sea "$work/sea.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+# A snapshot holds its maker's random numbers and process id: with both fixed, two builds are the same bytes.
+first_process=(unshare --user --map-root-user --pid --fork)
+"${first_process[@]}" true 2>/dev/null || { echo "no process namespace: the executables are not reproducible" >&2; first_process=(); }
+"${first_process[@]}" node --random-seed=1 --hash-seed=1 --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
+  { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
 for plugin in static-route seamless-gateway consistent-ifname; do
   ln -f "$out/waymark" "$out/$plugin"
