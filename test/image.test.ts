@@ -113,20 +113,20 @@ t.test('the image of the build', { skip: noImage }, async (t) => {
   t.test('runs with nothing but its own files', { skip: noChroot }, async (t) => {
     const bundle = join(scratchFolder(t), 'bundle');
     output('umoci', ['unpack', '--image', image.slice('oci:'.length), bundle]);
-    const run = (name: string, env: { [name: string]: string }, ...args: string[]) =>
-      spawnSync('chroot', [join(bundle, 'rootfs'), `/opt/waymark/bin/${name}`, ...args], {
+    const root = join(bundle, 'rootfs');
+    const run = (name: string, variables: string[], ...args: string[]) =>
+      spawnSync('env', ['-i', ...variables, '/usr/sbin/chroot', root, `/opt/waymark/bin/${name}`, ...args], {
         encoding: 'utf8',
-        env,
         input: '',
       });
-    t.match(run('waymark', {}, '--version'), { status: 0, stdout: `${version}\n` });
+    t.match(run('waymark', [], '--version'), { status: 0, stdout: `${version}\n` });
     for (const plugin of PLUGINS) {
-      const { status, stdout } = run(plugin, { CNI_COMMAND: 'VERSION' });
+      const { status, stdout } = run(plugin, ['CNI_COMMAND=VERSION']);
       t.equal(status, 0, plugin);
       t.match(JSON.parse(stdout), { cniVersion: '1.1.0' });
     }
-    const { ino } = statSync(join(bundle, 'rootfs/opt/waymark/bin/waymark'));
-    t.equal(statSync(join(bundle, 'rootfs/opt/waymark/bin/static-route')).ino, ino);
+    const { ino } = statSync(join(root, 'opt/waymark/bin/waymark'));
+    t.equal(statSync(join(root, 'opt/waymark/bin/static-route')).ino, ino);
   });
 });
 

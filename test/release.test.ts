@@ -78,8 +78,10 @@ t.test('the release of the build', async (t) => {
     addFormats.default(ajv);
     // Formats of drafts that ajv-formats does not know.
     for (const format of ['iri-reference', 'idn-email']) ajv.addFormat(format, true);
-    for (const file of ['spdx', 'jsf-0.82', 'cryptography-defs'])
-      ajv.addSchema(JSON.parse(read(`${SCHEMAS}/${file}.SNAPSHOT.schema.json`)));
+    // As the schema calls them.
+    const others = ['spdx', 'jsf-0.82', 'cryptography-defs'].map((file) => `${file}.SNAPSHOT.schema.json`);
+    const schemas = Object.fromEntries(others.map((file) => [file, JSON.parse(read(`${SCHEMAS}/${file}`))]));
+    for (const [file, schema] of Object.entries(schemas)) ajv.addSchema(schema, `http://cyclonedx.org/schema/${file}`);
     const validate = ajv.compile(JSON.parse(read(`${SCHEMAS}/bom-1.6.SNAPSHOT.schema.json`)));
     t.ok(validate(sbom), JSON.stringify(validate.errors));
     t.notOk(validate({ ...sbom, components: [{ name: 'no type' }] }), 'the schema refuses something');
