@@ -25,7 +25,7 @@ printf %s "$build_id" >"$work/build-id"
 cat >"$work/sea.json" <<CONFIG
 {
   "main": "$work/main.js",
-  "executable": "$runtime",
+  "executable": "${runtime#"$PWD"/}",
   "output": "$out/waymark",
   "useSnapshot": $snapshot,
   "execArgvExtension": "none",
@@ -37,10 +37,15 @@ cat >"$work/sea.json" <<CONFIG
   }
 }
 CONFIG
-# A snapshot holds its maker's random numbers and process id: with both fixed, two builds are the same bytes.
-first_process=(unshare --user --map-root-user --pid --fork)
-"${first_process[@]}" true 2>/dev/null || { echo "no process namespace: the executables are not reproducible" >&2; first_process=(); }
-"${first_process[@]}" node --random-seed=1 --hash-seed=1 --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
+# A snapshot holds its maker's random numbers, process id and paths. With all of them fixed, two builds are the same bytes.
+in_one_place() { # as the first process of a namespace that has this folder at /mnt
+  unshare --user --map-root-user --mount --pid --fork sh -c 'mount --bind . /mnt && cd /mnt && exec "$@"' sh "$@"
+}
+in_one_place true 2>/dev/null || {
+  echo "no namespaces of our own: another build of this commit will differ in ${out/build\/dist/dist}" >&2
+  in_one_place() { "$@"; }
+}
+in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
 for plugin in static-route seamless-gateway consistent-ifname; do

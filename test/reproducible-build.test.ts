@@ -7,8 +7,8 @@ import { output } from './support/scripts.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** What makes the process id of a snapshot's maker the same each time (scripts/build-single.sh). */
-const FIRST_PROCESS = ['--user', '--map-root-user', '--pid', '--fork', 'true'];
+/** The namespaces in which a snapshot is the same each time (scripts/build-single.sh). */
+const NAMESPACES = ['--user', '--map-root-user', '--mount', '--pid', '--fork', 'true'];
 
 // dist/ is one build; the other is made here, of a copy of the tree in another place.
 t.test('the same tree in another folder gives the same bundles, shims and single-file executables', async (t) => {
@@ -22,7 +22,7 @@ t.test('the same tree in another folder gives the same bundles, shims and single
   const modules = join(ROOT, 'node_modules');
   output('sh', ['-c', `cp -al ${modules} ${copy} 2>/dev/null || cp -a ${modules} ${copy}`]);
   output('env', ['-u', 'NODE_OPTIONS', 'bash', join(copy, 'scripts/build.sh')]);
-  for (const folder of works('unshare', FIRST_PROCESS) ? ['bundle', 'shim', 'bin'] : ['bundle', 'shim']) {
+  for (const folder of works('unshare', NAMESPACES) ? ['bundle', 'bin', 'shim'] : ['bundle', 'shim']) {
     const here = hashesIn(join(ROOT, 'dist', folder));
     t.ok(Object.keys(here).length >= 3);
     t.strictSame(hashesIn(join(copy, 'dist', folder)), here, folder);
