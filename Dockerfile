@@ -20,14 +20,13 @@ USER root
 # There is no git in here: the commit and its time are given.
 ARG REVISION
 ARG SOURCE_DATE_EPOCH
-ARG SOURCE=unknown
 RUN apt-get update && bash scripts/image-root.sh dist /image
 
 FROM scratch
 ARG VERSION
 ARG REVISION
 ARG CREATED
-ARG SOURCE=unknown
+ARG SOURCE=https://github.com/waymark-cni/waymark
 LABEL org.opencontainers.image.title="waymark" \
       org.opencontainers.image.description="Chained CNI plugins that give Kubernetes pods the routes and interface names that their users mean" \
       org.opencontainers.image.version="$VERSION" \

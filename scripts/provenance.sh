@@ -1,11 +1,10 @@
 # Sourced by what makes an image or a release: the version, the commit and its time, and a tar that is the same bytes
-# wherever and whenever it is made. REVISION, SOURCE_DATE_EPOCH and SOURCE can be given where there is no git.
+# wherever and whenever it is made. REVISION and SOURCE_DATE_EPOCH can be given where there is no git.
 VERSION=$(node -p 'require("./package.json").version')
 REVISION=${REVISION:-$(git describe --always --dirty --abbrev=40 --exclude='*')}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-SOURCE=${SOURCE:-$(git config remote.origin.url || echo unknown)}
 CREATED=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-export VERSION REVISION SOURCE_DATE_EPOCH SOURCE CREATED
+export VERSION REVISION SOURCE_DATE_EPOCH CREATED
 
 # reproducible_tar <folder> <name>...: to stdout. Names in order, hard links kept, nobody's clock, owner or umask.
 reproducible_tar() {

@@ -66,6 +66,7 @@ t.test('the image of the build', { skip: noImage }, async (t) => {
     t.equal(labels['org.opencontainers.image.title'], 'waymark');
     t.equal(labels['org.opencontainers.image.version'], version);
     t.equal(labels['org.opencontainers.image.licenses'], 'Apache-2.0');
+    t.match(labels['org.opencontainers.image.source'], /^https:/);
     t.match(labels['org.opencontainers.image.revision'], output('git', ['-C', ROOT, 'rev-parse', 'HEAD']).trim());
     t.equal(Date.parse(labels['org.opencontainers.image.created']), time.getTime());
     t.equal(Date.parse(created), time.getTime());

@@ -53,7 +53,10 @@ t.test('the release of the build', async (t) => {
       [
         ...[...plugins, 'waymark'].map((file) => `${name}/bin/${file}`),
         ...plugins.map((file) => `${name}/shim/${file}`),
-        ...readdirSync(join(ROOT, 'conf')).map((file) => `${name}/conf/${file}`),
+        ...output('git', ['-C', ROOT, 'ls-files', 'conf'])
+          .trim()
+          .split('\n')
+          .map((file) => `${name}/${file}`),
         ...['LICENSE', 'README.md', 'THIRD-PARTY-LICENSES'].map((file) => `${name}/${file}`),
       ].sort(),
     );
