@@ -40,6 +40,8 @@ debian_packages() {
   debian_package musl-gcc musl-tools
   debian_package clang clang
   compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" >/dev/null || missing_packages+=($(fuzzer_package))
+  debian_package umoci umoci
+  debian_package skopeo skopeo
   command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
   ((${#missing_packages[@]} == 0)) && return
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null 2>&1; then
