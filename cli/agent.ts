@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
@@ -52,7 +52,8 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
 async function warmUp(folder: string, log: Logger): Promise<void> {
   try {
     ensureFolder(folder);
-    for (let round = 0; round < WARM_UP_ROUNDS; round++) await rehearse(PLUGINS, folder);
+    for (let round = 0; round < WARM_UP_ROUNDS; round++)
+      await rehearse(PLUGINS, join(folder, `rehearsal.${process.pid}`));
   } catch (error) {
     log.warn({ err: error }, 'could not warm up');
   }

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { type Plugin, run } from '../lib/cni/runner.ts';
 import { withScriptedKernel } from '../lib/netlink/scripted-kernel.ts';
 import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
@@ -7,10 +6,9 @@ import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
 /**
  * Plays every plugin through once, so that what an ordinary call needs is compiled before the first one: in the start-up
  * snapshot, where that is half of the time that a call takes, and in the agent. The kernel's part is read from a script;
- * the journals go to a folder of their own within `within`, and are taken away.
+ * `folder` is made for the journals, and taken away.
  */
-export async function rehearse(plugins: readonly Plugin[], within: string): Promise<void> {
-  const folder = mkdtempSync(join(within, 'rehearsal-'));
+export async function rehearse(plugins: readonly Plugin[], folder: string): Promise<void> {
   try {
     await withScriptedKernel(async () => {
       for (const plugin of plugins) {

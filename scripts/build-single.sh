@@ -14,7 +14,7 @@ cp -r build/js "$work/js"
 find "$work/js" -name '*.js' -exec sed -i 's#\bimport(\(["'"'"']\)#import(/* webpackMode: "eager" */ \1#' {} +
 echo '{}' >"$work/js/package.json"
 for entry in single process; do
-  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet
+  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/single-$entry.json"
 done
 # The builder of snapshots has no `module` for the bundle to export to.
 { echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
@@ -25,7 +25,7 @@ printf %s "$build_id" >"$work/build-id"
 cat >"$work/sea.json" <<CONFIG
 {
   "main": "$work/main.js",
-  "executable": "$runtime",
+  "executable": "${runtime#"$PWD"/}",
   "output": "$out/waymark",
   "useSnapshot": $snapshot,
   "execArgvExtension": "none",
@@ -37,7 +37,16 @@ cat >"$work/sea.json" <<CONFIG
   }
 }
 CONFIG
-node --build-sea "$work/sea.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+# A snapshot holds its maker's random numbers, process id and paths. With all of them fixed, two builds are the same bytes.
+in_one_place() { # as the first process of a namespace that has this folder at /mnt
+  unshare --user --map-root-user --mount --pid --fork sh -c 'mount --bind . /mnt && cd /mnt && exec "$@"' sh "$@"
+}
+in_one_place true 2>/dev/null || {
+  echo "no namespaces of our own: another build of this commit will differ in ${out/build\/dist/dist}" >&2
+  in_one_place() { "$@"; }
+}
+in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
+  { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
 for plugin in static-route seamless-gateway consistent-ifname; do
   ln -f "$out/waymark" "$out/$plugin"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file
-# ones, and the JSON Schemas of the configs.
+# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file ones,
+# the agent's client, and the JSON Schemas of the configs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -9,17 +9,18 @@ bash scripts/build-native.sh
 rm -rf build
 tsc -p tsconfig.build.json
 node scripts/build-schema.ts build/dist/schema
+mkdir build/stats
 
 # A bundle is `index.js` and the addon beside it; the launcher runs it on the pinned runtime, under the name that a
 # network list calls it by.
 bundle() { # bundle <name> <entry>
   local out=build/dist/bundle/$1
-  ncc build "build/js/$2" --out "$out" --minify --quiet
+  ncc build "build/js/$2" --out "$out" --minify --quiet --stats-out "build/stats/$1.json"
   cp native/build/socket.node "$out/"
   cat >"$out/$1" <<LAUNCHER
 #!/usr/bin/env bash
 here=\$(dirname "\$(readlink -f "\${BASH_SOURCE[0]}")")
-exec "\${WAYMARK_NODE:-$PWD/node_modules/.bin/node}" "\$here/index.js" "\$@"
+exec "\${WAYMARK_NODE:-\$here/../../../node_modules/.bin/node}" "\$here/index.js" "\$@"
 LAUNCHER
   chmod 755 "$out/$1"
   echo "built dist/bundle/$1"
@@ -30,6 +31,11 @@ done
 bundle waymark cli/process.js
 
 bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/dist/bin
+bash scripts/build-shim.sh build/dist/shim
+echo "built dist/shim"
+
+# What of others is in them, for the licences and the bill of materials.
+node scripts/bundled-packages.ts build/stats >build/dist/bundled.json
 
 # In one step, so that whoever uses the old one meanwhile does not find half of the new one.
 rm -rf build/old && { [[ ! -e dist ]] || mv dist build/old; } && mv build/dist dist

@@ -24,6 +24,11 @@ debian_package() {
   [[ -e $1 ]] || command -v "$1" >/dev/null 2>&1 || missing_packages+=("$2")
 }
 
+# clang's libFuzzer is in a package that bears its version.
+fuzzer_package() {
+  apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p'
+}
+
 debian_packages() {
   debian_package ip iproute2
   debian_package ipcalc-ng ipcalc-ng
@@ -31,6 +36,12 @@ debian_packages() {
   debian_package /usr/include/stdio.h libc6-dev
   debian_package strace strace
   debian_package hyperfine hyperfine
+  debian_package readelf binutils
+  debian_package musl-gcc musl-tools
+  debian_package clang clang
+  compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" >/dev/null || missing_packages+=($(fuzzer_package))
+  debian_package umoci umoci
+  debian_package skopeo skopeo
   command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
   ((${#missing_packages[@]} == 0)) && return
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null 2>&1; then
