@@ -27,7 +27,7 @@ function mountsOf(process: number | 'self'): string {
 /** The kernel's own limit (path_resolution(7)). */
 const MAX_LINKS = 40;
 
-/** A link that the kernel follows by itself, as in /proc/1/ns/net: what it shows is not a path. */
+/** A link that the kernel follows by itself, as those of /proc/1/ns: what it shows is not a path. */
 const MAGIC_LINK = /^\w+:\[\d+\]$/;
 
 /**

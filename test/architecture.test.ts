@@ -8,6 +8,7 @@ const ROOT = join(import.meta.dirname, '..');
 // From the top down: a file may import from its own layer and from those below it (docs/architecture.md).
 const LAYERS = [
   'cli',
+  'agent',
   'lib/install',
   'lib/runtime',
   'plugins',
@@ -22,7 +23,7 @@ const LAYERS = [
 /** What every layer may import: one constant. */
 const EVERYWHERE = ['lib/version.ts'];
 
-const sources = ['lib', 'plugins', 'cli'].flatMap((folder) =>
+const sources = ['lib', 'plugins', 'cli', 'agent'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => join(folder, name)),

@@ -44,11 +44,32 @@ export function scratchNamespace(t: Test): Scratch {
     path: `/run/netns/${name}`,
     ip,
     ipJson: (command) => JSON.parse(run('ip', ['-n', name, '-j', ...command.split(' ')]) || '[]'),
-    routes: () =>
-      ['-4', '-6']
+    routes: () => {
+      waitForKernel(ip);
+      return ['-4', '-6']
         .map((family) => run('ip', ['-n', name, '-j', '-d', family, 'route', 'show', 'table', 'all']))
-        .join('\n'),
+        .join('\n');
+    },
   };
+}
+
+/**
+ * Waits until the kernel has given every link with a carrier what it gives by itself, some time after the link is up: a
+ * link-local address and a multicast route. Links that get none are waited for in vain, for half a second.
+ */
+function waitForKernel(ip: Scratch['ip']): void {
+  for (let i = 0; i < 25; i++) {
+    const links = ip('-o link show up')
+      .split('\n')
+      .filter((line) => /[<,]LOWER_UP/.test(line) && !line.includes('LOOPBACK'))
+      .map((line) => /^\d+: ([^@:]+)/.exec(line)?.[1]);
+    const multicast = ip('-6 route show table local ff00::/8');
+    if (links.every((link) => multicast.includes(` dev ${link} `)) && !ip('-6 address show tentative')) {
+      const local = ip('-o -6 address show scope link');
+      if (links.every((link) => local.includes(` ${link} `))) return;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  }
 }
 
 /**
