@@ -43,7 +43,10 @@ export class AttachmentJournal {
    */
   record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[]): Entry[] {
     const before = this.#entriesHere()?.entries ?? [];
-    const known = new Set(before.map((entry) => JSON.stringify(entry)));
+    // A change without a source, as DEL has them, is known whatever wanted it: DEL must not need room on the disk.
+    const known = new Set(
+      before.flatMap(({ source, ...entry }) => [{ ...entry, source }, entry].map((each) => JSON.stringify(each))),
+    );
     const entries: Entry[] = [
       { network: this.#network },
       ...changes.map(({ change, source }) => ({ ...this.#entry(change), ...(source !== undefined && { source }) })),

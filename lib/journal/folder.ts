@@ -157,7 +157,9 @@ function removeIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
+    // A read-only file system refuses before it has looked whether there is a file.
+    const isAbsent = codeOf(error) === 'EROFS' && lstatSync(path, { throwIfNoEntry: false }) === undefined;
+    if (codeOf(error) !== 'ENOENT' && !isAbsent) throw error;
   }
 }
 

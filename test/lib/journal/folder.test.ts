@@ -22,6 +22,7 @@ import {
 } from '../../../lib/journal/folder.ts';
 import { run, scratchFolder } from '../../support/namespace.ts';
 
+const MODULE = join(import.meta.dirname, '../../../lib/journal/folder.ts');
 const notRoot = process.getuid?.() === 0 ? false : 'needs root';
 
 t.test('ensureFolder', async (t) => {
@@ -183,6 +184,14 @@ t.test('removeFile', async (t) => {
     const folder = scratchFolder(t);
     removeFile(join(folder, 'a.json'));
     removeFile(join(folder, 'missing', 'a.json'));
+  });
+
+  t.test('is fine when there is no file on a read-only file system', { skip: notRoot }, async (t) => {
+    const folder = scratchFolder(t);
+    const script = `import { removeFile } from ${JSON.stringify(MODULE)}; removeFile('${folder}/a.json');`;
+    const mount = `mount -t tmpfs -o ro tmpfs ${folder}`;
+    const call = () => run('unshare', ['--mount', 'sh', '-c', `${mount} && exec ${process.execPath} -`], script);
+    t.doesNotThrow(call);
   });
 
   t.test('throws DataFolderError for what is no file', async (t) => {
