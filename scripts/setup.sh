@@ -43,15 +43,31 @@ debian_packages() {
   debian_package umoci umoci
   debian_package skopeo skopeo
   command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
-  ((${#missing_packages[@]} == 0)) && return
+  install_missing_packages
+}
+
+# What the tests with pods of a real containerd need. By themselves, so that a Debian without one of them has the others.
+pod_packages() {
+  debian_package containerd containerd
+  debian_package runc runc
+  debian_package umoci umoci
+  debian_package busybox busybox-static
+  # The tests start a containerd of their own; with this, the package does not start one.
+  SYSTEMD_OFFLINE=1 install_missing_packages
+}
+
+install_missing_packages() {
+  local packages=("${missing_packages[@]}")
+  missing_packages=()
+  ((${#packages[@]} == 0)) && return
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null 2>&1; then
-    say "please install: ${missing_packages[*]}"
+    say "please install: ${packages[*]}"
     return
   fi
-  say "Debian packages: ${missing_packages[*]}"
+  say "Debian packages: ${packages[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get install -y --no-install-recommends "${missing_packages[@]}" >/tmp/waymark-apt.log 2>&1 ||
-    { apt-get update && apt-get install -y --no-install-recommends "${missing_packages[@]}"; } >/tmp/waymark-apt.log 2>&1 ||
+  apt-get install -y --no-install-recommends "${packages[@]}" >/tmp/waymark-apt.log 2>&1 ||
+    { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >/tmp/waymark-apt.log 2>&1 ||
     { tail -n 20 /tmp/waymark-apt.log >&2; say "apt-get failed; what needs these packages will be skipped"; }
   rm -f /tmp/waymark-apt.log
 }
@@ -98,6 +114,7 @@ test_class() {
 
 npm_packages
 debian_packages
+pod_packages
 go_tools
 go_kustomize
 test_class

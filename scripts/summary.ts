@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs';
 
-// Reads a TAP report and prints what a person wants of it: each test file, every failure whole, every skipped test with
-// its reason, and the totals. Usage: summary.ts <report>
+// Reads a TAP report and prints what a person wants of it: each test file, what tests have measured, every failure
+// whole, every skipped test with its reason, and the totals. Usage: summary.ts <report>
 
 const lines = readFileSync(process.argv[2] ?? '', 'utf8').split('\n');
 const isFailure = (line: string) => /^ *not ok /.test(line) && !/# (TODO|SKIP)/.test(line);
 
+// What is told of a file stands in front of its own line.
+let measured: string[] = [];
 for (const line of lines) {
-  if (/^ok \d+ - /.test(line)) console.log(line.replace(/^ok \d+ - /, 'ok  '));
+  const comment = /^ {4,}# (?!Subtest: |time=)(.+)$/.exec(line)?.[1];
+  if (comment !== undefined) measured.push(`      ${comment}`);
+  if (!/^(not )?ok \d+ - /.test(line)) continue;
+  if (line.startsWith('ok')) console.log([line.replace(/^ok \d+ - /, 'ok  '), ...measured].join('\n'));
+  measured = [];
 }
 for (const line of lines) {
   const skipped = /^ +ok \d+ - (.*) # SKIP ?(.*)$/.exec(line);

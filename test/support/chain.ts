@@ -9,10 +9,11 @@ const ROOT = join(import.meta.dirname, '../..');
 
 /** Where the reference plugins are: built by scripts/setup.sh, or Debian's. */
 const REFERENCE_FOLDERS = [join(ROOT, '.tools/bin'), '/usr/lib/cni'];
-const reference = REFERENCE_FOLDERS.find((folder) => existsSync(join(folder, 'bridge')));
+/** The first of them that has the plugins. */
+export const REFERENCE_FOLDER: string = REFERENCE_FOLDERS.find((folder) => existsSync(join(folder, 'bridge'))) ?? '';
 
 export const noReferencePlugins: string | false =
-  noNamespaces || (reference === undefined ? 'needs the reference CNI plugins' : false);
+  noNamespaces || (REFERENCE_FOLDER === '' ? 'needs the reference CNI plugins' : false);
 
 export const noCnitool: string | false =
   noReferencePlugins || (works('cnitool', ['--help']) ? false : 'needs cnitool, which needs Go');
@@ -65,7 +66,7 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
     const program = driver === 'cnitool' ? 'cnitool' : `${join(bundleFolder('waymark'), 'waymark')} cni`;
     // cnitool has no option for its cache, so both see the folder's own in the place of /var/lib/cni.
     const script = `mkdir -p ${folder}/lib/cni && mount --bind ${folder}/lib /var/lib && exec ${program} ${command} ${network} ${pod.path}`;
-    const path = [...OURS.map(bundleFolder), reference].join(':');
+    const path = [...OURS.map(bundleFolder), REFERENCE_FOLDER].join(':');
     const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-c', script], {
       encoding: 'utf8',
       env: { ...process.env, CNI_PATH: path, NETCONFPATH: lists, ...env },

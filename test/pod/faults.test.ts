@@ -1,0 +1,221 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { ContainerdNode } from '../support/containerd.ts';
+import { noStrace } from '../support/killed.ts';
+import { ANY_SET, PLUGIN_NAMES, placeScript } from '../support/plugin-set.ts';
+import { CONFIGURED, lists, look, traces } from '../support/pod-network.ts';
+import { podTier } from '../support/pod-tier.ts';
+import { many, podNames } from '../support/pods.ts';
+
+// What goes wrong on real nodes while pods of a real containerd come and go.
+
+const tier = await podTier(t);
+
+/** On a disk, so that it survives a reboot. */
+const ON_DISK = '/var/lib/waymark';
+
+await tier('the executables are replaced while pods start and stop', async (t, node) => {
+  await ANY_SET.install(node);
+  await node.writeLists(...lists());
+  const before = await traces(node);
+
+  const begin = Date.now();
+  let isOver = false;
+  let replacements = 0;
+  const replacing = (async () => {
+    while (!isOver) {
+      replacements++;
+      await ANY_SET.replace(node, replacements);
+    }
+  })();
+  const pods = await many(podNames(12), 6, (name) => node.runPod(name));
+  const gone = await many(pods.done, 6, async (pod) => {
+    const seen = look(pod);
+    await node.deletePod(pod.id);
+    return seen;
+  });
+  isOver = true;
+  await replacing;
+
+  t.strictSame([...pods.failed, ...gone.failed], [], 'none fails');
+  t.strictSame(gone.done, Array(12).fill(CONFIGURED), 'each has its names and routes');
+  t.ok(replacements > 1, 'they were replaced several times');
+  const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
+  t.strictSame(changed, PLUGIN_NAMES, 'all of them');
+  t.comment(`${replacements} replacements while 12 pods came and went`);
+  t.strictSame(await traces(node), before, 'nothing is left');
+});
+
+await tier(
+  'a plugin is killed during ADD',
+  async (t, node) => {
+    await ANY_SET.install(node, join(node.machine.folder, 'opt/cni/real'));
+    for (const plugin of PLUGIN_NAMES) await placeScript(join(node.binDir, plugin), dyingScript(plugin));
+    node.machine.run('mkdir', ['-p', '/run/killed']);
+    await node.writeLists(...lists());
+    const before = await traces(node);
+
+    // From the first look at the pod to the end, with the journal's rename and the changes in between.
+    const points = ['write.3', 'write.5', 'rename.1', 'write.6', 'write.7', 'exit_group.1'];
+    const names = PLUGIN_NAMES.flatMap((plugin) => points.map((point) => `${plugin}.${point}`));
+    const first = await many(names, 6, (name) => node.runPod(name));
+    t.equal(first.failed.length, names.length, 'the pods do not start');
+    const deaths = node.machine.run('sh', ['-c', "grep -l '+++ killed by SIGKILL +++' /run/killed/*/trace"]);
+    t.equal(deaths.trim().split('\n').length, names.length, 'each because a plugin died of it');
+    t.strictSame(await traces(node), before, 'DEL leaves nothing of them');
+
+    const second = await many(names, 6, (name) => node.runPod(name, 1));
+    t.strictSame(second.failed, [], 'they start when they are tried again');
+    t.strictSame(
+      second.done.map(look),
+      names.map(() => CONFIGURED),
+      'with names and routes',
+    );
+    await many(second.done, 6, ({ id }) => node.deletePod(id));
+    t.strictSame(await traces(node), before, 'nothing is left');
+  },
+  { skip: noStrace },
+);
+
+const FULL = {
+  what: 'full',
+  error: /\/run\/small\/consistent-ifname\/.*: cannot be written \(ENOSPC\)/,
+  spoil: 'cp /dev/zero small/filler 2>/dev/null || true',
+  mend: 'rm small/filler',
+  stops: true,
+};
+const READ_ONLY = {
+  what: 'read-only',
+  error: /\/run\/small\/consistent-ifname\/.*: cannot be written \(EROFS\)/,
+  spoil: 'mount -o remount,ro small',
+  mend: 'mount -o remount,rw small',
+  stops: false,
+};
+
+for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
+  await tier(`the data folder is ${what}`, async (t, node) => {
+    const sh = (script: string) => node.machine.run('sh', ['-c', `cd /run; ${script}`]);
+    sh('mkdir small; mount -t tmpfs -o size=64k,mode=0700 small small');
+    t.teardown(() => sh('umount small; rmdir small'));
+    await ANY_SET.install(node);
+    // Of one plugin only, or the journals of the others would make room for it when they go.
+    await node.writeLists(...lists({ dataDir: '/run/small' }, ['consistent-ifname']));
+    const before = await traces(node);
+    const veteran = await node.runPod('veteran');
+    const between = await traces(node);
+    sh(spoil);
+
+    await t.rejects(node.runPod('unlucky'), { message: error }, 'the runtime is told why');
+    t.strictSame(await traces(node), between, 'the pod is not there, half configured or otherwise');
+    t.strictSame(look(veteran), CONFIGURED, 'one that runs is as it was');
+    if (stops) await node.deletePod(veteran.id);
+    else
+      await t.rejects(node.cri.stopPod(veteran.id), { message: /cannot be removed \(EROFS\)/ }, 'and is not stopped');
+
+    sh(mend);
+    if (!stops) await node.deletePod(veteran.id);
+    const pod = await node.runPod('unlucky', 1);
+    t.strictSame(look(pod), CONFIGURED, 'the pod starts when that is mended');
+    await node.deletePod(pod.id);
+    t.strictSame(await traces(node), before, 'nothing is left');
+  });
+}
+
+for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  await tier(`containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
+    await ANY_SET.install(node);
+    await node.writeLists(...lists());
+    const before = await traces(node);
+    const pods = await many(podNames(4), 4, (name) => node.runPod(name));
+    await node.restart(signal);
+    t.strictSame(pods.done.map(look), Array(4).fill(CONFIGURED), 'the pods are as they were');
+    const gone = await many(pods.done, 4, ({ id }) => node.deletePod(id));
+    t.strictSame(gone.failed, [], 'they can be deleted');
+    t.strictSame(await traces(node), before, 'nothing is left');
+  });
+}
+
+await tier('the node goes down with pods running, and starts anew with their journals on its disk', async (t, node) => {
+  await ANY_SET.install(node);
+  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  const before = await traces(node);
+  const pods = await many(podNames(4), 4, (name) => node.runPod(name));
+  t.strictSame(pods.failed, []);
+  await node.reboot();
+  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  t.equal(journalsOf(node).length, 4 * PLUGIN_NAMES.length, 'the journals are there');
+
+  // As the kubelet does: the same pods start again, in new sandboxes, and the old sandboxes are taken away.
+  const again = await many(podNames(4), 4, (name) => node.runPod(name, 1));
+  t.strictSame(again.failed, [], 'the pods start again');
+  const stale = (await node.cri.pods()).filter(({ state }) => state === 'SANDBOX_NOTREADY');
+  t.equal(stale.length, 4);
+  t.strictSame((await many(stale, 4, ({ id }) => node.deletePod(id))).failed, [], 'what is left of the old ones goes');
+  t.strictSame(again.done.map(look), Array(4).fill(CONFIGURED), 'the new ones have all that is theirs');
+  t.strictSame((await many(again.done, 4, ({ id }) => node.deletePod(id))).failed, [], 'until they go too');
+  t.strictSame(await traces(node), before, 'nothing is left');
+});
+
+await tier('the journals of running pods are replaced by those of another boot', async (t, node) => {
+  await ANY_SET.install(node);
+  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  const before = await traces(node);
+  const pods = await many(podNames(2), 2, (name) => node.runPod(name));
+  // The container ids are those of the pods, but what is written there was done to other namespaces.
+  for (const path of journalsOf(node)) {
+    const text = readFileSync(path, 'utf8');
+    const elsewhere = text.replace(/"namespace":"[^/]*/, '"namespace":"00000000-0000-4000-8000-000000000000');
+    t.not(elsewhere, text);
+    writeFileSync(path, elsewhere.replaceAll('10.10.0.0/16', '10.131.0.0/23'));
+  }
+  t.strictSame((await many(pods.done, 2, ({ id }) => node.deletePod(id))).failed, [], 'DEL is not misled');
+  t.strictSame(await traces(node), before, 'nothing is left');
+});
+
+await tier('journals that no runtime knows of are on the disk', async (t, node) => {
+  await ANY_SET.install(node);
+  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  const before = await traces(node);
+  const pod = await node.runPod('survivor');
+  for (const path of journalsOf(node)) {
+    writeFileSync(path.replace(pod.id, 'gone'), readFileSync(path, 'utf8').replace(pod.id, 'gone'), { mode: 0o600 });
+  }
+  const valid = [{ containerID: pod.id, ifname: 'eth1' }];
+  for (const plugin of PLUGIN_NAMES) {
+    const config = { cniVersion: '1.1.0', name: 'green', type: plugin, dataDir: ON_DISK };
+    node.machine.run(`/opt/cni/bin/${plugin}`, [], {
+      input: JSON.stringify({ ...config, 'cni.dev/valid-attachments': valid }),
+      env: { ...process.env, CNI_COMMAND: 'GC', CNI_PATH: '/opt/cni/bin' },
+    });
+  }
+  t.strictSame(
+    journalsOf(node).map((path) => path.includes(pod.id)),
+    PLUGIN_NAMES.map(() => true),
+    'GC takes those away, and not those of a pod that runs',
+  );
+  t.strictSame(look(pod), CONFIGURED, 'which has all that is its own');
+  await node.deletePod(pod.id);
+  t.strictSame(await traces(node), before, 'nothing is left');
+});
+
+function journalsOf({ machine }: ContainerdNode): string[] {
+  const folder = join(machine.folder, ON_DISK);
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+}
+
+// Runs the plugin; but for the first ADD of a pod that is called `<plugin>.<system call>.<n>`, so that it is killed when
+// it is about to make this call for the nth time.
+function dyingScript(plugin: string): string {
+  const inject = '-e "trace=$syscall" -e "inject=$syscall:signal=SIGKILL:when=$nth"';
+  return `real=/opt/cni/real/${plugin}
+pod=\${CNI_ARGS##*K8S_POD_NAME=} pod=\${pod%%;*}
+case $CNI_COMMAND.$pod in
+  ADD.${plugin}.*)
+    point=\${pod#*.} syscall=\${point%.*} nth=\${point#*.}
+    mkdir "/run/killed/$pod" 2>/dev/null && exec strace -f -o "/run/killed/$pod/trace" ${inject} "$real" ;;
+esac
+exec "$real"`;
+}

@@ -1,0 +1,104 @@
+import type { Test } from 'tap';
+import type { ContainerdNode, Pod } from './containerd.ts';
+import { CONFIGURED, GREEN_NAME, lists, look, traces } from './pod-network.ts';
+
+/** What became of many calls, `atOnce` at a time. */
+export type Outcome<T> = { done: T[]; failed: string[]; milliseconds: number[]; seconds: number };
+
+/** Calls `act` for each item, `atOnce` at a time. */
+export async function many<I, T>(
+  items: readonly I[],
+  atOnce: number,
+  act: (item: I) => Promise<T>,
+): Promise<Outcome<T>> {
+  const outcome: Outcome<T> = { done: [], failed: [], milliseconds: [], seconds: 0 };
+  const queue = items.values();
+  const begin = performance.now();
+  const worker = async () => {
+    for (const item of queue) {
+      const start = performance.now();
+      try {
+        outcome.done.push(await act(item));
+      } catch (error) {
+        outcome.failed.push((error as Error).message);
+      }
+      outcome.milliseconds.push(performance.now() - start);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  outcome.seconds = (performance.now() - begin) / 1000;
+  return outcome;
+}
+
+/** Names for so many pods. */
+export function podNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `pod-${index + 1}`);
+}
+
+/**
+ * Fifty pods with these executables, ten at a time: they start, have what the lists say, and go without a trace. Says in
+ * a table how long that took.
+ */
+export async function fiftyPods(t: Test, node: ContainerdNode, what: string): Promise<void> {
+  await node.writeLists(...lists());
+  const before = await traces(node);
+
+  const start = await many(podNames(50), 10, (name) => node.runPod(name));
+  t.strictSame(start.failed, [], 'fifty pods start, ten at a time');
+  const seen = await many(start.done, 1, async (pod) => ({ ...look(pod), misreported: misreported(pod) }));
+  t.strictSame(seen.failed, [], 'all can be looked at');
+  const different = [...new Set(seen.done.map((facts) => JSON.stringify(facts)))].map((facts) => JSON.parse(facts));
+  t.strictSame(different, [{ ...CONFIGURED, misreported: [] }], 'all have the names and the routes, and say so');
+  t.equal(new Set(start.done.map(({ status }) => status.network?.ip)).size, 50, 'each has an address of its own');
+  t.strictSame(cachedNames(node), Array(50).fill([GREEN_NAME, 'eth1']), 'the cached results have the names');
+
+  const end = await many(start.done, 10, ({ id }) => node.deletePod(id));
+  t.strictSame(end.failed, [], 'they stop and are removed');
+  t.strictSame(await traces(node), before, 'routes, links, journals, leases and results are gone');
+  table(t, what, { start, look: seen, 'stop and remove': end });
+}
+
+// Where PodSandboxStatus has other addresses than the kernel, by the interfaces' new names.
+function misreported({ status, interfaces, ipJson }: Pod): string[] {
+  const inKernel = (name: string) => addressesOf(ipJson(`address show dev ${name} scope global`));
+  const reported = (name: string) => interfaces[name]?.IPConfigs?.map(({ IP }) => IP).sort();
+  const pairs = [
+    ['the pod', [status.network?.ip], inKernel('eth0')],
+    ...['eth0', GREEN_NAME].map((name) => [name, reported(name), inKernel(name)] as const),
+  ] as const;
+  return pairs
+    .filter(([, said, has]) => said?.join() !== has.join())
+    .map(([of, said, has]) => `${of}: ${said ?? 'nothing'} reported, has ${has}`);
+}
+
+function addressesOf(links: { addr_info?: unknown }[]): string[] {
+  const list = links.flatMap(({ addr_info }) => (addr_info ?? []) as { local?: string }[]);
+  return list.flatMap(({ local }) => local ?? []).sort();
+}
+
+// The pod's interfaces in libcni's cache of results, for each attachment to `green`.
+function cachedNames({ machine }: ContainerdNode): string[][] {
+  const files = machine.run('sh', ['-c', 'for file in /var/lib/cni/results/green-*; do cat "$file"; echo; done']);
+  return files
+    .trimEnd()
+    .split('\n')
+    .map((text) => JSON.parse(text).result.interfaces as { name: string; sandbox?: string }[])
+    .map((interfaces) => interfaces.filter(({ sandbox }) => sandbox).map(({ name }) => name));
+}
+
+function table(t: Test, what: string, phases: { [phase: string]: Outcome<unknown> }): void {
+  t.comment(what);
+  t.comment('phase             pods  failed  seconds  median ms  slowest ms');
+  for (const [phase, { done, failed, milliseconds, seconds }] of Object.entries(phases)) {
+    const sorted = milliseconds.toSorted((a, b) => a - b);
+    const cells = [
+      done.length,
+      failed.length,
+      seconds.toFixed(1),
+      sorted[sorted.length >> 1]?.toFixed(0),
+      sorted.at(-1)?.toFixed(0),
+    ];
+    const widths = [4, 8, 9, 11, 12];
+    t.comment(phase.padEnd(18) + cells.map((cell, index) => String(cell).padStart(widths[index] ?? 0)).join(''));
+  }
+}
