@@ -35,7 +35,7 @@ export function planConsistentName(input: Input): Plan {
   return {
     changes: withSource(renameChanges(link, from, name, altname)),
     conflicts: [],
-    result: renamedResult(base, { from: [from, first], to: name, altname, sandbox: request.netns }),
+    result: renamedResult(base, { from: [from, first], to: name, altname, request }),
   };
 }
 
@@ -84,19 +84,18 @@ function renameChanges(link: Link, from: string, name: string, altname: string |
   return changes;
 }
 
+/** What runtimes call a pod's first interface; containerd looks for the pod's addresses by it (go-cni, DefaultPrefix). */
+const FIRST_INTERFACE = 'eth0';
+
+type Renaming = { from: (string | undefined)[]; to: string; altname: string | undefined; request: Request };
+
 /**
  * The result with the new name in the place of the first: places in the list stay, so addresses point at the same
  * interface. The altname is an entry of its own at the end: the CHECK of the plugins in front looks for CNI_IFNAME there.
+ * For a pod's first interface the addresses point there too, since the runtime takes the pod's from `eth0`, or refuses it.
  */
-function renamedResult(
-  result: Result,
-  {
-    from,
-    to,
-    altname,
-    sandbox,
-  }: { from: (string | undefined)[]; to: string; altname: string | undefined; sandbox: string },
-): Result {
+function renamedResult(result: Result, { from, to, altname, request }: Renaming): Result {
+  const { netns: sandbox, ifname } = request;
   const interfaces = [...(result.interfaces ?? [])];
   const isIn = (entry: { sandbox?: string | undefined }) => Boolean(entry.sandbox);
   const place = [to, ...from]
@@ -105,11 +104,19 @@ function renamedResult(
   const entry = place === undefined ? undefined : interfaces[place];
   if (place === undefined || entry === undefined) return result;
   interfaces[place] = { ...entry, name: to };
-  const isKnown = interfaces.some((other) => other.name === altname && other.sandbox === sandbox);
-  if (altname !== undefined && !isKnown) interfaces.push({ name: altname, ...macOf(entry), sandbox });
+  const known = interfaces.findIndex((other) => other.name === altname && other.sandbox === sandbox);
+  const aliasPlace = known < 0 ? interfaces.length : known;
+  if (altname !== undefined && known < 0) interfaces.push({ name: altname, ...macOf(entry), sandbox });
+  const isFirst = ifname === FIRST_INTERFACE && altname === FIRST_INTERFACE;
+  const ips = isFirst ? movedIps(result.ips, place, aliasPlace) : result.ips;
   // The same, where there is nothing to say, so that it is passed on to the letter.
-  const isSame = entry.name === to && interfaces.length === result.interfaces?.length;
-  return isSame ? result : { ...result, interfaces };
+  const isSame = entry.name === to && interfaces.length === result.interfaces?.length && ips === result.ips;
+  return isSame ? result : { ...result, interfaces, ...(ips && { ips }) };
+}
+
+function movedIps(ips: Result['ips'], from: number, to: number): Result['ips'] {
+  const moved = ips?.some((ip) => ip.interface === from);
+  return moved ? ips?.map((ip) => (ip.interface === from ? { ...ip, interface: to } : ip)) : ips;
 }
 
 function macOf({ mac }: { mac?: string | undefined }): { mac?: string } {

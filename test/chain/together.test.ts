@@ -65,8 +65,8 @@ for (const order of SENSIBLE) {
     t.strictSame(result.interfaces?.[2]?.name, 'net9f27410725ab', 'the result has the name');
     t.strictSame(
       result.ips?.map((ip) => ip.interface),
-      [2, 2],
-      'the addresses point at it',
+      [3, 3],
+      'the addresses point at eth0, where runtimes look for them',
     );
     t.strictSame(result.routes?.map(({ dst }) => dst).sort(), ['10.0.32.2/32', '10.10.0.0/16', '2001:db8:10::/48']);
 

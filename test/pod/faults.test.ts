@@ -4,7 +4,7 @@ import t from 'tap';
 import type { ContainerdNode } from '../support/containerd.ts';
 import { noStrace } from '../support/killed.ts';
 import { ANY_SET, PLUGIN_NAMES, placeScript } from '../support/plugin-set.ts';
-import { CONFIGURED, lists, look, traces } from '../support/pod-network.ts';
+import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
 import { many, podNames } from '../support/pods.ts';
 
@@ -17,7 +17,7 @@ const ON_DISK = '/var/lib/waymark';
 
 await tier('the executables are replaced while pods start and stop', async (t, node) => {
   await ANY_SET.install(node);
-  await node.writeLists(...lists());
+  await node.writeLists(greenList());
   const before = await traces(node);
 
   const begin = Date.now();
@@ -53,7 +53,7 @@ await tier(
     await ANY_SET.install(node, join(node.machine.folder, 'opt/cni/real'));
     for (const plugin of PLUGIN_NAMES) await placeScript(join(node.binDir, plugin), dyingScript(plugin));
     node.machine.run('mkdir', ['-p', '/run/killed']);
-    await node.writeLists(...lists());
+    await node.writeLists(greenList());
     const before = await traces(node);
 
     // From the first look at the pod to the end, with the journal's rename and the changes in between.
@@ -100,7 +100,7 @@ for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
     t.teardown(() => sh('umount small; rmdir small'));
     await ANY_SET.install(node);
     // Of one plugin only, or the journals of the others would make room for it when they go.
-    await node.writeLists(...lists({ dataDir: '/run/small' }, ['consistent-ifname']));
+    await node.writeLists(greenList({ dataDir: '/run/small' }, ['consistent-ifname']));
     const before = await traces(node);
     const veteran = await node.runPod('veteran');
     const between = await traces(node);
@@ -125,7 +125,7 @@ for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   await tier(`containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
     await ANY_SET.install(node);
-    await node.writeLists(...lists());
+    await node.writeLists(greenList());
     const before = await traces(node);
     const pods = await many(podNames(4), 4, (name) => node.runPod(name));
     await node.restart(signal);
@@ -138,12 +138,12 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
 
 await tier('the node goes down with pods running, and starts anew with their journals on its disk', async (t, node) => {
   await ANY_SET.install(node);
-  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
   const pods = await many(podNames(4), 4, (name) => node.runPod(name));
   t.strictSame(pods.failed, []);
   await node.reboot();
-  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  await node.writeLists(greenList({ dataDir: ON_DISK }));
   t.equal(journalsOf(node).length, 4 * PLUGIN_NAMES.length, 'the journals are there');
 
   // As the kubelet does: the same pods start again, in new sandboxes, and the old sandboxes are taken away.
@@ -159,7 +159,7 @@ await tier('the node goes down with pods running, and starts anew with their jou
 
 await tier('the journals of running pods are replaced by those of another boot', async (t, node) => {
   await ANY_SET.install(node);
-  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
   const pods = await many(podNames(2), 2, (name) => node.runPod(name));
   // The container ids are those of the pods, but what is written there was done to other namespaces.
@@ -175,13 +175,13 @@ await tier('the journals of running pods are replaced by those of another boot',
 
 await tier('journals that no runtime knows of are on the disk', async (t, node) => {
   await ANY_SET.install(node);
-  await node.writeLists(...lists({ dataDir: ON_DISK }));
+  await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
   const pod = await node.runPod('survivor');
   for (const path of journalsOf(node)) {
     writeFileSync(path.replace(pod.id, 'gone'), readFileSync(path, 'utf8').replace(pod.id, 'gone'), { mode: 0o600 });
   }
-  const valid = [{ containerID: pod.id, ifname: 'eth1' }];
+  const valid = [{ containerID: pod.id, ifname: 'eth0' }];
   for (const plugin of PLUGIN_NAMES) {
     const config = { cniVersion: '1.1.0', name: 'green', type: plugin, dataDir: ON_DISK };
     node.machine.run(`/opt/cni/bin/${plugin}`, [], {

@@ -22,7 +22,7 @@ export type ContainerdNode = {
   readonly cri: Cri;
   /** The folder of the plugins, /opt/cni/bin there, as the test sees it. */
   readonly binDir: string;
-  /** Replaces the network lists. The first is the pods' eth0, the second their eth1. Waits until they are known. */
+  /** Replaces the network lists. The first is the pods' network. Waits until they are known. */
   writeLists(...lists: { name: string; [key: string]: unknown }[]): Promise<void>;
   /** Makes the image of an OCI layout known by a whole name: `docker.io/…:…`. */
   importImage(layout: string, name: string): void;
@@ -293,5 +293,4 @@ snapshotter = "native"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/opt/cni/bin"
 conf_dir = "/opt/cni/net.d"
-max_conf_num = 2
 `;

@@ -1,22 +1,15 @@
 import type { ContainerdNode, Pod } from './containerd.ts';
 import { PLUGIN_NAMES } from './plugin-set.ts';
 
-// Many pods with two networks each, as Multus gives them: the first, which containerd takes the pod's address from, and
-// `green` with our three plugins behind `bridge`.
-
-const FIRST = {
-  cniVersion: '1.0.0',
-  name: 'first',
-  plugins: [bridge('wm-first', [[{ subnet: '10.130.0.0/23' }]])],
-};
+// Many pods with the network `green`: our three plugins behind `bridge`.
 
 /** The name that kactus' scheme makes of `green`. */
 export const GREEN_NAME = 'net9f27410725ab';
 
-/** The lists; `keys` are for those of our plugins that `which` names. */
-export function lists(keys: { [key: string]: unknown } = {}, which: readonly string[] = PLUGIN_NAMES) {
+/** The list; `keys` are for those of our plugins that `which` names. */
+export function greenList(keys: { [key: string]: unknown } = {}, which: readonly string[] = PLUGIN_NAMES) {
   const keysOf = (type: string) => ({ type, ...(which.includes(type) && keys) });
-  const green = {
+  return {
     cniVersion: '1.0.0',
     name: 'green',
     plugins: [
@@ -29,13 +22,6 @@ export function lists(keys: { [key: string]: unknown } = {}, which: readonly str
       },
     ],
   };
-  return [FIRST, green] as const;
-}
-
-/** `green` as the pods' first and only network, with keys of consistent-ifname. */
-export function greenAsFirst(keys: { [key: string]: unknown }) {
-  const [, green] = lists(keys, ['consistent-ifname']);
-  return green;
 }
 
 function bridge(name: string, ranges: { subnet: string }[][]) {
@@ -57,9 +43,8 @@ export function look(pod: Pod): { names: unknown[]; routes: unknown[] } {
 /** What `look` must show. */
 export const CONFIGURED = {
   names: [
-    ['eth0', []],
     ['lo', []],
-    [GREEN_NAME, ['eth1']],
+    [GREEN_NAME, ['eth0']],
   ],
   routes: [
     ['blackhole', '10.40.0.0/16', null],

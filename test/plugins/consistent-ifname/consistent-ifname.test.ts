@@ -138,6 +138,7 @@ t.test('verbs', { skip: noNamespaces }, async (t) => {
       cniVersion: '1.1.0',
       ...prevResult,
       interfaces: [bridge, { ...container, name: GREEN }, host, { name: 'eth0', mac: link?.address, sandbox }],
+      ips: [{ ...prevResult.ips[0], interface: 3 }],
     });
     await must('DEL', { prevResult });
     t.strictSame(await must('ADD', { prevResult, keepAltname: false }), {
@@ -160,7 +161,10 @@ t.test('verbs', { skip: noNamespaces }, async (t) => {
         t.strictSame(namesOf(pod).altnames, isAltname ? [GREEN] : 'keepAltname' in keys ? [] : ['eth0']);
         t.match(result, {
           interfaces: [{ name: isAltname ? 'eth0' : GREEN }],
-          ips: [{ interface: 0 }, { interface: 0 }],
+          // containerd takes the addresses of a pod's first network from `eth0`.
+          ips: Array(2).fill({
+            interface: CNI_IFNAME === 'eth0' && Object.keys(keys).every((key) => key === 'interface') ? 1 : 0,
+          }),
         });
         const between = stateOf(pod);
         t.strictSame(await must('ADD', unchained, { CNI_IFNAME }), result);

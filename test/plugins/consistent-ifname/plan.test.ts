@@ -44,7 +44,8 @@ function lines(keys: object, given: Given = {}): string[] {
 function previous(name = 'eth0', ...more: { name: string; mac?: string; sandbox?: string }[]): Result {
   return {
     interfaces: [{ name: 'br0' }, { name: 'veth1' }, { name, mac: MAC, sandbox: NETNS }, ...more],
-    ips: [{ address: '10.0.0.5/24', gateway: '10.0.0.1', interface: 2 }],
+    // The addresses of a pod's first interface are where runtimes look for them.
+    ips: [{ address: '10.0.0.5/24', gateway: '10.0.0.1', interface: 2 + more.length }],
     routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }],
     dns: { nameservers: ['10.1.0.1'] },
   };
@@ -186,7 +187,7 @@ t.test('the result', async (t) => {
   const renamed = { ...previous(GREEN, ALIAS) };
 
   t.test(
-    'has the new name in the first one’s place and the first one at its end, and nothing else is changed',
+    'has the new name in the first one’s place and the first one at its end, and the addresses with it',
     async (t) => {
       t.strictSame(plan({}, { previous: previous() }).result, renamed);
       t.strictSame(plan({}, { pod: RENAMED, previous: previous() }).result, renamed, 'by a repeated ADD');
@@ -194,6 +195,14 @@ t.test('the result', async (t) => {
       t.strictSame(plan({}, { pod: RENAMED, previous: renamed }).result, renamed, 'no second entry is added');
     },
   );
+
+  t.test('has the addresses in their place for the further interfaces of a pod', async (t) => {
+    const entry = { name: 'net1', mac: MAC, sandbox: NETNS };
+    const given: Result = { interfaces: [entry], ips: [{ address: '10.0.0.5/24', interface: 0 }] };
+    const { result } = plan({}, { pod: podOf(['net1']), ifname: 'net1', previous: given });
+    t.strictSame(result.interfaces, [{ ...entry, name: GREEN }, entry]);
+    t.strictSame(result.ips, given.ips);
+  });
 
   t.test('has no entry of the first name without keepAltname', async (t) => {
     t.strictSame(plan({ keepAltname: false }, { previous: previous() }).result, previous(GREEN));
@@ -203,7 +212,7 @@ t.test('the result', async (t) => {
     const host: Result = { interfaces: [{ name: 'eth0' }, ALIAS], ips: [{ address: '10.0.0.5/24', interface: 1 }] };
     t.strictSame(plan({}, { previous: host }).result, {
       interfaces: [{ name: 'eth0' }, { ...ALIAS, name: GREEN }, ALIAS],
-      ips: [{ address: '10.0.0.5/24', interface: 1 }],
+      ips: [{ address: '10.0.0.5/24', interface: 2 }],
     });
   });
 
@@ -232,8 +241,8 @@ t.test('the result', async (t) => {
       { interface: 0, address: 'fd00:0::5/64' },
     ];
     const named = { name: GREEN, mac: MAC, sandbox: NETNS };
-    t.match(plan({}).result, { interfaces: [named, ALIAS], ips: [ips[0], { interface: 0 }] });
-    t.match(plan({}, { pod: RENAMED, ifname: 'net7' }).result, { interfaces: [named, ALIAS] });
+    t.match(plan({}).result, { interfaces: [named, ALIAS], ips: [{ ...ips[0], interface: 1 }, { interface: 1 }] });
+    t.match(plan({}, { pod: RENAMED, ifname: 'net7' }).result, { interfaces: [named, ALIAS], ips: [ips[0]] });
     t.strictSame(plan({ keepAltname: false }).result.interfaces, [named]);
     t.strictSame(plan({ mode: 'altname' }).result.interfaces, [ALIAS]);
   });
