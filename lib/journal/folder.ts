@@ -1,7 +1,6 @@
 import {
   closeSync,
   constants,
-  existsSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -110,15 +109,23 @@ export function namesIn(folder: string): string[] {
   }
 }
 
-// Not by mkdir's own `recursive`, which goes round for ever where a folder cannot be made, as in /proc.
+// Not by mkdir's own `recursive`, which goes round for ever where a folder cannot be made, as in /proc. Others may be making
+// the same folders at this moment, so nothing is concluded from what was there a moment ago.
 function makeFolder(path: string): void {
+  try {
+    makeOneFolder(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    makeFolder(dirname(path));
+    makeOneFolder(path);
+  }
+}
+
+function makeOneFolder(path: string): void {
   try {
     mkdirSync(path, { mode: FOLDER_MODE });
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return;
-    if (codeOf(error) !== 'ENOENT' || existsSync(dirname(path))) throw error;
-    makeFolder(dirname(path));
-    mkdirSync(path, { mode: FOLDER_MODE });
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
 }
 

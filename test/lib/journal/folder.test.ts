@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import {
   DataFolderError,
@@ -67,6 +69,21 @@ t.test('ensureFolder', async (t) => {
     t.throws(() => ensureFolder(`${join(scratch, 'link')}/`), DataFolderError);
     t.throws(() => ensureFolder(join(scratch, 'dangling')), DataFolderError);
     t.notOk(existsSync(join(scratch, 'nothing')));
+  });
+
+  t.test('lets many make the same folders at the same time', async (t) => {
+    const top = scratchFolder(t);
+    const module = new URL('../../../lib/journal/folder.ts', import.meta.url).href;
+    const makeAll = `import(${JSON.stringify(module)}).then(({ ensureFolder }) => {
+      for (let i = 0; i < 500; i++) ensureFolder(${JSON.stringify(top)} + '/' + i + '/a/b/c');
+    });`;
+    const workers = [1, 2, 3, 4].map(() => new Worker(makeAll, { eval: true }));
+    await Promise.all(workers.map((worker) => once(worker, 'exit')));
+    t.ok(existsSync(join(top, '499/a/b/c')));
+  });
+
+  t.test('gives up where the kernel makes no folders', { timeout: 5000 }, async (t) => {
+    t.throws(() => ensureFolder('/proc/waymark/a'), { name: 'DataFolderError', message: /cannot be made \(ENOENT\)/ });
   });
 
   t.test('refuses a file in its place, and above it', async (t) => {
