@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { getAsset, getRawAsset } from 'node:sea';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
@@ -11,6 +11,8 @@ export const BUILD_ID_ASSET = 'build-id';
 /** Where the addon goes if the executable's own folder does not take it: on a read-only file system, for example. */
 const SECOND_FOLDER = '/var/lib/waymark';
 
+/** Beside the file; what a call left that was killed while it wrote is found by it. */
+const TEMPORARY = '.unpacking-';
 const STALE_MS = 60_000;
 
 /**
@@ -37,33 +39,42 @@ export function unpackIntoOneOf(folders: readonly string[], build: string, addon
       reasons.push(error.message);
     }
   }
-  throw new CniError(CniCode.ioFailure, 'the native addon cannot be unpacked', { details: reasons.join('\n') });
+  const message = `the native addon cannot be unpacked: ${reasons.join('; ')}`;
+  throw new CniError(CniCode.ioFailure, message, { details: reasons.join('\n') });
 }
 
 function unpackInto(folder: string, build: string, addon: Buffer): string {
-  ensureFolder(folder);
   const own = join(folder, build);
+  ensureFolder(folder);
   ensureFolder(own);
   const path = join(own, ADDON_ASSET);
   if (readBytesIfThere(path)?.equals(addon)) return path;
   try {
     forgetStale(own);
-    // A name of our own: fifty calls may be at it at once, and the last to rename wins with the same bytes.
-    const temporary = join(own, `.${ADDON_ASSET}.${process.pid}.tmp`);
-    rmSync(temporary, { force: true });
-    writeFileSync(temporary, addon, { mode: 0o600, flag: 'wx' });
-    renameSync(temporary, path);
+    put(path, addon);
   } catch (error) {
     throw new DataFolderError(path, `cannot be written (${(error as NodeJS.ErrnoException).code})`, error);
   }
   return path;
 }
 
-// What a call left that was killed while it wrote.
+// By way of a folder of our own, whose name the kernel gave to nobody else: fifty calls may be at it at once, some of them
+// in other process namespaces with the same process ids. The last to rename wins, with the same bytes.
+function put(path: string, addon: Buffer): void {
+  const temporary = mkdtempSync(join(dirname(path), TEMPORARY));
+  try {
+    const file = join(temporary, ADDON_ASSET);
+    writeFileSync(file, addon, { mode: 0o600 });
+    renameSync(file, path);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
 function forgetStale(folder: string): void {
-  for (const name of readdirSync(folder).filter((entry) => entry.endsWith('.tmp'))) {
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith(TEMPORARY))) {
     const path = join(folder, name);
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat !== undefined && Date.now() - stat.mtimeMs > STALE_MS) unlinkSync(path);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat !== undefined && Date.now() - stat.mtimeMs > STALE_MS) rmSync(path, { recursive: true, force: true });
   }
 }
