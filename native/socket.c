@@ -49,9 +49,13 @@ static napi_value throw_errno(napi_env env, const char *syscall, int number) {
   return NULL;
 }
 
+/* By statx, since fstat is another symbol from glibc 2.33 on, and the runtime asks for 2.28 only. */
+static int identify(int fd, struct statx *file) { return statx(fd, "", AT_EMPTY_PATH, STATX_INO, file); }
+
 static int is_same_file(int a, int b) {
-  struct stat one, other;
-  return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+  struct statx one, other;
+  return identify(a, &one) == 0 && identify(b, &other) == 0 && one.stx_ino == other.stx_ino &&
+         one.stx_dev_major == other.stx_dev_major && one.stx_dev_minor == other.stx_dev_minor;
 }
 
 /* The socket in `target`, or -1 with errno and *syscall set. */
