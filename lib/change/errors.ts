@@ -1,6 +1,6 @@
 import { CniCode, CniError } from '../cni/errors.ts';
 import { DataFolderError } from '../journal/folder.ts';
-import { NetlinkError } from '../netlink/errors.ts';
+import { AddonError, NetlinkError } from '../netlink/errors.ts';
 import { NamespaceError } from '../netns/netns.ts';
 import { type Change, describe } from './change.ts';
 import type { Observation } from './observation.ts';
@@ -53,7 +53,8 @@ export async function translated<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof DataFolderError) throw new CniError(CniCode.ioFailure, error.message, { cause: error });
+    if (error instanceof DataFolderError || error instanceof AddonError)
+      throw new CniError(CniCode.ioFailure, error.message, { cause: error });
     if (error instanceof NetlinkError) throw new CniError(CniCode.kernelRefused, error.message, { cause: error });
     if (error instanceof NamespaceError) {
       throw new CniError(CniCode.invalidEnvironment, `CNI_NETNS: ${error.message}`, { cause: error });

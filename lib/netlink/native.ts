@@ -1,4 +1,5 @@
 import { addonPath } from './addon-path.ts';
+import { AddonError } from './errors.ts';
 
 /** What native/socket.c exports. */
 export type NativeSockets = {
@@ -16,7 +17,7 @@ export type NativeSockets = {
 
 export type Peer = { pid: number; uid: number; gone: boolean };
 
-/** Loads the addon, once per process. */
+/** Loads the addon, once per process. Throws AddonError, and what the search for it throws. */
 export function nativeSockets(): NativeSockets {
   loaded ??= load();
   return loaded;
@@ -26,6 +27,11 @@ let loaded: NativeSockets | undefined;
 
 function load(): NativeSockets {
   const addon = { exports: {} as NativeSockets };
-  process.dlopen(addon, addonPath());
+  const path = addonPath();
+  try {
+    process.dlopen(addon, path);
+  } catch (error) {
+    throw new AddonError(error as Error);
+  }
   return addon.exports;
 }

@@ -60,7 +60,7 @@ export class RouteSocket {
     this.namespaceCookie = namespaceCookie;
   }
 
-  /** Opens a socket in a namespace. Throws NetlinkError; NamespaceError if it is not a network namespace. */
+  /** Opens a socket in a namespace. Throws NetlinkError; NamespaceError if it is not a network namespace; AddonError. */
   static open(namespace: Namespace): RouteSocket {
     const { fd, cookie } = openIn(namespace);
     return new RouteSocket(descriptorTransport(fd), cookie);
@@ -183,9 +183,10 @@ const EAGAIN = 11;
 const EINVAL = 22;
 
 function openIn(namespace: Namespace): { fd: number; cookie: bigint } {
+  const { openSocket } = nativeSockets();
   try {
     assertOpen(namespace);
-    return nativeSockets().openSocket(namespace.fd);
+    return openSocket(namespace.fd);
   } catch (error) {
     if (error instanceof NamespaceError) throw error;
     const { errno, syscall } = error as NodeJS.ErrnoException;
