@@ -61,7 +61,13 @@ export function processOutside(): Outside {
     args: process.argv.slice(2),
     readStdin: () => readAll(0),
     writeStdout: (text) => writeAll(1, text),
-    writeStderr: (text) => writeAll(2, text),
+    writeStderr: (text) => {
+      try {
+        writeAll(2, text);
+      } catch {
+        // A log that nobody can read (a full disk, a reader that is gone) is no reason to fail a pod.
+      }
+    },
   };
 }
 
