@@ -19,6 +19,8 @@ const CNI_HELP: { [C in CniCommand]: string } = {
 /** The `waymark` command. */
 export function program(): Command {
   const waymark = new Command('waymark').description('Routes and interface names for pods').version(VERSION);
+  // Not by the streams of Node.js: what they cannot write is not told.
+  waymark.configureOutput({ writeOut: (text) => writeSync(1, text), writeErr: (text) => writeSync(2, text) });
   const cni = waymark
     .command('cni')
     .description('run a network list on a network namespace, as cnitool does')
