@@ -22,10 +22,14 @@ const PLUGINS: { readonly [name: string]: Plugin } = {
 const REHEARSAL_FOLDER = '/proc/self/cwd/build/rehearsal';
 
 function main(): void {
-  locateAddon(unpackAddon);
   const plugin = PLUGINS[basename(process.argv0)];
-  if (plugin !== undefined) void runProcess(plugin);
-  else runCommandAsset();
+  if (plugin === undefined) runCommandAsset();
+  else void runPlugin(plugin);
+}
+
+function runPlugin(plugin: Plugin): Promise<void> {
+  locateAddon(unpackAddon);
+  return runProcess(plugin);
 }
 
 function takeSnapshot(): void {

@@ -13,12 +13,12 @@ rm -rf "$work" && mkdir -p "$work" "$out"
 cp -r build/js "$work/js"
 find "$work/js" -name '*.js' -exec sed -i 's#\bimport(\(["'"'"']\)#import(/* webpackMode: "eager" */ \1#' {} +
 echo '{}' >"$work/js/package.json"
-for entry in single process; do
-  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/single-$entry.json"
+for entry in single single-command; do
+  ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/$entry.json"
 done
 # The builder of snapshots has no `module` for the bundle to export to.
 { echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
-build_id=$(cat "$work/main.js" "$work/process/index.js" "$addon" | sha256sum | cut -c1-16)
+build_id=$(cat "$work/main.js" "$work/single-command/index.js" "$addon" | sha256sum | cut -c1-16)
 printf %s "$build_id" >"$work/build-id"
 
 [[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true || snapshot=false
@@ -31,7 +31,7 @@ cat >"$work/sea.json" <<CONFIG
   "execArgvExtension": "none",
   "disableExperimentalSEAWarning": true,
   "assets": {
-    "waymark.js": "$work/process/index.js",
+    "waymark.js": "$work/single-command/index.js",
     "socket.node": "$addon",
     "build-id": "$work/build-id"
   }
