@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes dist/bin-arm64 on another architecture: the same executables out of the pinned arm64 runtime, whose hash must be
-# that of package-lock.json, with the addon cross-compiled. Needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu).
+# that of package-lock.json, with the addon cross-compiled: build-arm64.sh [<folder>]
+# Needs aarch64-linux-gnu-gcc and its C library (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -22,5 +23,6 @@ fi
 
 [[ -d build/js ]] || bash scripts/build.sh
 bash scripts/build-native.sh native/build/socket-arm64.node
-rm -rf dist/bin-arm64
-bash scripts/build-single.sh "$package/bin/node" native/build/socket-arm64.node dist/bin-arm64
+out=${1:-dist/bin-arm64}
+rm -rf "$out"
+bash scripts/build-single.sh "$package/bin/node" native/build/socket-arm64.node "$out"
