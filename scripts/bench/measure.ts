@@ -1,0 +1,44 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+/** What one process took, from its start to its end: wall time, user and system time, and its peak of memory. */
+export type Sample = { readonly wallMs: number; readonly cpuMs: number; readonly peakMiB: number };
+
+/** A program to run, as a runtime would: with these variables and no others, and a file as stdin. */
+export type Command = {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly stdin?: string;
+  readonly env?: { readonly [name: string]: string };
+};
+
+/** The measuring program, compiled into a folder. */
+export function compileMeasure(folder: string): string {
+  const out = join(folder, 'measure');
+  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-Werror', join(import.meta.dirname, 'measure.c'), '-o', out]);
+  return out;
+}
+
+/**
+ * Runs a command in so many processes at once: what each took, and what all of them took together (wall time from the first
+ * start to the last end, sums of the others). `{n}` in the command is each one's number. Throws, with what they said, if one
+ * fails.
+ */
+export function measure(measurer: string, command: Command, processes = 1): { each: Sample[]; all: Sample } {
+  const { program, args, stdin = '/dev/null', env = {} } = command;
+  const ran = spawnSync(measurer, [String(processes), stdin, program, ...args], {
+    encoding: 'utf8',
+    env,
+    maxBuffer: 1 << 28,
+  });
+  if (ran.status !== 0) throw new Error(ran.error?.message ?? ran.stderr.slice(0, 2000));
+  const samples = ran.stdout.trim().split('\n').map(parseSample);
+  const all = samples.pop();
+  if (all === undefined) throw new Error(`${program}: nothing was measured`);
+  return { each: samples, all };
+}
+
+function parseSample(line: string): Sample {
+  const [wall = Number.NaN, cpu = Number.NaN, peak = Number.NaN] = line.split(' ').map(Number);
+  return { wallMs: wall / 1000, cpuMs: cpu / 1000, peakMiB: peak / 1024 };
+}

@@ -1,0 +1,52 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { compileMeasure, measure, type Sample } from '../../scripts/bench/measure.ts';
+import { medianOf, ratioOf } from '../../scripts/bench/statistics.ts';
+import { scratchFolder, works } from '../support/namespace.ts';
+
+const skip = works('cc', ['--version']) ? false : 'needs a C compiler';
+
+t.test('measure', { skip }, async (t) => {
+  const folder = scratchFolder(t);
+  const measurer = compileMeasure(folder);
+  const shell = (line: string) => ({ program: '/bin/sh', args: ['-c', line] });
+
+  t.test('tells the wall time of a process that sleeps, and that it took no CPU', async (t) => {
+    const { wallMs, cpuMs } = measure(measurer, shell('exec sleep 0.2')).all;
+    t.ok(wallMs >= 200 && cpuMs < 100, `${wallMs} ms, ${cpuMs} ms`);
+  });
+
+  t.test('tells the CPU time of one that works, and of its children', async (t) => {
+    const { wallMs, cpuMs } = measure(measurer, shell('(i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done)')).all;
+    t.ok(cpuMs > 20 && cpuMs <= wallMs + 5, `${wallMs} ms, ${cpuMs} ms`);
+  });
+
+  t.test('tells the peak of memory of the process, not of ours', async (t) => {
+    t.ok(measure(measurer, { program: '/bin/true', args: [] }).all.peakMiB < 10);
+    const hungry = { program: process.execPath, args: ['-e', 'Buffer.alloc(200 << 20, 1)'] };
+    t.ok(measure(measurer, hungry).all.peakMiB > 200);
+  });
+
+  t.test('starts as many at once as it is told, each with its number', async (t) => {
+    for (const n of [0, 1, 2, 3, 4]) writeFileSync(join(folder, `in-${n}`), `${n}`);
+    const line = 'sleep 0.3; test "$N" = "number $(cat)" && test "$0" = "$N" || exit 1';
+    const command = { program: '/bin/sh', args: ['-c', line, 'number {n}'], stdin: join(folder, 'in-{n}') };
+    const { each, all } = measure(measurer, { ...command, env: { N: 'number {n}', PATH: process.env.PATH ?? '' } }, 5);
+    t.equal(each.length, 5);
+    t.ok(each.every(({ wallMs }) => wallMs >= 300));
+    t.ok(all.wallMs < 1000, `${all.wallMs} ms`);
+  });
+
+  t.test('throws with what they said if one of them fails, or is not there', async (t) => {
+    t.throws(() => measure(measurer, shell('echo no room >&2; exit 3')), { message: /no room/ });
+    t.throws(() => measure(measurer, { program: '/nowhere', args: [] }), { message: /No such file/ });
+  });
+});
+
+t.test('the ratio of two series is the median of the ratios of their pairs', async (t) => {
+  const series = (...walls: number[]): Sample[] => walls.map((wallMs) => ({ wallMs, cpuMs: 2 * wallMs, peakMiB: 1 }));
+  t.strictSame(medianOf(series(3, 1, 8, 2)), { wallMs: 2.5, cpuMs: 5, peakMiB: 1 });
+  // The machine was ten times slower in the last round.
+  t.strictSame(ratioOf(series(2, 4, 30), series(1, 2, 10)), { wallMs: 2, cpuMs: 2, peakMiB: 1 });
+});
