@@ -21,13 +21,15 @@ done
 build_id=$(cat "$work/main.js" "$work/single-command/index.js" "$addon" | sha256sum | cut -c1-16)
 printf %s "$build_id" >"$work/build-id"
 
-[[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true || snapshot=false
+# With the snapshot go the hashes in it: see docs/decisions/0010-fixed-hashes.md.
+[[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true options='"--no-rehash-snapshot"' || snapshot=false options=
 cat >"$work/sea.json" <<CONFIG
 {
   "main": "$work/main.js",
   "executable": "${runtime#"$PWD"/}",
   "output": "$out/waymark",
   "useSnapshot": $snapshot,
+  "execArgv": [$options],
   "execArgvExtension": "none",
   "disableExperimentalSEAWarning": true,
   "assets": {
@@ -45,7 +47,7 @@ in_one_place true 2>/dev/null || {
   echo "no namespaces of our own: another build of this commit will differ in ${out/build\/dist/dist}" >&2
   in_one_place() { "$@"; }
 }
-in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
+in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --no-rehash-snapshot --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
 for plugin in static-route seamless-gateway consistent-ifname; do
