@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { listenAt } from '../../agent/socket-file.ts';
 import type { Plugin } from '../../lib/cni/runner.ts';
-import { agentHere, freePort, page, parseMetrics, pause, until } from '../support/agent.ts';
+import { agentHere, freePort, noRoot, page, parseMetrics, pause, until } from '../support/agent.ts';
 import { ask, connection, received, requestBytes } from '../support/agent-client.ts';
 import { variables } from '../support/call.ts';
 import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespace.ts';
@@ -33,7 +33,7 @@ function held(): { plugin: Plugin; begun: string[]; release: () => void } {
 
 const del = (ifname: string) => ({ plugin: 'held', env: variables('DEL', '', { CNI_IFNAME: ifname }), stdin: CONFIG });
 
-t.test('an agent that is stopped finishes what runs, and refuses all else', async (t) => {
+t.test('an agent that is stopped finishes what runs, and refuses all else', { skip: noRoot }, async (t) => {
   const { plugin, begun, release } = held();
   const listen = { host: '127.0.0.1', port: await freePort() };
   const { agent, socket, log } = await agentHere(t, { plugins: [plugin], listen });
@@ -67,7 +67,7 @@ t.test('an agent that is stopped finishes what runs, and refuses all else', asyn
   await t.rejects(page(listen, '/healthz'), { code: 'ECONNREFUSED' });
 });
 
-t.test('an agent that takes over leaves what the first one runs, and keeps its socket', async (t) => {
+t.test('an agent that takes over leaves what the first one runs, and keeps its socket', { skip: noRoot }, async (t) => {
   const { plugin, begun, release } = held();
   const listen = { host: '127.0.0.1', port: await freePort() };
   const first = await agentHere(t, { plugins: [plugin], listen });
@@ -88,7 +88,7 @@ t.test('an agent that takes over leaves what the first one runs, and keeps its s
   t.equal(second.log.filter(({ msg }) => msg === 'served').length, 2);
 });
 
-t.test('an agent that cannot have its socket serves nothing at all', async (t) => {
+t.test('an agent that cannot have its socket serves nothing at all', { skip: noRoot }, async (t) => {
   const { plugin } = held();
   const port = await freePort();
   const folder = scratchFolder(t);
@@ -100,7 +100,7 @@ t.test('an agent that cannot have its socket serves nothing at all', async (t) =
   await t.rejects(page({ port }, '/healthz'), { code: 'ECONNREFUSED' });
 });
 
-t.test('an agent whose port is taken does not take the socket', async (t) => {
+t.test('an agent whose port is taken does not take the socket', { skip: noRoot }, async (t) => {
   const { plugin } = held();
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Call, Plugin } from '../../lib/cni/runner.ts';
-import { agentHere, page, parseMetrics, pause, shimEnv, shimOf, until } from '../support/agent.ts';
+import { agentHere, noRoot, page, parseMetrics, pause, shimEnv, shimOf, until } from '../support/agent.ts';
 import { ask, connection, received, requestBytes } from '../support/agent-client.ts';
 import { type Env, execute, variables } from '../support/call.ts';
 import { enclosed, noMounts, ran } from '../support/enclosed.ts';
@@ -156,39 +156,43 @@ t.test('an ADD that waits does not hold up the others', { skip: noNamespaces }, 
   t.match(waiting.ipJson('route show proto 87'), [{ dst: '10.0.32.2', gateway: '10.244.1.1' }]);
 });
 
-t.test('calls of one container run one after another, and those of others at the same time', async (t) => {
-  const running = new Set<string>();
-  const seen: string[] = [];
-  let most = 0;
-  const watched = plugin('watched', async ({ request }) => {
-    if (running.has(request.containerID)) throw new Error('two at once');
-    running.add(request.containerID);
-    most = Math.max(most, running.size);
-    seen.push(`${request.containerID} ${request.ifname}`);
-    await pause(20);
-    running.delete(request.containerID);
-    return undefined;
-  });
-  const { socket } = await agentHere(t, { plugins: [watched] });
-  const calls: Promise<number | undefined>[] = [];
-  for (const ifname of ['eth0', 'net1', 'net2']) {
-    for (const containerID of ['a', 'b', 'c', 'd']) {
-      const env = { ...quick(containerID), CNI_IFNAME: ifname };
-      calls.push(ask(socket, { plugin: 'watched', env, stdin: CONFIG }).then(({ code }) => code));
-      // In this order, also for the kernel.
-      await pause(2);
+t.test(
+  'calls of one container run one after another, and those of others at the same time',
+  { skip: noRoot },
+  async (t) => {
+    const running = new Set<string>();
+    const seen: string[] = [];
+    let most = 0;
+    const watched = plugin('watched', async ({ request }) => {
+      if (running.has(request.containerID)) throw new Error('two at once');
+      running.add(request.containerID);
+      most = Math.max(most, running.size);
+      seen.push(`${request.containerID} ${request.ifname}`);
+      await pause(20);
+      running.delete(request.containerID);
+      return undefined;
+    });
+    const { socket } = await agentHere(t, { plugins: [watched] });
+    const calls: Promise<number | undefined>[] = [];
+    for (const ifname of ['eth0', 'net1', 'net2']) {
+      for (const containerID of ['a', 'b', 'c', 'd']) {
+        const env = { ...quick(containerID), CNI_IFNAME: ifname };
+        calls.push(ask(socket, { plugin: 'watched', env, stdin: CONFIG }).then(({ code }) => code));
+        // In this order, also for the kernel.
+        await pause(2);
+      }
     }
-  }
-  t.strictSame(await Promise.all(calls), Array(12).fill(0));
-  t.equal(most, 4);
-  for (const id of ['a', 'b', 'c', 'd'])
-    t.strictSame(
-      seen.filter((name) => name.startsWith(id)),
-      [`${id} eth0`, `${id} net1`, `${id} net2`],
-    );
-});
+    t.strictSame(await Promise.all(calls), Array(12).fill(0));
+    t.equal(most, 4);
+    for (const id of ['a', 'b', 'c', 'd'])
+      t.strictSame(
+        seen.filter((name) => name.startsWith(id)),
+        [`${id} eth0`, `${id} net1`, `${id} net2`],
+      );
+  },
+);
 
-t.test('a call whose caller has gone before its turn never begins', async (t) => {
+t.test('a call whose caller has gone before its turn never begins', { skip: noRoot }, async (t) => {
   const begun: string[] = [];
   let goOn = () => {};
   const held = new Promise<void>((resolve) => {
@@ -242,7 +246,7 @@ t.test(
   },
 );
 
-t.test('a plugin that throws, in whatever way, harms no other', async (t) => {
+t.test('a plugin that throws, in whatever way, harms no other', { skip: noRoot }, async (t) => {
   const circular: { self?: object } = {};
   circular.self = circular;
   const ways: { [name: string]: () => Promise<object | undefined> } = {
@@ -278,7 +282,7 @@ t.test('a plugin that throws, in whatever way, harms no other', async (t) => {
   await Promise.all(calls);
 });
 
-t.test('what the queue refuses is error 11', async (t) => {
+t.test('what the queue refuses is error 11', { skip: noRoot }, async (t) => {
   const slow = plugin('slow', async () => {
     await pause(300);
     return undefined;

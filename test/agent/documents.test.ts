@@ -5,7 +5,7 @@ import t from 'tap';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
 import { program } from '../../cli/main.ts';
-import { agentHere, agentProcess, parseMetrics, shimEnv, shimOf, until } from '../support/agent.ts';
+import { agentHere, agentProcess, noRoot, parseMetrics, shimEnv, shimOf, until } from '../support/agent.ts';
 import { ask } from '../support/agent-client.ts';
 import { bundleFolder, variables } from '../support/call.ts';
 import { enclosed, noMounts, ran } from '../support/enclosed.ts';
@@ -68,7 +68,7 @@ t.test('the table of options is the command’s', async (t) => {
   t.strictSame(documented, actual);
 });
 
-t.test('the table of the log’s fields is what a line has', async (t) => {
+t.test('the table of the log’s fields is what a line has', { skip: noRoot }, async (t) => {
   const { socket, log } = await agentHere(t);
   const env = variables('DEL', '', { CNI_ARGS: 'K8S_POD_NAMESPACE=a;K8S_POD_NAME=b' });
   await ask(socket, { plugin: 'static-route', env, stdin: '{}' });

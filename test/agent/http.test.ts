@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http';
 import t from 'tap';
 import { createPages, text } from '../../agent/http.ts';
-import { agentHere, page, parseMetrics } from '../support/agent.ts';
+import { agentHere, noRoot, page, parseMetrics } from '../support/agent.ts';
 import { connection, received } from '../support/agent-client.ts';
 import { run, works } from '../support/namespace.ts';
 
@@ -13,7 +13,7 @@ async function raw(socket: string, lines: string): Promise<string> {
   return String(await answer);
 }
 
-t.test('the socket has all pages, the port those that are for everyone', async (t) => {
+t.test('the socket has all pages, the port those that are for everyone', { skip: noRoot }, async (t) => {
   const { socket, agent } = await agentHere(t, { listen: { host: '127.0.0.1', port: 0 } });
   const port = await portOf(process.pid);
   for (const where of [{ socketPath: socket }, { port }]) {
@@ -40,7 +40,7 @@ t.test(
   },
 );
 
-t.test('whatever else is asked for is not found', async (t) => {
+t.test('whatever else is asked for is not found', { skip: noRoot }, async (t) => {
   const { socket } = await agentHere(t);
   const paths = [
     '/',
@@ -78,7 +78,7 @@ t.test('whatever else is asked for is not found', async (t) => {
   t.match(await page({ socketPath: socket }, '/healthz'), { status: 200 });
 });
 
-t.test('one connection may ask again and again, also without waiting for answers', async (t) => {
+t.test('one connection may ask again and again, also without waiting for answers', { skip: noRoot }, async (t) => {
   const { socket } = await agentHere(t);
   const question = 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n';
   const answer = await raw(

@@ -3,15 +3,13 @@ import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, sy
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { agentProcess, freePort, page, until } from '../support/agent.ts';
+import { agentProcess, freePort, noRoot, page, until } from '../support/agent.ts';
 import { ask, connection, received } from '../support/agent-client.ts';
 import { bundleOf, variables } from '../support/call.ts';
 import { ran } from '../support/enclosed.ts';
 import { noNamespaces, scratchFolder, scratchNamespace, works } from '../support/namespace.ts';
 
 // `waymark agent` as a process.
-
-const noRoot = process.getuid?.() === 0 ? false : 'needs root';
 
 const VERSION = { plugin: 'static-route', env: { CNI_COMMAND: 'VERSION' }, stdin: '' };
 

@@ -10,6 +10,9 @@ import { bundleOf, type Env } from './call.ts';
 import { scratchFolder } from './namespace.ts';
 import { PLUGINS } from './plugins.ts';
 
+/** Why nobody would be served here, or false. */
+export const noRoot: string | false = process.getuid?.() === 0 ? false : 'needs root';
+
 /** A line of the agent's log. */
 export type LogLine = { level: number; msg: string; [field: string]: unknown };
 
