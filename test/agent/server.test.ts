@@ -155,7 +155,7 @@ t.test('a client that does not take its answer is not waited for', { skip: noRoo
     version: '0',
     handlers: { ADD: none, CHECK: none, DEL: async () => ({ text: 'x'.repeat(20 << 20) }), GC: none, STATUS: none },
   };
-  const { socket } = await agentHere(t, { plugins: [long], requestMs: 200 });
+  const { socket } = await agentHere(t, { plugins: [long], requestMs: 2000 });
   const before = descriptorsOf('self');
   const client = await connection(socket);
   client.pause();
