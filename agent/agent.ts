@@ -8,7 +8,7 @@ import { createPages, text } from './http.ts';
 import { Metrics } from './metrics.ts';
 import { Queue, type QueueLimits } from './queue.ts';
 import { AgentServer } from './server.ts';
-import { listenAt, listenOnDescriptor } from './socket-file.ts';
+import { listenAt, listening, listenOnDescriptor } from './socket-file.ts';
 import { Failures, statusOf } from './status.ts';
 
 export type AgentOptions = {
@@ -19,10 +19,12 @@ export type AgentOptions = {
   readonly listen?: { host: string; port: number } | undefined;
   readonly limits: QueueLimits;
   readonly log: Logger;
+  /** How long a client may take to say what it wants, and to take the answer. */
+  readonly requestMs?: number;
 };
 
 /** A client that has not said by then what it wants does not want anything. */
-const REQUEST_MS = 10_000;
+const DEFAULT_REQUEST_MS = 10_000;
 
 /** The node's resident half: serves the calls of shims until it is stopped. */
 export class Agent {
@@ -31,7 +33,7 @@ export class Agent {
   readonly #metrics: Metrics;
   readonly #failures = new Failures();
   readonly #server: AgentServer;
-  readonly #pages: Server;
+  readonly #publicPages: Server;
   #stopping = false;
   #removeSocket = () => {};
 
@@ -40,22 +42,24 @@ export class Agent {
     this.#options = options;
     this.#queue = new Queue(limits);
     this.#metrics = new Metrics(this.#queue);
-    this.#pages = createPages({
+    const pages = {
       '/healthz': async () => text('ok'),
       '/readyz': async () => this.#readiness(),
       '/metrics': async () => ({
         type: this.#metrics.registry.contentType,
         body: await this.#metrics.registry.metrics(),
       }),
-      '/status': async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) }),
-    });
+    };
+    this.#publicPages = createPages(pages);
+    // What went wrong with whose pod is for root alone, who may connect to the socket.
+    const status = async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) });
     this.#server = new AgentServer({
       calls: new Calls(plugins, this.#queue, this.#metrics),
       metrics: this.#metrics,
-      http: this.#pages,
+      http: createPages({ ...pages, '/status': status }),
       report: (call) => this.#report(call),
       fault: (error) => log.error({ err: error }, 'a fault of the agent'),
-      requestMs: REQUEST_MS,
+      requestMs: options.requestMs ?? DEFAULT_REQUEST_MS,
     });
   }
 
@@ -63,12 +67,18 @@ export class Agent {
   async start(): Promise<void> {
     const { socket, listen, log } = this.#options;
     if (listen !== undefined) {
-      await new Promise<void>((resolve, reject) => {
-        this.#pages.once('error', reject).listen(listen.port, listen.host, resolve);
-      });
+      // The port can be had by two, so that an agent can take over from one that still runs.
+      const at = { ...listen, reusePort: true };
+      await listening(this.#publicPages, () => this.#publicPages.listen(at));
     }
-    if (typeof socket === 'number') await listenOnDescriptor(this.#server.server, socket);
-    else this.#removeSocket = await listenAt(this.#server.server, socket);
+    try {
+      if (typeof socket === 'number') await listenOnDescriptor(this.#server.server, socket);
+      else this.#removeSocket = await listenAt(this.#server.server, socket);
+    } catch (error) {
+      // Or nobody could tell from outside that calls are not served.
+      this.#publicPages.close();
+      throw error;
+    }
     log.info({ socket, listen }, 'serving');
   }
 
@@ -79,8 +89,8 @@ export class Agent {
     this.#removeSocket();
     this.#server.stop();
     this.#queue.refuseWaiting();
-    await this.#queue.whenIdle();
-    this.#pages.close();
+    await this.#server.whenAnswered();
+    this.#publicPages.close();
     this.#options.log.info('stopped');
   }
 
@@ -97,12 +107,13 @@ export class Agent {
 
   #report(call: CallReport): void {
     const { plugin, verb, containerID, ifname, pod, cniCode, message, seconds } = call;
-    const fields = { plugin, verb, containerID, ifname, pod, ms: Math.round(seconds * 1e6) / 1000 };
+    const ms = Math.round(seconds * 1e6) / 1000;
+    const fields = { plugin, verb, containerID, ifname, pod, ms, code: cniCode };
     if (cniCode === 0) {
       this.#options.log.info(fields, 'served');
       return;
     }
     this.#failures.add(call);
-    this.#options.log.warn({ ...fields, code: cniCode }, message ?? 'failed');
+    this.#options.log.warn(fields, message ?? 'failed');
   }
 }

@@ -1,22 +1,53 @@
-import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, openSync, readlinkSync, statfsSync } from 'node:fs';
 import type { Place } from '../lib/cni/place.ts';
-import { namespaceOfProcess } from '../lib/netns/netns.ts';
+import { namespaceOfProcess, openNamespace } from '../lib/netns/netns.ts';
 
 /** Where the process that calls is, for as long as its call lasts. */
 export type Caller = Place & { close(): void };
 
 /**
  * How the files and the network of a process are reached from here. One with the same files needs no detour. Of another,
- * in a mount namespace or root of its own, the root is held open, so that its paths lead there even after it has ended.
+ * in a mount namespace or root of its own, the root is held open, as the network is of all: the process may end, and its
+ * number be another's, while its call goes on.
  *
- * Throws an Error if there is no such process any more.
+ * Throws an Error if there is no such process any more, or if we may not look at it (CAP_SYS_PTRACE).
  */
 export function callerOf(pid: number): Caller {
-  const ownNamespace = namespaceOfProcess(pid);
-  if (mountsOf(pid) === mountsOf('self')) return { pathOf: (path) => path, ownNamespace, close: () => undefined };
-  const root = openSync(`/proc/${pid}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
-  return { pathOf: (path) => pathWithin(`/proc/self/fd/${root}`, path), ownNamespace, close: () => closeSync(root) };
+  const network = openNamespace(namespaceOfProcess(pid));
+  try {
+    const files = filesOf(pid);
+    const ownNamespace = `/proc/self/fd/${network.fd}`;
+    const close = () => {
+      files.close();
+      network.close();
+    };
+    return { ...files, ownNamespace, close };
+  } catch (error) {
+    network.close();
+    throw error;
+  }
+}
+
+function filesOf(pid: number): Pick<Caller, 'pathOf' | 'told' | 'close'> {
+  if (mountsOf(pid) === mountsOf('self')) {
+    const pathOf = (path: string) => (MAY_NAME_SELF.test(path) ? pathWithin('', path, pid) : path);
+    return { pathOf, told: (text) => text, close: () => undefined };
+  }
+  // A mount namespace that nobody holds loses all that is mounted below its root.
+  const mounts = openSync(`/proc/${pid}/ns/mnt`, constants.O_RDONLY);
+  try {
+    const fd = openSync(`/proc/${pid}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
+    const root = `/proc/self/fd/${fd}`;
+    const told = (text: string) => text.replaceAll(`${root}/`, '/');
+    const close = () => {
+      closeSync(fd);
+      closeSync(mounts);
+    };
+    return { pathOf: (path) => pathWithin(root, path, pid), told, close };
+  } catch (error) {
+    closeSync(mounts);
+    throw error;
+  }
 }
 
 // The mount namespace and the root in it, as `mnt:[4026531841] /`.
@@ -24,43 +55,69 @@ function mountsOf(process: number | 'self'): string {
   return `${readlinkSync(`/proc/${process}/ns/mnt`)} ${readlinkSync(`/proc/${process}/root`)}`;
 }
 
+/** The paths that mean another file to every process: relative ones, /proc/self, /dev/stderr. */
+const MAY_NAME_SELF = /^(?!\/)|^\/+(proc|dev)\//;
+
 /** The kernel's own limit (path_resolution(7)). */
 const MAX_LINKS = 40;
 
-/** A link that the kernel follows by itself, as those of /proc/1/ns: what it shows is not a path. */
-const MAGIC_LINK = /^\w+:\[\d+\]$/;
+/** `f_type` of procfs (linux/magic.h, PROC_SUPER_MAGIC). */
+const PROC_MAGIC = 0x9fa0;
 
 /**
  * The path by which we reach what a process with this root calls by `path`. Symbolic links are followed here, since the
  * kernel would take the absolute ones from our own root (chroot(2); openat2(2), RESOLVE_IN_ROOT, stops at magic links).
+ *
+ * Throws an Error with the code ELOOP if there are more links than the kernel would follow.
  */
-export function pathWithin(root: string, path: string): string {
+export function pathWithin(root: string, path: string, pid: number): string {
   const left = path.split('/').reverse();
-  const found: string[] = [];
+  // What the kernel finds by itself, and what was found below it.
+  let base = path.startsWith('/') ? root : `/proc/${pid}/cwd`;
+  let found: string[] = [];
+  const startAt = (place: string) => {
+    base = place;
+    found = [];
+  };
   for (let links = 0; left.length > 0; ) {
     const name = left.pop();
     if (name === undefined || name === '' || name === '.') continue;
     if (name === '..') {
-      found.pop();
+      const isBelow = found.length > 0 && found.at(-1) !== '..';
+      if (isBelow) found.pop();
+      else if (base !== root) found.push(name);
       continue;
     }
-    const target = links < MAX_LINKS ? linkAt(join(root, ...found, name)) : undefined;
-    if (target === undefined || MAGIC_LINK.test(target)) {
-      found.push(name);
-      continue;
+    const link = linkAt([base, ...found], name);
+    if (link !== undefined && ++links > MAX_LINKS) {
+      throw Object.assign(new Error(`${path}: too many symbolic links`), { code: 'ELOOP' });
     }
-    links++;
-    if (target.startsWith('/')) found.length = 0;
-    left.push(...target.split('/').reverse());
+    if (link === undefined) found.push(name);
+    else if (link === 'process') startAt(`/proc/${pid}`);
+    else if (link === 'magic') startAt([base, ...found, name].join('/'));
+    else {
+      if (link.target.startsWith('/')) startAt(root);
+      left.push(...link.target.split('/').reverse());
+    }
   }
-  return join(root, ...found);
+  return [base, ...found].join('/') || '/';
 }
 
-function linkAt(path: string): string | undefined {
+/**
+ * A link by its text; or one of procfs that leads to whoever looks at it; or one that the kernel follows by itself, as in
+ * /proc/1/root or /proc/1/ns/mnt: what such a one shows is not a path, or not one for us.
+ */
+type Link = { target: string } | 'process' | 'magic';
+
+function linkAt(folder: readonly string[], name: string): Link | undefined {
+  let target: string;
   try {
-    return readlinkSync(path);
+    target = readlinkSync([...folder, name].join('/'));
   } catch {
     // No link; or not there, which whoever opens it will tell.
     return undefined;
   }
+  if (statfsSync(`${folder.join('/')}/`).type !== PROC_MAGIC) return { target };
+  if (name === 'self' || name === 'thread-self') return 'process';
+  return target.startsWith('self/') ? { target } : 'magic';
 }

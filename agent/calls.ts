@@ -41,7 +41,8 @@ export class Calls {
 
   /**
    * Runs a call when it is its container's turn. `isGone` tells whether the caller is still there: a call whose caller
-   * gave up and went to the single-file executable must not begin any more. Throws NotBegun; all else is an answer.
+   * gave up and went to the single-file executable must not begin any more. Throws NotBegun for it, and for one whose files
+   * and network we cannot look at; all else is an answer.
    */
   async serve(request: ShimRequest, pid: number, isGone: () => boolean): Promise<CallReport> {
     const started = performance.now();
@@ -94,13 +95,13 @@ function openCaller(pid: number, isGone: () => boolean) {
   let caller: ReturnType<typeof callerOf>;
   try {
     caller = callerOf(pid);
-  } catch (error) {
-    if (isGone()) throw new NotBegun();
-    throw error;
+  } catch (cause) {
+    if (isGone()) throw new NotBegun('caller gone');
+    throw new NotBegun('caller out of reach', { cause });
   }
   if (!isGone()) return caller;
   caller.close();
-  throw new NotBegun();
+  throw new NotBegun('caller gone');
 }
 
 // Between the slices of a long list, the other calls have their turn.

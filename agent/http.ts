@@ -5,7 +5,7 @@ export type Page = () => Promise<{ type: string; body: string }>;
 
 /** Serves a few pages by GET, and nothing else. */
 export function createPages(pages: { readonly [path: string]: Page }): Server {
-  return createServer(
+  const server = createServer(
     { requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 1000 },
     async (request, response) => {
       const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url ?? ''] : undefined;
@@ -21,6 +21,8 @@ export function createPages(pages: { readonly [path: string]: Page }): Server {
       }
     },
   );
+  // The timeouts above are looked after by a server that listens; this one holds for sockets that are handed over too.
+  return server.setTimeout(5000);
 }
 
 /** A page of plain text. */

@@ -72,12 +72,13 @@ export class Metrics {
     }));
   }
 
-  /** The upper bounds, in seconds, of the histogram's buckets with how many calls took at most so long. */
+  /** The upper bounds, in seconds, of the histogram's buckets with how many calls took at most so long; last, infinity. */
   async durations(): Promise<{ atMost: number; count: number }[]> {
     const { values } = await this.#durations.get();
-    const counts = new Map(BUCKETS_SECONDS.map((bound) => [bound, 0]));
+    const counts = new Map([...BUCKETS_SECONDS, Number.POSITIVE_INFINITY].map((bound) => [bound, 0]));
     for (const { labels, value } of values) {
-      const bound = Number((labels as { le?: string | number }).le);
+      const { le } = labels as { le?: string | number };
+      const bound = le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le);
       if (counts.has(bound)) counts.set(bound, (counts.get(bound) ?? 0) + value);
     }
     return [...counts].map(([atMost, count]) => ({ atMost, count }));

@@ -1,7 +1,7 @@
 /** The work was not begun, since there is too much of it: it has to be tried again later. */
 export class Overload extends Error {}
 
-/** The work was not begun, and will not be. */
+/** The work was not begun, and will not be; the message says why, in a word or two. */
 export class NotBegun extends Error {}
 
 export type QueueLimits = {
@@ -23,7 +23,6 @@ export class Queue {
   readonly #limits: QueueLimits;
   readonly #busy = new Set<string>();
   readonly #waiting = new Set<Job>();
-  #idle: (() => void)[] = [];
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
@@ -49,14 +48,9 @@ export class Queue {
     }
   }
 
-  /** Refuses everything that waits, with NotBegun. */
+  /** Refuses everything that waits, with NotBegun, since nothing is begun any more. */
   refuseWaiting(): void {
-    for (const job of this.#waiting) job.refuse(new NotBegun());
-  }
-
-  /** Resolves when nothing runs. */
-  async whenIdle(): Promise<void> {
-    if (this.running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    for (const job of this.#waiting) job.refuse(new NotBegun('stopping'));
   }
 
   #isFree(key: string): boolean {
@@ -94,8 +88,5 @@ export class Queue {
       if (this.#busy.size >= this.#limits.running) break;
       if (this.#isFree(job.key)) job.start();
     }
-    if (this.#busy.size > 0) return;
-    for (const resolve of this.#idle) resolve();
-    this.#idle = [];
   }
 }

@@ -22,7 +22,7 @@ export type ServerOptions = {
   readonly report: (call: CallReport) => void;
   /** Told of what should not happen. */
   readonly fault: (error: unknown) => void;
-  /** How long a client may take to say what it wants. */
+  /** How long a client may take to say what it wants, and to take the answer. */
   readonly requestMs: number;
 };
 
@@ -35,6 +35,9 @@ const MAX_CONNECTIONS = 4096;
 export class AgentServer {
   readonly server: Server;
   readonly #options: ServerOptions;
+  /** Those that have not said yet what they want. */
+  readonly #silent = new Set<Socket>();
+  readonly #serving = new Set<Promise<void>>();
   #stopping = false;
 
   constructor(options: ServerOptions) {
@@ -47,6 +50,12 @@ export class AgentServer {
   stop(): void {
     this.#stopping = true;
     this.server.close();
+    for (const socket of this.#silent) this.#refuse(socket, 'stopping');
+  }
+
+  /** Resolves when every call that was begun has its answer. */
+  async whenAnswered(): Promise<void> {
+    await Promise.all(this.#serving);
   }
 
   #connected(socket: Socket): void {
@@ -61,18 +70,24 @@ export class AgentServer {
     // A client that breaks off is nobody's business but its own.
     socket.on('error', () => socket.destroy());
     const timer = setTimeout(() => this.#refuse(socket, 'timeout'), this.#options.requestMs);
-    socket.on('close', () => clearTimeout(timer));
+    this.#silent.add(socket);
+    const spoken = () => {
+      clearTimeout(timer);
+      this.#silent.delete(socket);
+    };
+    socket.on('close', spoken);
     const reader = new RequestReader();
     socket.on('data', (piece: Buffer) => {
       if (socket.bytesRead === piece.length && !startsLikeRequest(piece)) {
-        clearTimeout(timer);
+        spoken();
         this.#handToHttp(socket, piece);
         return;
       }
       const request = this.#read(socket, reader, piece);
       if (request === undefined) return;
-      clearTimeout(timer);
-      void this.#serve(socket, request, pid);
+      spoken();
+      const served = this.#serve(socket, request, pid).finally(() => this.#serving.delete(served));
+      this.#serving.add(served);
     });
   }
 
@@ -101,12 +116,14 @@ export class AgentServer {
     try {
       const call = await calls.serve(request, pid, () => socket.destroyed || peerOf(descriptorOf(socket)).gone);
       answered = true;
+      socket.setTimeout(this.#options.requestMs, () => socket.destroy());
       socket.end(formatResult(call.code, call.stdout, call.stderr));
       report(call);
     } catch (error) {
       answered = true;
-      this.#refuse(socket, error instanceof NotBegun ? 'not begun' : 'internal');
-      if (!(error instanceof NotBegun)) fault(error);
+      this.#refuse(socket, error instanceof NotBegun ? error.message : 'internal');
+      // A caller that is gone, or an agent that stops, is nothing to tell of.
+      if (!(error instanceof NotBegun) || error.cause !== undefined) fault(error);
     }
   }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
@@ -12,8 +13,8 @@ import { DataFolderError, ensureFolder } from '../lib/journal/folder.ts';
 export async function listenAt(server: Server, path: string): Promise<() => void> {
   ensureFolder(dirname(path));
   assertReplaceable(path);
-  const temporary = `${path}.${process.pid}`;
-  rmSync(temporary, { force: true });
+  // Not by our process id: an agent in another container may have the same.
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   // Nobody can connect between the making and the change of mode: the folder is ours, or nobody else may write in it.
   const mask = process.umask(0o177);
   try {
@@ -51,7 +52,8 @@ function assertReplaceable(path: string): void {
   throw new DataFolderError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
 }
 
-function listening(server: Server, listen: () => void): Promise<void> {
+/** Resolves when the server listens, which `listen` asks it to. Throws the error that it tells instead. */
+export function listening(server: Server, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {

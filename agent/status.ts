@@ -74,7 +74,8 @@ export async function statusOf(
 /** The upper bound of the bucket that a quantile falls into; null without any calls, or beyond the last bound. */
 export function quantile(buckets: readonly { atMost: number; count: number }[], q: number): number | null {
   const total = buckets.at(-1)?.count ?? 0;
-  return total === 0 ? null : (buckets.find(({ count }) => count >= q * total)?.atMost ?? null);
+  const bound = buckets.find(({ count }) => count >= q * total)?.atMost;
+  return total === 0 || bound === undefined || bound === Number.POSITIVE_INFINITY ? null : bound;
 }
 
 function journalsIn(folder: string): number {

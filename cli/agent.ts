@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
@@ -30,9 +31,13 @@ type Env = { readonly [name: string]: string | undefined };
 export async function runAgent(options: AgentCommandOptions, env: Env, pid: number): Promise<void> {
   const log = pino(
     { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ fd: 2, sync: true }),
+    { write: writeLog },
   );
   const path = options.socket ?? env.WAYMARK_SOCKET ?? DEFAULT_SOCKET;
+  // From the start: as process 1 of a container, it would not hear of a signal that it does not ask for.
+  const told = new Promise<unknown>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
   await warmUp(dirname(path), log);
   const agent = new Agent({
     plugins: PLUGINS,
@@ -41,11 +46,16 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
     limits: { running: options.maxRunning, waiting: options.maxWaiting, waitMs: options.queueSeconds * 1000 },
     log,
   });
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void agent.stop().then(resolve));
-  });
   await agent.start();
-  await stopped;
+  await told;
+  await agent.stop();
+}
+
+// A line that nobody takes, for a disk is full or a pipe, is lost: calls are served all the same.
+function writeLog(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch {}
 }
 
 // An agent that starts cold is slower at its first calls, and that is all.

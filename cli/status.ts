@@ -3,7 +3,12 @@ import type { Status } from '../agent/status.ts';
 
 /** Asks the agent at a socket how it is. Throws an Error if none answers. */
 export async function readStatus(socket: string): Promise<Status> {
-  return JSON.parse(await get(socket, '/status'));
+  const text = await get(socket, '/status');
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`no agent answers at ${socket}: what came is not JSON`, { cause });
+  }
 }
 
 /** The same for a person to read. */
@@ -20,9 +25,14 @@ export function formatStatus(status: Status): string {
       .join(', ')}`,
     ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
     ...status.lastFailures.map(({ time, plugin, verb, pod, containerID, cniCode, message }) => {
-      return `  ${time} ${plugin} ${verb} ${pod ?? containerID}: ${message ?? 'failed'} (${cniCode})`;
+      return printable(`  ${time} ${plugin} ${verb} ${pod ?? containerID}: ${message ?? 'failed'} (${cniCode})`);
     }),
   ].join('\n');
+}
+
+// What callers say must not command the terminal.
+function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 function result(code: number): string {
@@ -49,6 +59,7 @@ function get(socketPath: string, path: string): Promise<string> {
     const asked = request({ socketPath, path, timeout: 5000 }, (response) => {
       const pieces: Buffer[] = [];
       response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.on('error', (error) => failed(error.message));
       response.on('end', () => {
         const body = Buffer.concat(pieces).toString();
         if (response.statusCode === 200) resolve(body);

@@ -45,6 +45,7 @@ export async function apply(
   }
   const refusedOnes = new Set(refused.map(({ index }) => index));
   const made = changes.slice(0, tried).filter((_, index) => !refusedOnes.has(index));
+  options.counted?.('applied', made);
   const { failed } = await undo(socket, made, options);
   throw new ChangeRefused(first.index, first.error, failed);
 }

@@ -1,10 +1,20 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, constants } from 'node:fs';
 import { LOG_LEVELS, type LogLevel } from './config.ts';
+import { HERE, type Place } from './place.ts';
 
 /** Writes lines of JSON: `{"level":"warn","time":…,"plugin":…,"msg":…}` and what else is worth knowing. */
 export type Log = { [L in Exclude<LogLevel, 'silent'>]: (message: string, fields?: object) => void };
 
-export type LogTarget = { level: LogLevel; file: string | undefined; stderr: (text: string) => void };
+export type LogTarget = {
+  level: LogLevel;
+  file: string | undefined;
+  stderr: (text: string) => void;
+  /** Whose paths these are, if they are not ours. */
+  place?: Place;
+};
+
+/** Nobody waits for the other end of a FIFO. */
+const APPEND = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | constants.O_NONBLOCK;
 
 /**
  * A log with `fields` in every line. A file that cannot be written is no reason to fail a pod: the line goes to stderr
@@ -28,14 +38,16 @@ export function createLog(target: LogTarget, fields: object): Log {
   };
 }
 
-function write(target: LogTarget, line: string): void {
-  if (target.file === undefined) {
-    target.stderr(line);
+function write({ file, stderr, place = HERE }: LogTarget, text: string): void {
+  const line = place.told(text);
+  if (file === undefined) {
+    stderr(line);
     return;
   }
   try {
-    appendFileSync(target.file, line, { mode: 0o600 });
+    // The types know letters only for a flag.
+    appendFileSync(place.pathOf(file), line, { mode: 0o600, flag: APPEND as unknown as string });
   } catch {
-    target.stderr(line);
+    stderr(line);
   }
 }

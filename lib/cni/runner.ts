@@ -146,19 +146,19 @@ function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }
   try {
     return openNamespace(pathOf(netns));
   } catch (error) {
-    if (!(error instanceof NamespaceError)) throw error;
+    const problem = error instanceof NamespaceError ? error.problem : 'cannot be opened';
     // "Plugins should generally complete a DEL action without error even if some resources are missing."
-    if (!VERBS[verb].needsNamespace && error.problem !== 'cannot be opened') return undefined;
-    const code = error.problem === 'does not exist' ? CniCode.unknownContainer : CniCode.invalidEnvironment;
-    throw new CniError(code, `CNI_NETNS="${netns}" ${error.problem}`, { cause: error });
+    if (!VERBS[verb].needsNamespace && problem !== 'cannot be opened') return undefined;
+    const code = problem === 'does not exist' ? CniCode.unknownContainer : CniCode.invalidEnvironment;
+    throw new CniError(code, `CNI_NETNS="${netns}" ${problem}`, { cause: error });
   }
 }
 
-function logOf(plugin: Plugin, request: Request, outside: Outside, { pathOf }: Place): Log {
+function logOf(plugin: Plugin, request: Request, outside: Outside, place: Place): Log {
   const { document, verb, containerID, ifname, network } = request;
   const level = asLevel(document.logLevel) ?? asLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
   const file = asPath(document.logFile) ?? asPath(outside.env._CNI_LOGGING_FILE);
-  const target = { level, file: file && pathOf(file), stderr: outside.writeStderr };
+  const target = { level, file, stderr: outside.writeStderr, place };
   return createLog(target, { plugin: plugin.name, verb, containerID, ifname, network });
 }
 
@@ -184,7 +184,8 @@ function versionDocument(): object {
 }
 
 function answer(outside: Outside, document: object | undefined): number {
-  if (document !== undefined) outside.writeStdout(`${JSON.stringify(document, undefined, 4)}\n`);
+  const { told } = outside.place ?? HERE;
+  if (document !== undefined) outside.writeStdout(told(`${JSON.stringify(document, undefined, 4)}\n`));
   return 0;
 }
 

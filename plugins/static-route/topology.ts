@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
 
 import { familyOf } from '../../lib/address/address.ts';
@@ -42,7 +42,9 @@ export async function readTopologyFile(file: string, pathOf: PathOf = HERE.pathO
 
 async function parseFile(file: string, pathOf: PathOf): Promise<unknown> {
   try {
-    const text = readFileSync(pathOf(file), 'utf8');
+    // Not blocking, so that a FIFO in the place of a file is told instead of waited for.
+    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
+    const text = readFileSync(pathOf(file), { flag: flag as unknown as string }).toString();
     if (file.endsWith('.json')) return JSON.parse(text);
     // Loaded only for those who have such a file: it takes as long as the rest of a call.
     const { parse } = await import('yaml');
