@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
+import { parseAddress } from '../lib/http/address.ts';
 import { ensureFolder } from '../lib/journal/folder.ts';
 import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
 import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
@@ -42,7 +43,7 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
   const agent = new Agent({
     plugins: PLUGINS,
     socket: passedDescriptor(env, pid) ?? path,
-    listen: options.listen === undefined ? undefined : parseListen(options.listen),
+    listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: { running: options.maxRunning, waiting: options.maxWaiting, waitMs: options.queueSeconds * 1000 },
     log,
   });
@@ -67,10 +68,4 @@ async function warmUp(folder: string, log: Logger): Promise<void> {
   } catch (error) {
     log.warn({ err: error }, 'could not warm up');
   }
-}
-
-function parseListen(text: string): { host: string; port: number } {
-  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
-  if (host === undefined || Number(port) > 65535) throw new Error(`--listen ${text}: write it as in 127.0.0.1:9476`);
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) };
 }

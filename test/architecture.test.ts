@@ -18,6 +18,7 @@ const LAYERS = [
   'lib/netlink',
   'lib/netns',
   'lib/address',
+  'lib/http',
 ];
 
 /** What every layer may import: one constant. */

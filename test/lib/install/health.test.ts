@@ -1,28 +1,7 @@
 import t from 'tap';
-import { addressOf, parseAddress, serveHealth } from '../../../lib/install/health.ts';
+import { addressOf, parseAddress } from '../../../lib/http/address.ts';
+import { serveHealth } from '../../../lib/install/health.ts';
 import type { Readiness } from '../../../lib/install/keep.ts';
-
-t.test('reads a host and a port', async (t) => {
-  t.strictSame(parseAddress('127.0.0.1:9100'), { host: '127.0.0.1', port: 9100 });
-  t.strictSame(parseAddress('[::1]:0'), { host: '::1', port: 0 });
-  t.strictSame(parseAddress('localhost:65535'), { host: 'localhost', port: 65535 });
-});
-
-for (const text of [
-  '',
-  '9100',
-  ':9100',
-  'localhost',
-  'localhost:',
-  '::1:80',
-  'localhost:65536',
-  'localhost:-1',
-  'a:b:1',
-]) {
-  t.test(`refuses "${text}"`, async (t) => {
-    t.throws(() => parseAddress(text), { name: 'InstallError', message: `"${text}" is not of the form HOST:PORT` });
-  });
-}
 
 t.test('is healthy while it runs, and ready only without a problem, which it tells', async (t) => {
   const readiness: Readiness = { problem: '/opt/cni/bin/waymark is being repaired' };
