@@ -192,7 +192,7 @@ function packagesImported(): string[] {
         .map((name) => read(join(folder, name))),
     );
   const specifiers = sources.flatMap((text) =>
-    [...text.matchAll(/(?:from|import\()\s*'((?:@[^/']+\/)?[^./'][^/']*)/g)].map(([, name = '']) => name),
+    [...text.matchAll(/(?:\bfrom |import\()'((?:@[^/'\n]+\/)?[^./'\n][^/'\n]*)/g)].map(([, name = '']) => name),
   );
   return [...new Set(specifiers)].filter((name) => !name.startsWith('node:'));
 }
