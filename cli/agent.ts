@@ -1,7 +1,8 @@
 import { writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
+import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { ensureFolder } from '../lib/journal/folder.ts';
@@ -39,7 +40,7 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
   const told = new Promise<unknown>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
-  await warmUp(dirname(path), log);
+  await warmUp(path, log);
   const agent = new Agent({
     plugins: PLUGINS,
     socket: passedDescriptor(env, pid) ?? path,
@@ -60,11 +61,11 @@ function writeLog(line: string): void {
 }
 
 // An agent that starts cold is slower at its first calls, and that is all.
-async function warmUp(folder: string, log: Logger): Promise<void> {
+async function warmUp(socket: string, log: Logger): Promise<void> {
   try {
-    ensureFolder(folder);
-    for (let round = 0; round < WARM_UP_ROUNDS; round++)
-      await rehearse(PLUGINS, join(folder, `rehearsal.${process.pid}`));
+    ensureFolder(dirname(socket));
+    removeLeftovers(socket);
+    for (let round = 0; round < WARM_UP_ROUNDS; round++) await rehearse(PLUGINS, rehearsalFolder(socket));
   } catch (error) {
     log.warn({ err: error }, 'could not warm up');
   }

@@ -202,15 +202,20 @@ function assertOpen({ fd, path, device, inode }: Namespace): void {
 }
 
 function descriptorTransport(fd: number): Transport {
-  const datagram = Buffer.allocUnsafe(DATAGRAM_BYTES);
+  datagram ??= Buffer.allocUnsafe(DATAGRAM_BYTES);
+  const room = datagram;
   return {
     send: (bytes) => {
       writeSync(fd, bytes);
     },
-    receive: () => Buffer.from(datagram.subarray(0, readSync(fd, datagram))),
+    receive: () => Buffer.from(room.subarray(0, readSync(fd, room))),
     close: () => closeSync(fd),
   };
 }
+
+// For all sockets: what was read is copied before anybody else can read. One for each would be most of what a call in
+// the agent allocates.
+let datagram: Buffer | undefined;
 
 // How many requests, from `start`, fit into one write? At least one.
 function sliceEnd(requests: readonly Request[], start: number, sliceBytes: number): number {

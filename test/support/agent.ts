@@ -57,12 +57,18 @@ export type AgentProcessOptions = {
   under?: string[];
   /** Return as soon as it runs, whether it serves or not. */
   unready?: boolean;
+  /** What runs the agent, if it is not this build's bundle. */
+  command?: readonly string[];
 };
+
+/** The agent as it is shipped, for `command`. */
+export const SINGLE_FILE_AGENT: readonly string[] = [join(import.meta.dirname, '../../dist/bin/waymark'), 'agent'];
 
 /** Starts `waymark agent` and waits until it serves. It is killed when the test ends. */
 export async function agentProcess(t: Test, options: AgentProcessOptions = {}): Promise<AgentProcess> {
   const socket = options.socket ?? join(scratchFolder(t), 'run/agent.sock');
-  const command = [process.execPath, bundleOf('waymark'), 'agent', '--socket', socket, ...(options.args ?? [])];
+  const agent = options.command ?? [process.execPath, bundleOf('waymark'), 'agent'];
+  const command = [...agent, '--socket', socket, ...(options.args ?? [])];
   const within = options.within === undefined ? [] : ['ip', 'netns', 'exec', options.within.name];
   const [program = '', ...args] = [...within, ...(options.under ?? []), ...command];
   const child = spawn(program, args, {

@@ -1,0 +1,94 @@
+import { readdirSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { agentProcess, pause, SINGLE_FILE_AGENT } from '../support/agent.ts';
+import { makePods } from '../support/many-pods.ts';
+import { scratchFolder } from '../support/namespace.ts';
+import { Calls, clientsOf, knownStates, noShims } from '../support/pod-clients.ts';
+
+// The agent killed at random moments under load: CONTRIBUTING.md says how to have it longer.
+
+const SECONDS = Number(process.env.WAYMARK_CHAOS_SECONDS ?? 20);
+const PODS = 50;
+
+/** Ahead of the fifty executables that do its work while it is not there, or it would hardly ever be. */
+const AGENT = ['nice', '-n', '-10', ...SINGLE_FILE_AGENT];
+
+t.test('an agent that is killed again and again leaves every pod as it must be', { skip: noShims }, async (t) => {
+  const folder = scratchFolder(t);
+  const socket = join(folder, 'run/agent.sock');
+  const dataDir = join(folder, 'data');
+  const known = await knownStates(t, makePods);
+  const pods = await makePods(t, PODS);
+  t.strictSame([...new Set(pods.paths.map(pods.state))], [known.clean]);
+
+  const calls = new Calls();
+  const clients = clientsOf(pods, { socket, dataDir, calls });
+  const end = Date.now() + SECONDS * 1000;
+  let isOver = false;
+  let [kills, atWork, served, unequal] = [0, 0, 0, 0];
+  const killing = async () => {
+    // On a busy machine it takes longer until some have died at work.
+    while (Date.now() < end || atWork < 3) {
+      const agent = await agentProcess(t, { socket, command: AGENT, unready: true });
+      const isEarly = Math.random() < 0.2;
+      // Some die while they start; most while they work.
+      while (!isEarly && agent.child.exitCode === null && !agent.stderr().includes('"serving"')) await pause(5);
+      await pause(Math.random() * (isEarly ? 500 : 1000));
+      agent.child.kill('SIGKILL');
+      await agent.ended;
+      const lines = agent.stderr().match(/"served"/g)?.length ?? 0;
+      served += lines;
+      kills++;
+      if (lines > 0) atWork++;
+    }
+    isOver = true;
+  };
+  const living = clients.map(async ({ client }) => {
+    for (;;) {
+      await client.add();
+      if (!(await client.check())) unequal++;
+      if (isOver && Math.random() < 0.5) return 'configured';
+      await client.del();
+      if (isOver) return 'clean';
+    }
+  });
+  const [ends] = await Promise.all([Promise.all(living), killing()]);
+
+  t.comment(`${kills} kills, ${atWork} of them under load; ${calls.count} calls, of which agents served ${served}`);
+  t.comment(`${calls.errors.length} errors, p99 ${calls.p99} ms; ${JSON.stringify(calls.made)}`);
+  t.strictSame(calls.lost, [], 'every call has a result or an error of the spec');
+  t.equal(unequal, 0, 'CHECK finds no fault after ADD');
+  const mistaken = clients.filter(({ netns, mode }, i) => {
+    return pods.state(netns) !== (ends[i] === 'clean' ? known.clean : known[mode]);
+  });
+  t.strictSame(
+    mistaken.map(({ netns, mode }) => [mode, pods.state(netns)]),
+    [],
+    'every pod is exactly configured or exactly clean',
+  );
+  t.ok(ends.includes('clean') && ends.includes('configured'));
+
+  ageBy(90, join(folder, 'run'));
+  const last = await agentProcess(t, { socket, command: AGENT });
+  await Promise.all(clients.map(({ client }) => client.del()));
+  last.child.kill('SIGTERM');
+  t.strictSame(await last.ended, { code: 0, signal: null });
+  t.ok(
+    pods.paths.every((path) => pods.state(path) === known.clean),
+    'no route or name is left over after the last DEL',
+  );
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory());
+  t.strictSame(
+    files.map(({ name }) => name),
+    [],
+    'no journal, no temporary file and no socket is left over',
+  );
+  t.strictSame(calls.lost, []);
+});
+
+// What an agent left that was killed while it started goes with the next one that comes more than a minute later.
+function ageBy(seconds: number, folder: string): void {
+  const then = new Date(Date.now() - seconds * 1000);
+  for (const name of readdirSync(folder)) utimesSync(join(folder, name), then, then);
+}
