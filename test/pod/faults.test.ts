@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { ContainerdNode } from '../support/containerd.ts';
 import { noStrace } from '../support/killed.ts';
-import { ANY_SET, PLUGIN_NAMES, placeScript } from '../support/plugin-set.ts';
+import { agentStatus } from '../support/node-agent.ts';
+import { ANY_SET, PLUGIN_NAMES, PLUGIN_SETS, placeScript, putInPlace } from '../support/plugin-set.ts';
 import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
 import { many, podNames } from '../support/pods.ts';
@@ -15,37 +17,39 @@ const tier = await podTier(t);
 /** On a disk, so that it survives a reboot. */
 const ON_DISK = '/var/lib/waymark';
 
-await tier('the executables are replaced while pods start and stop', async (t, node) => {
-  await ANY_SET.install(node);
-  await node.writeLists(greenList());
-  const before = await traces(node);
+for (const set of PLUGIN_SETS) {
+  await tier(`the ${set.name} are replaced while pods start and stop`, async (t, node) => {
+    await putInPlace(t, set, node);
+    await node.writeLists(greenList());
+    const before = await traces(node);
 
-  const begin = Date.now();
-  let isOver = false;
-  let replacements = 0;
-  const replacing = (async () => {
-    while (!isOver) {
-      replacements++;
-      await ANY_SET.replace(node, replacements);
-    }
-  })();
-  const pods = await many(podNames(12), 6, (name) => node.runPod(name));
-  const gone = await many(pods.done, 6, async (pod) => {
-    const seen = look(pod);
-    await node.deletePod(pod.id);
-    return seen;
+    const begin = Date.now();
+    let isOver = false;
+    let replacements = 0;
+    const replacing = (async () => {
+      while (!isOver) {
+        replacements++;
+        await set.replace(node, replacements);
+      }
+    })();
+    const pods = await many(podNames(12), 6, (name) => node.runPod(name));
+    const gone = await many(pods.done, 6, async (pod) => {
+      const seen = look(pod);
+      await node.deletePod(pod.id);
+      return seen;
+    });
+    isOver = true;
+    await replacing;
+
+    t.strictSame([...pods.failed, ...gone.failed], [], 'none fails');
+    t.strictSame(gone.done, Array(12).fill(CONFIGURED), 'each has its names and routes');
+    t.ok(replacements > 1, 'they were replaced several times');
+    const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
+    t.strictSame(changed, PLUGIN_NAMES, 'all of them');
+    t.comment(`${replacements} replacements while 12 pods came and went`);
+    t.strictSame(await traces(node), before, 'nothing is left');
   });
-  isOver = true;
-  await replacing;
-
-  t.strictSame([...pods.failed, ...gone.failed], [], 'none fails');
-  t.strictSame(gone.done, Array(12).fill(CONFIGURED), 'each has its names and routes');
-  t.ok(replacements > 1, 'they were replaced several times');
-  const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
-  t.strictSame(changed, PLUGIN_NAMES, 'all of them');
-  t.comment(`${replacements} replacements while 12 pods came and went`);
-  t.strictSame(await traces(node), before, 'nothing is left');
-});
+}
 
 await tier(
   'a plugin is killed during ADD',
@@ -78,6 +82,50 @@ await tier(
   { skip: noStrace },
 );
 
+for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
+  await tier(`${set.name}: the agent is killed during ADDs`, async (t, node) => {
+    await putInPlace(t, set, node);
+    await node.writeLists(greenList());
+    const before = await traces(node);
+
+    const names = podNames(24);
+    let isOver = false;
+    let deaths = 0;
+    let served = 0;
+    const killing = (async () => {
+      while (!isOver) {
+        // At any moment of a call: some of them come in every hundredth of a second.
+        await pause(150 + ((deaths * 37) % 100));
+        served += agentStatus(node).requests;
+        await set.agent?.end('SIGKILL');
+        deaths++;
+        await pause((deaths * 53) % 200);
+        await set.agent?.start(node);
+      }
+    })();
+    // As the kubelet does, with what is left of the attempt before taken away by the runtime.
+    const start = await many(names, 8, async (name) => {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await node.runPod(name, attempt);
+        } catch (error) {
+          if (attempt === 5) throw error;
+        }
+      }
+    });
+    isOver = true;
+    await killing;
+
+    t.strictSame(start.failed, [], 'the pods start');
+    t.strictSame(start.done.map(look), Array(names.length).fill(CONFIGURED), 'with names and routes');
+    t.ok(deaths > 2 && served > 0, 'the agent served some of the calls, and was killed several times');
+    t.comment(`${deaths} deaths of the agent while ${names.length} pods came`);
+    const gone = await many(start.done, 8, ({ id }) => node.deletePod(id));
+    t.strictSame(gone.failed, [], 'they go');
+    t.strictSame(await traces(node), before, 'nothing is left');
+  });
+}
+
 const FULL = {
   what: 'full',
   error: /\/run\/small\/consistent-ifname\/.*: cannot be written \(ENOSPC\)/,
@@ -93,12 +141,13 @@ const READ_ONLY = {
   stops: false,
 };
 
-for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
-  await tier(`the data folder is ${what}`, async (t, node) => {
+const FOLDERS = PLUGIN_SETS.flatMap((set) => [FULL, READ_ONLY].map((folder) => ({ set, ...folder })));
+for (const { set, what, error, spoil, mend, stops } of FOLDERS) {
+  await tier(`${set.name}: the data folder is ${what}`, async (t, node) => {
     const sh = (script: string) => node.machine.run('sh', ['-c', `cd /run; ${script}`]);
     sh('mkdir small; mount -t tmpfs -o size=64k,mode=0700 small small');
     t.teardown(() => sh('umount small; rmdir small'));
-    await ANY_SET.install(node);
+    await putInPlace(t, set, node);
     // Of one plugin only, or the journals of the others would make room for it when they go.
     await node.writeLists(greenList({ dataDir: '/run/small' }, ['consistent-ifname']));
     const before = await traces(node);
@@ -122,9 +171,10 @@ for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
   });
 }
 
-for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  await tier(`containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
-    await ANY_SET.install(node);
+const ENDS = PLUGIN_SETS.flatMap((set) => (['SIGTERM', 'SIGKILL'] as const).map((signal) => ({ set, signal })));
+for (const { set, signal } of ENDS) {
+  await tier(`${set.name}: containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
+    await putInPlace(t, set, node);
     await node.writeLists(greenList());
     const before = await traces(node);
     const pods = await many(podNames(4), 4, (name) => node.runPod(name));
