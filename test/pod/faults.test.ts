@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -5,7 +6,7 @@ import t from 'tap';
 import type { ContainerdNode } from '../support/containerd.ts';
 import { noStrace } from '../support/killed.ts';
 import { agentStatus } from '../support/node-agent.ts';
-import { ANY_SET, PLUGIN_NAMES, PLUGIN_SETS, placeScript, putInPlace } from '../support/plugin-set.ts';
+import { ANY_SET, PLUGIN_NAMES, PLUGIN_SETS, type PluginSet, placeScript, putInPlace } from '../support/plugin-set.ts';
 import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
 import { many, podNames } from '../support/pods.ts';
@@ -83,47 +84,37 @@ await tier(
 );
 
 for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
-  await tier(`${set.name}: the agent is killed during ADDs`, async (t, node) => {
-    await putInPlace(t, set, node);
-    await node.writeLists(greenList());
-    const before = await traces(node);
+  await tier(
+    `${set.name}: the agent is killed again and again in the middle of a call`,
+    async (t, node) => {
+      await putInPlace(t, set, node);
+      await node.writeLists(greenList());
+      const before = await traces(node);
 
-    const names = podNames(24);
-    let isOver = false;
-    let deaths = 0;
-    let served = 0;
-    const killing = (async () => {
-      while (!isOver) {
-        // At any moment of a call: some of them come in every hundredth of a second.
-        await pause(150 + ((deaths * 37) % 100));
-        served += agentStatus(node).requests;
-        await set.agent?.end('SIGKILL');
-        deaths++;
-        await pause((deaths * 53) % 200);
-        await set.agent?.start(node);
-      }
-    })();
-    // As the kubelet does, with what is left of the attempt before taken away by the runtime.
-    const start = await many(names, 8, async (name) => {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          return await node.runPod(name, attempt);
-        } catch (error) {
-          if (attempt === 5) throw error;
+      const points = ['write.2', 'rename.1', 'write.5', 'unlink.1', 'write.9', 'rename.3'];
+      let isOver = false;
+      let deaths = 0;
+      const killing = (async () => {
+        while (!isOver) {
+          if (await diesAt(node, set, points[deaths % points.length] ?? '', () => isOver)) deaths++;
+          await set.agent?.start(node);
         }
-      }
-    });
-    isOver = true;
-    await killing;
+      })();
+      const pods = await many(podNames(30), 6, (name) => node.runPod(name));
+      const deathsInADD = deaths;
+      const seen = pods.done.map(look);
+      const gone = await many(pods.done, 6, ({ id }) => node.deletePod(id));
+      isOver = true;
+      await killing;
 
-    t.strictSame(start.failed, [], 'the pods start');
-    t.strictSame(start.done.map(look), Array(names.length).fill(CONFIGURED), 'with names and routes');
-    t.ok(deaths > 2 && served > 0, 'the agent served some of the calls, and was killed several times');
-    t.comment(`${deaths} deaths of the agent while ${names.length} pods came`);
-    const gone = await many(start.done, 8, ({ id }) => node.deletePod(id));
-    t.strictSame(gone.failed, [], 'they go');
-    t.strictSame(await traces(node), before, 'nothing is left');
-  });
+      t.strictSame([...pods.failed, ...gone.failed], [], 'no call is lost');
+      t.strictSame(seen, Array(30).fill(CONFIGURED), 'each pod has its names and routes');
+      t.strictSame(await traces(node), before, 'nothing is left of them');
+      t.ok(deathsInADD > 1 && deaths > deathsInADD, 'it died while they came, and while they went');
+      t.comment(`${deathsInADD} deaths of the agent while 30 pods came, ${deaths - deathsInADD} while they went`);
+    },
+    { skip: noStrace },
+  );
 }
 
 const FULL = {
@@ -156,6 +147,8 @@ for (const { set, what, error, spoil, mend, stops } of FOLDERS) {
     sh(spoil);
 
     await t.rejects(node.runPod('unlucky'), { message: error }, 'the runtime is told why');
+    const answered = set.agent && agentStatus(node).lastFailures.map(({ verb, message }) => ({ verb, message }));
+    if (answered) t.match(answered, [{ verb: 'ADD', message: error }], 'by the agent');
     t.strictSame(await traces(node), between, 'the pod is not there, half configured or otherwise');
     t.strictSame(look(veteran), CONFIGURED, 'one that runs is as it was');
     if (stops) await node.deletePod(veteran.id);
@@ -268,4 +261,24 @@ case $CNI_COMMAND.$pod in
     mkdir "/run/killed/$pod" 2>/dev/null && exec strace -f -o "/run/killed/$pod/trace" ${inject} "$real" ;;
 esac
 exec "$real"`;
+}
+
+// Kills the agent when it is about to make a system call for the nth time from now, `<system call>.<n>`, which it does in
+// calls only. Or when it is over: did it die before?
+async function diesAt(
+  node: ContainerdNode,
+  { agent }: PluginSet,
+  point: string,
+  isOver: () => boolean,
+): Promise<boolean> {
+  const [syscall, nth] = point.split('.');
+  const inject = ['-e', `trace=${syscall}`, '-e', `inject=${syscall}:signal=SIGKILL:when=${nth}`];
+  const strace = node.machine.start('strace', ['-f', '-p', String(agentStatus(node).pid), ...inject]);
+  for (const stream of [strace.stdout, strace.stderr]) stream?.resume();
+  const ended = once(strace, 'close');
+  while (strace.exitCode === null && strace.signalCode === null && !isOver()) await pause(20);
+  const diedBefore = !isOver();
+  await agent?.end('SIGKILL');
+  await ended;
+  return diedBefore;
 }

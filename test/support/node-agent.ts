@@ -8,7 +8,7 @@ import type { ContainerdNode } from './containerd.ts';
 
 /** An agent that was started on a node. */
 export type NodeAgent = {
-  /** Sends it a signal, and waits until it has ended. */
+  /** Sends it a signal, unless it is gone already, and waits until it has ended. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 };
 
@@ -29,7 +29,7 @@ export async function startAgent(node: ContainerdNode): Promise<NodeAgent> {
   if (child.exitCode !== null) throw new Error(`the agent has ended: ${log}`);
   return {
     end: async (signal) => {
-      node.machine.run('sh', ['-c', `kill -${signal.slice(3)} $(cat ${pidFile})`]);
+      node.machine.run('sh', ['-c', `kill -${signal.slice(3)} $(cat ${pidFile}) 2>/dev/null || true`]);
       await gone;
       rmSync(join(node.machine.folder, pidFile));
     },
