@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { ContainerdNode } from '../support/containerd.ts';
 import { noStrace } from '../support/killed.ts';
-import { ANY_SET, PLUGIN_NAMES, placeScript } from '../support/plugin-set.ts';
+import { agentStatus } from '../support/node-agent.ts';
+import { ANY_SET, PLUGIN_NAMES, PLUGIN_SETS, type PluginSet, placeScript, putInPlace } from '../support/plugin-set.ts';
 import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
 import { many, podNames } from '../support/pods.ts';
@@ -15,37 +18,39 @@ const tier = await podTier(t);
 /** On a disk, so that it survives a reboot. */
 const ON_DISK = '/var/lib/waymark';
 
-await tier('the executables are replaced while pods start and stop', async (t, node) => {
-  await ANY_SET.install(node);
-  await node.writeLists(greenList());
-  const before = await traces(node);
+for (const set of PLUGIN_SETS) {
+  await tier(`the ${set.name} are replaced while pods start and stop`, async (t, node) => {
+    await putInPlace(t, set, node);
+    await node.writeLists(greenList());
+    const before = await traces(node);
 
-  const begin = Date.now();
-  let isOver = false;
-  let replacements = 0;
-  const replacing = (async () => {
-    while (!isOver) {
-      replacements++;
-      await ANY_SET.replace(node, replacements);
-    }
-  })();
-  const pods = await many(podNames(12), 6, (name) => node.runPod(name));
-  const gone = await many(pods.done, 6, async (pod) => {
-    const seen = look(pod);
-    await node.deletePod(pod.id);
-    return seen;
+    const begin = Date.now();
+    let isOver = false;
+    let replacements = 0;
+    const replacing = (async () => {
+      while (!isOver) {
+        replacements++;
+        await set.replace(node, replacements);
+      }
+    })();
+    const pods = await many(podNames(12), 6, (name) => node.runPod(name));
+    const gone = await many(pods.done, 6, async (pod) => {
+      const seen = look(pod);
+      await node.deletePod(pod.id);
+      return seen;
+    });
+    isOver = true;
+    await replacing;
+
+    t.strictSame([...pods.failed, ...gone.failed], [], 'none fails');
+    t.strictSame(gone.done, Array(12).fill(CONFIGURED), 'each has its names and routes');
+    t.ok(replacements > 1, 'they were replaced several times');
+    const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
+    t.strictSame(changed, PLUGIN_NAMES, 'all of them');
+    t.comment(`${replacements} replacements while 12 pods came and went`);
+    t.strictSame(await traces(node), before, 'nothing is left');
   });
-  isOver = true;
-  await replacing;
-
-  t.strictSame([...pods.failed, ...gone.failed], [], 'none fails');
-  t.strictSame(gone.done, Array(12).fill(CONFIGURED), 'each has its names and routes');
-  t.ok(replacements > 1, 'they were replaced several times');
-  const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
-  t.strictSame(changed, PLUGIN_NAMES, 'all of them');
-  t.comment(`${replacements} replacements while 12 pods came and went`);
-  t.strictSame(await traces(node), before, 'nothing is left');
-});
+}
 
 await tier(
   'a plugin is killed during ADD',
@@ -78,6 +83,40 @@ await tier(
   { skip: noStrace },
 );
 
+for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
+  await tier(
+    `${set.name}: the agent is killed again and again in the middle of a call`,
+    async (t, node) => {
+      await putInPlace(t, set, node);
+      await node.writeLists(greenList());
+      const before = await traces(node);
+
+      const points = ['write.2', 'rename.1', 'write.5', 'unlink.1', 'write.9', 'rename.3'];
+      let isOver = false;
+      let deaths = 0;
+      const killing = (async () => {
+        while (!isOver) {
+          if (await diesAt(node, set, points[deaths % points.length] ?? '', () => isOver)) deaths++;
+          await set.agent?.start(node);
+        }
+      })();
+      const pods = await many(podNames(30), 6, (name) => node.runPod(name));
+      const deathsInADD = deaths;
+      const seen = pods.done.map(look);
+      const gone = await many(pods.done, 6, ({ id }) => node.deletePod(id));
+      isOver = true;
+      await killing;
+
+      t.strictSame([...pods.failed, ...gone.failed], [], 'no call is lost');
+      t.strictSame(seen, Array(30).fill(CONFIGURED), 'each pod has its names and routes');
+      t.strictSame(await traces(node), before, 'nothing is left of them');
+      t.ok(deathsInADD > 1 && deaths > deathsInADD, 'it died while they came, and while they went');
+      t.comment(`${deathsInADD} deaths of the agent while 30 pods came, ${deaths - deathsInADD} while they went`);
+    },
+    { skip: noStrace },
+  );
+}
+
 const FULL = {
   what: 'full',
   error: /\/run\/small\/consistent-ifname\/.*: cannot be written \(ENOSPC\)/,
@@ -93,12 +132,13 @@ const READ_ONLY = {
   stops: false,
 };
 
-for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
-  await tier(`the data folder is ${what}`, async (t, node) => {
+const FOLDERS = PLUGIN_SETS.flatMap((set) => [FULL, READ_ONLY].map((folder) => ({ set, ...folder })));
+for (const { set, what, error, spoil, mend, stops } of FOLDERS) {
+  await tier(`${set.name}: the data folder is ${what}`, async (t, node) => {
     const sh = (script: string) => node.machine.run('sh', ['-c', `cd /run; ${script}`]);
     sh('mkdir small; mount -t tmpfs -o size=64k,mode=0700 small small');
     t.teardown(() => sh('umount small; rmdir small'));
-    await ANY_SET.install(node);
+    await putInPlace(t, set, node);
     // Of one plugin only, or the journals of the others would make room for it when they go.
     await node.writeLists(greenList({ dataDir: '/run/small' }, ['consistent-ifname']));
     const before = await traces(node);
@@ -107,6 +147,8 @@ for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
     sh(spoil);
 
     await t.rejects(node.runPod('unlucky'), { message: error }, 'the runtime is told why');
+    const answered = set.agent && agentStatus(node).lastFailures.map(({ verb, message }) => ({ verb, message }));
+    if (answered) t.match(answered, [{ verb: 'ADD', message: error }], 'by the agent');
     t.strictSame(await traces(node), between, 'the pod is not there, half configured or otherwise');
     t.strictSame(look(veteran), CONFIGURED, 'one that runs is as it was');
     if (stops) await node.deletePod(veteran.id);
@@ -122,9 +164,10 @@ for (const { what, error, spoil, mend, stops } of [FULL, READ_ONLY]) {
   });
 }
 
-for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  await tier(`containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
-    await ANY_SET.install(node);
+const ENDS = PLUGIN_SETS.flatMap((set) => (['SIGTERM', 'SIGKILL'] as const).map((signal) => ({ set, signal })));
+for (const { set, signal } of ENDS) {
+  await tier(`${set.name}: containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
+    await putInPlace(t, set, node);
     await node.writeLists(greenList());
     const before = await traces(node);
     const pods = await many(podNames(4), 4, (name) => node.runPod(name));
@@ -218,4 +261,24 @@ case $CNI_COMMAND.$pod in
     mkdir "/run/killed/$pod" 2>/dev/null && exec strace -f -o "/run/killed/$pod/trace" ${inject} "$real" ;;
 esac
 exec "$real"`;
+}
+
+// Kills the agent when it is about to make a system call for the nth time from now, `<system call>.<n>`, which it does in
+// calls only. Or when it is over: did it die before?
+async function diesAt(
+  node: ContainerdNode,
+  { agent }: PluginSet,
+  point: string,
+  isOver: () => boolean,
+): Promise<boolean> {
+  const [syscall, nth] = point.split('.');
+  const inject = ['-e', `trace=${syscall}`, '-e', `inject=${syscall}:signal=SIGKILL:when=${nth}`];
+  const strace = node.machine.start('strace', ['-f', '-p', String(agentStatus(node).pid), ...inject]);
+  for (const stream of [strace.stdout, strace.stderr]) stream?.resume();
+  const ended = once(strace, 'close');
+  while (strace.exitCode === null && strace.signalCode === null && !isOver()) await pause(20);
+  const diedBefore = !isOver();
+  await agent?.end('SIGKILL');
+  await ended;
+  return diedBefore;
 }

@@ -2,28 +2,37 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../../lib/version.ts';
+import type { ContainerdNode } from '../support/containerd.ts';
+import { runToEnd } from '../support/containers.ts';
+import { startDaemonPod } from '../support/daemon-set.ts';
+import { noKustomize, render } from '../support/kustomize.ts';
 import { run, scratchFolder } from '../support/namespace.ts';
+import { agentStatus } from '../support/node-agent.ts';
 import { PLUGIN_NAMES } from '../support/plugin-set.ts';
+import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
-import { fiftyPods } from '../support/pods.ts';
+import { agentServed, comeAndGo, many, podNames } from '../support/pods.ts';
 import { mustRunScript } from '../support/scripts.ts';
 
-// The way of the executables to a node, as in a cluster: the installer's image is run as a container, and the pods that
-// start then use what it has put there.
+// The way of the executables to a node, as in a cluster: the image is run as a container, and the pods that start then use
+// what it has put there, or the agent in another container of it.
 
-const BINARIES = join(import.meta.dirname, '../../dist/bin');
+const ROOT = join(import.meta.dirname, '../..');
+const BINARIES = join(ROOT, 'dist/bin');
+const SHIMS = join(ROOT, 'dist/shim');
 const IMAGE = `docker.io/library/waymark:${VERSION}`;
 const NAMES = ['waymark', ...PLUGIN_NAMES];
 
-const tier = await podTier(t);
-
-await tier('the installer image, executables on the node, fifty pods', async (t, node) => {
-  const others = readdirSync(node.binDir);
-  const before = md5sums(node.binDir, others);
+const tier = await podTier(t, async (node) => {
   const layout = join(scratchFolder(t), 'image');
   mustRunScript('build-image.sh', [layout]);
   node.importImage(layout, IMAGE);
-  const { exitCode, log } = await node.runToEnd({
+});
+
+await tier('the installer image, executables on the node, pods', async (t, node) => {
+  const others = readdirSync(node.binDir);
+  const before = md5sums(node.binDir, others);
+  const { exitCode, log } = await runToEnd(node, {
     image: IMAGE,
     args: ['install', '--once', '--bin-dir', '/host/opt/cni/bin'],
     mounts: [{ hostPath: '/opt/cni/bin', containerPath: '/host/opt/cni/bin' }],
@@ -31,8 +40,60 @@ await tier('the installer image, executables on the node, fifty pods', async (t,
   t.equal(exitCode, 0, 'the installer comes to its end', { log });
   t.equal(md5sums(node.binDir, NAMES), md5sums(BINARIES, NAMES), 'what it installed is what was built');
   t.equal(md5sums(node.binDir, others), before, 'what was there is as it was');
-  await fiftyPods(t, node, 'fifty pods, ten at a time, by what the installer image put on the node');
+  await comeAndGo(t, node, 20, 'what the installer image put on the node');
 });
+
+await tier(
+  'the DaemonSet with the agent',
+  async (t, node) => {
+    const [daemonSet] = render(join(ROOT, 'manifests/overlays/agent')).filter(({ kind }) => kind === 'DaemonSet');
+    if (daemonSet === undefined) throw new Error('no DaemonSet');
+    const pod = await startDaemonPod(node, daemonSet, IMAGE);
+    t.teardown(() => pod.delete());
+    const areReady = async () => isReady(node, 9476) && isReady(node, 9477);
+    await node.until(areReady, 'the containers are not ready').catch((error: Error) => {
+      throw new Error(`${error.message}\n${pod.log('install')}\n${pod.log('agent')}`);
+    });
+    t.equal(md5sums(node.binDir, [...PLUGIN_NAMES]), md5sums(SHIMS, [...PLUGIN_NAMES]), 'the plugins are shims');
+    t.equal(md5sums(node.binDir, ['waymark']), md5sums(BINARIES, ['waymark']), 'with what they fall back to');
+    const { pid } = agentStatus(node);
+    const agent = node.machine.run('sh', ['-c', `cat /proc/${pid}/status; readlink /proc/${pid}/ns/mnt`]);
+    t.match(agent, /^CapEff:\t0+281000$/m, 'the agent has NET_ADMIN, SYS_PTRACE, SYS_ADMIN and nothing else');
+    t.match(agent, /^Seccomp:\t2$/m, 'the seccomp profile');
+    t.notMatch(agent, node.machine.run('readlink', ['/proc/1/ns/mnt']), 'and files of its own');
+
+    await comeAndGo(t, node, 20, 'the agent in its container');
+    agentServed(t, node, 20);
+    // The container has another folder by this name: what counts is the caller's, in the node's files.
+    await comeAndGo(t, node, 5, 'the agent, with journals elsewhere', { dataDir: '/var/lib/waymark' });
+    agentServed(t, node, 25);
+
+    await node.writeLists(greenList());
+    const before = await traces(node);
+    const pods = await many(podNames(6), 6, (name) => node.runPod(name));
+    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'pods are there');
+    agentServed(t, node, 31, 6);
+    const { state, exitCode } = await pod.stop('agent', pod.graceSeconds);
+    t.strictSame({ state, exitCode }, { state: 'CONTAINER_EXITED', exitCode: 0 }, 'which stops when it is told to', {
+      log: pod.log('agent'),
+    });
+    t.throws(() => agentStatus(node), { message: /no agent answers/ });
+    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'they are as they were');
+    const gone = await many(pods.done, 6, ({ id }) => node.deletePod(id));
+    t.strictSame(gone.failed, [], 'and go without it');
+    t.strictSame(await traces(node), before, 'nothing is left');
+  },
+  { skip: noKustomize },
+);
+
+function isReady({ machine }: ContainerdNode, port: number): boolean {
+  try {
+    machine.run('busybox', ['wget', '-q', '-O', '-', `http://127.0.0.1:${port}/readyz`]);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function md5sums(folder: string, names: string[]): string {
   return run('sh', ['-c', 'cd "$0" && md5sum "$@"', folder, ...names]);

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { ANY_SET, PLUGIN_SETS } from '../support/plugin-set.ts';
+import { ANY_SET, PLUGIN_SETS, putInPlace } from '../support/plugin-set.ts';
 import { GREEN_NAME, greenList, traces } from '../support/pod-network.ts';
 import { podTier } from '../support/pod-tier.ts';
-import { fiftyPods } from '../support/pods.ts';
+import { agentServed, comeAndGo } from '../support/pods.ts';
 
 // Pods of a real containerd.
 
@@ -10,10 +10,9 @@ const tier = await podTier(t);
 
 for (const set of PLUGIN_SETS) {
   await tier(`fifty pods, by the ${set.name}`, async (t, node) => {
-    await set.install(node);
-    await set.start?.(node);
-    t.teardown(() => set.stop?.(node));
-    await fiftyPods(t, node, `fifty pods, ten at a time, by the ${set.name}`);
+    await putInPlace(t, set, node);
+    await comeAndGo(t, node, 50, `the ${set.name}`);
+    if (set.agent) agentServed(t, node, 50);
   });
 }
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { REFERENCE_FOLDER } from './chain.ts';
-import { type ContainerConfig, Cri, type NamespaceOptions, type PodConfig, type PodStatus } from './cri.ts';
+import { Cri, type NamespaceOptions, type PodConfig, type PodStatus } from './cri.ts';
 import { packImage } from './image.ts';
 import { type Machine, startMachine } from './machine.ts';
 
@@ -27,29 +27,17 @@ export type ContainerdNode = {
   /** Makes the image of an OCI layout known by a whole name: `docker.io/…:…`. */
   importImage(layout: string, name: string): void;
   /** What RunPodSandbox is given for this pod; a retry is the same pod by another attempt. */
-  podConfig(name: string, attempt?: number, network?: NamespaceOptions['network']): PodConfig;
+  podConfig(name: string, attempt?: number, namespaces?: NamespaceOptions): PodConfig;
   /** Starts a pod and looks at it. */
   runPod(name: string, attempt?: number): Promise<Pod>;
   /** Stops and removes a pod, as the kubelet does when it is deleted. */
   deletePod(id: string): Promise<void>;
-  /**
-   * Runs a container of an image to its end, in a pod of its own in the node's network: not privileged, its root read-only,
-   * with no capabilities but those that are given, and the usual seccomp profile. How it ended, and its log.
-   */
-  runToEnd(container: Container): Promise<{ exitCode: number; log: string }>;
+  /** Waits until something holds. Throws an error that says `otherwise`, and containerd's last words, if it never does. */
+  until(holds: () => Promise<boolean>, otherwise: string): Promise<void>;
   /** Ends containerd, and starts it again with all that it had on disk. Pods go on. */
   restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Cuts the power, and starts anew: no process, mount, namespace or file in /run survives. */
   reboot(): Promise<void>;
-};
-
-export type Container = {
-  image: string;
-  command?: string[];
-  args?: string[];
-  mounts?: { containerPath: string; hostPath: string; readonly?: boolean }[];
-  capabilities?: string[];
-  user?: number;
 };
 
 /** A pod that runs. */
@@ -67,6 +55,7 @@ export type Pod = {
 
 /** What pods are kept up by. */
 export const PAUSE_IMAGE = 'docker.io/local/pause:1';
+const OF_ITS_OWN: NamespaceOptions = { network: 'POD', pid: 'CONTAINER' };
 /** Something that takes longer does not come. */
 const WAIT_SECONDS = 40;
 
@@ -77,7 +66,6 @@ export class RealNode implements ContainerdNode {
   #machine: Machine | undefined;
   #cri: Cri | undefined;
   #daemon: ChildProcess | undefined;
-  #runs = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -145,7 +133,7 @@ export class RealNode implements ContainerdNode {
       const [_loopback, ...known] = Networks.map(({ Config }) => Config.Source);
       return known.join() === texts.join();
     };
-    await this.#until(areKnown, 'the network lists are not known');
+    await this.until(areKnown, 'the network lists are not known');
   }
 
   importImage(layout: string, name: string): void {
@@ -155,15 +143,15 @@ export class RealNode implements ContainerdNode {
     rmSync(archive);
   }
 
-  podConfig(name: string, attempt = 0, network: NamespaceOptions['network'] = 'POD'): PodConfig {
+  podConfig(name: string, attempt = 0, namespaceOptions: NamespaceOptions = OF_ITS_OWN): PodConfig {
     return {
       metadata: { name, uid: `uid-of-${name}`, namespace: 'default', attempt },
       // A pod in the node's network has the node's name.
-      hostname: network === 'POD' ? name : '',
+      hostname: namespaceOptions.network === 'POD' ? name : '',
       logDirectory: join(this.#folder, 'logs'),
       linux: {
         cgroupParent: `/${this.machine.cgroup}`,
-        securityContext: { namespaceOptions: { network, pid: 'CONTAINER' } },
+        securityContext: { namespaceOptions },
       },
     };
   }
@@ -188,22 +176,11 @@ export class RealNode implements ContainerdNode {
     await this.cri.removePod(id);
   }
 
-  async runToEnd(container: Container): Promise<{ exitCode: number; log: string }> {
-    const name = `run-${++this.#runs}`;
-    const pod = this.podConfig(name, 0, 'NODE');
-    mkdirSync(pod.logDirectory, { recursive: true });
-    const podId = await this.cri.runPod(pod);
-    try {
-      const id = await this.cri.createContainer(podId, containerConfig(name, container), pod);
-      await this.cri.startContainer(id);
-      let status = await this.cri.containerStatus(id);
-      await this.#until(async () => {
-        status = await this.cri.containerStatus(id);
-        return status.state === 'CONTAINER_EXITED';
-      }, 'the container has not come to its end');
-      return { exitCode: status.exitCode, log: readFileSync(join(pod.logDirectory, `${name}.log`), 'utf8') };
-    } finally {
-      await this.deletePod(podId);
+  async until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
+    const deadline = Date.now() + WAIT_SECONDS * 1000;
+    while (!(await holds())) {
+      if (Date.now() > deadline) throw new Error(`${otherwise}: ${this.#lastWords()}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
@@ -217,15 +194,7 @@ export class RealNode implements ContainerdNode {
     const cri = new Cri(join(this.#folder, 'run/containerd/containerd.sock'));
     this.#cri = cri;
     const answers = async () => (await cri.status().catch(() => undefined)) !== undefined;
-    await this.#until(answers, 'containerd does not answer');
-  }
-
-  async #until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
-    const deadline = Date.now() + WAIT_SECONDS * 1000;
-    while (!(await holds())) {
-      if (Date.now() > deadline) throw new Error(`${otherwise}: ${this.#lastWords()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await this.until(answers, 'containerd does not answer');
   }
 
   get #log(): string {
@@ -242,28 +211,6 @@ type Info = {
   cniResult: { Interfaces: Pod['interfaces'] };
   runtimeSpec: { linux: { namespaces: { type: string; path?: string }[] } };
 };
-
-function containerConfig(name: string, { capabilities = [], user, ...container }: Container): ContainerConfig {
-  return {
-    metadata: { name, attempt: 0 },
-    image: { image: container.image },
-    ...(container.command && { command: container.command }),
-    ...(container.args && { args: container.args }),
-    mounts: container.mounts ?? [],
-    logPath: `${name}.log`,
-    linux: {
-      securityContext: {
-        capabilities: { addCapabilities: capabilities, dropCapabilities: ['ALL'] },
-        privileged: false,
-        readonlyRootfs: true,
-        noNewPrivs: true,
-        namespaceOptions: { network: 'NODE', pid: 'CONTAINER' },
-        seccomp: { profileType: 'RuntimeDefault' },
-        ...(user !== undefined && { runAsUser: { value: user } }),
-      },
-    },
-  };
-}
 
 // The node's own address and default route, which seamless-gateway looks for.
 const UPLINK = [

@@ -10,7 +10,7 @@ export type PodConfig = {
   logDirectory: string;
   linux: { cgroupParent: string; securityContext: { namespaceOptions: NamespaceOptions } };
 };
-export type NamespaceOptions = { network: 'POD' | 'NODE'; pid: 'CONTAINER' };
+export type NamespaceOptions = { network: 'POD' | 'NODE'; pid: 'CONTAINER' | 'NODE' };
 
 export type ContainerConfig = {
   metadata: { name: string; attempt: number };
@@ -21,6 +21,7 @@ export type ContainerConfig = {
   mounts?: { containerPath: string; hostPath: string; readonly?: boolean }[];
   logPath: string;
   linux: {
+    resources?: { cpuPeriod: number; cpuQuota: number; memoryLimitInBytes: number };
     securityContext: {
       capabilities: { addCapabilities: string[]; dropCapabilities: string[] };
       privileged: boolean;
@@ -28,6 +29,7 @@ export type ContainerConfig = {
       noNewPrivs: boolean;
       namespaceOptions: NamespaceOptions;
       seccomp: { profileType: 'RuntimeDefault' };
+      apparmor?: { profileType: 'Unconfined' };
       runAsUser?: { value: number };
     };
   };
@@ -93,7 +95,9 @@ export class Cri {
   createContainer = async (podSandboxId: string, config: ContainerConfig, sandboxConfig: PodConfig) =>
     (await this.#call<{ containerId: string }>('CreateContainer', { podSandboxId, config, sandboxConfig })).containerId;
   startContainer = (containerId: string) => this.#call<object>('StartContainer', { containerId });
-  stopContainer = (containerId: string) => this.#call<object>('StopContainer', { containerId, timeout: 0 });
+  /** Kills what does not end by itself in so many seconds. */
+  stopContainer = (containerId: string, timeout: number) =>
+    this.#call<object>('StopContainer', { containerId, timeout });
   removeContainer = (containerId: string) => this.#call<object>('RemoveContainer', { containerId });
   containerStatus = async (containerId: string) =>
     (await this.#call<{ status: ContainerStatus }>('ContainerStatus', { containerId })).status;

@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync } from 'node:fs';
-import { appendFile, chmod, copyFile, link, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, copyFile, cp, link, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Test } from 'tap';
 import type { ContainerdNode } from './containerd.ts';
+import { type NodeAgent, startAgent } from './node-agent.ts';
 
 const DIST = join(import.meta.dirname, '../../dist');
 const BINARIES = join(DIST, 'bin');
@@ -16,9 +18,8 @@ export type PluginSet = {
   install(node: ContainerdNode, folder?: string): Promise<void>;
   /** Puts others in their place for the nth time, while they run: as their user does. */
   replace(node: ContainerdNode, nth: number): Promise<void>;
-  /** Starts what they need beside them. */
-  start?(node: ContainerdNode): Promise<void>;
-  stop?(node: ContainerdNode): Promise<void>;
+  /** Those who serve their calls, if they do not do so themselves; there when it resolves. */
+  readonly agent?: { start(node: ContainerdNode): Promise<void>; end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> };
 };
 
 /** dist/bin: one file with the runtime in it, under every name. */
@@ -46,6 +47,43 @@ const SINGLE_FILES: PluginSet = {
   },
 };
 
+let agent: NodeAgent | undefined;
+
+/** dist/shim in the plugins' places, with the single-file executable to fall back to, and `waymark agent` on the node. */
+const SHIMS_AND_AGENT: PluginSet & Required<Pick<PluginSet, 'agent'>> = {
+  name: 'shims and the agent',
+  install: (node, folder = node.binDir) => installShims(node, BINARIES, folder),
+  // The agent too, in either way: the new one takes over from the old one, or comes when that is gone.
+  replace: async (node, nth) => {
+    const other = join(node.machine.folder, 'others');
+    if (!existsSync(other)) {
+      await SINGLE_FILES.install(node, join(other, 'bin'));
+      await cp(join(DIST, 'shim'), join(other, 'shim'), { recursive: true });
+      for (const name of PLUGIN_NAMES) await appendFile(join(other, 'shim', name), '\n');
+      await appendFile(join(other, 'bin/waymark'), '\n');
+    }
+    await installShims(node, nth % 2 === 0 ? BINARIES : join(other, 'bin'), node.binDir);
+    const old = agent;
+    if (nth % 2 === 0) await old?.end('SIGTERM');
+    agent = await startAgent(node);
+    if (nth % 2 === 1) await old?.end('SIGTERM');
+  },
+  agent: {
+    start: async (node) => {
+      agent = await startAgent(node);
+    },
+    end: async (signal) => {
+      await agent?.end(signal);
+      agent = undefined;
+    },
+  },
+};
+
+function installShims(node: ContainerdNode, from: string, to: string): Promise<void> {
+  const words = ['install', '--once', '--mode', 'agent', '--from', from, '--bin-dir', to];
+  return node.machine.finish(join(BINARIES, 'waymark'), words);
+}
+
 /** dist/bundle: each plugin's script, run by the pinned runtime. */
 const LAUNCHERS: PluginSet = {
   name: 'launchers of the bundles',
@@ -59,7 +97,9 @@ const LAUNCHERS: PluginSet = {
 };
 
 /** The sets to run the pod tests with. */
-export const PLUGIN_SETS: readonly PluginSet[] = [existsSync(join(BINARIES, 'waymark')) ? SINGLE_FILES : LAUNCHERS];
+export const PLUGIN_SETS: readonly PluginSet[] = existsSync(join(BINARIES, 'waymark'))
+  ? [SINGLE_FILES, SHIMS_AND_AGENT]
+  : [LAUNCHERS];
 
 /** The set for tests that are about something else. */
 export const ANY_SET: PluginSet = PLUGIN_SETS[0] ?? LAUNCHERS;
@@ -70,4 +110,11 @@ export async function placeScript(path: string, script: string): Promise<void> {
   await writeFile(`${path}.new`, `#!/bin/sh\n${script}\n`);
   await chmod(`${path}.new`, 0o755);
   await rename(`${path}.new`, path);
+}
+
+/** Installs a set on a node, and has its agent there until the test ends. */
+export async function putInPlace(t: Test, set: PluginSet, node: ContainerdNode): Promise<void> {
+  await set.install(node);
+  await set.agent?.start(node);
+  t.teardown(() => set.agent?.end('SIGTERM'));
 }

@@ -54,8 +54,12 @@ export const CONFIGURED = {
   ],
 };
 
+export type Traces = {
+  readonly [kind in 'pods' | 'links' | 'namespaces' | 'leasesAndResults' | 'journals']: readonly string[];
+};
+
 /** All that pods leave on a node while they run: to compare before and after. */
-export async function traces({ machine, cri }: ContainerdNode): Promise<object> {
+export async function traces({ machine, cri }: ContainerdNode): Promise<Traces> {
   const files = (folder: string) =>
     machine
       .run('find', [folder, '-type', 'f'])
@@ -64,7 +68,7 @@ export async function traces({ machine, cri }: ContainerdNode): Promise<object> 
   machine.run('mkdir', ['-p', '/var/lib/cni', '/run/waymark', '/var/lib/waymark']);
   return {
     pods: (await cri.pods()).map(({ metadata }) => metadata.name),
-    links: machine.ipJson('link show type veth').map(({ ifname }) => ifname),
+    links: machine.ipJson('link show type veth').map(({ ifname }) => String(ifname)),
     namespaces: machine.run('ls', ['/run/netns']).split('\n').filter(Boolean),
     leasesAndResults: files('/var/lib/cni'),
     journals: [...files('/run/waymark'), ...files('/var/lib/waymark')],

@@ -15,11 +15,13 @@ export type PodTier = (
 
 /**
  * A node for the tests of a file, if containerd can run pods here. That is tried with a pod in the node's network, which
- * needs no plugin: where it fails, the tests are skipped with what was said. Whatever fails after that is a failure.
+ * needs no plugin: where it fails, the tests are skipped with what was said. Whatever fails after that is a failure, also of
+ * `prepare`, which does what they have in common.
  */
-export async function podTier(t: Test): Promise<PodTier> {
+export async function podTier(t: Test, prepare = async (_node: ContainerdNode) => {}): Promise<PodTier> {
   const node =
     missing() || (await startNode(t).catch((error: Error) => `containerd cannot run pods here: ${error.message}`));
+  if (typeof node !== 'string') await prepare(node);
   return async (title, body, { skip = false } = {}) => {
     if (typeof node === 'string') return t.test(title, { skip: node }, async () => {});
     return t.test(title, { skip }, (t) => body(t, node));
@@ -45,7 +47,7 @@ async function startNode(t: Test): Promise<ContainerdNode> {
   const pause = join(folder, 'pause');
   pauseImage(pause);
   node.importImage(pause, PAUSE_IMAGE);
-  const id = await node.cri.runPod(node.podConfig('probe', 0, 'NODE'));
+  const id = await node.cri.runPod(node.podConfig('probe', 0, { network: 'NODE', pid: 'CONTAINER' }));
   await node.deletePod(id);
   return node;
 }

@@ -1,5 +1,8 @@
+import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import type { ContainerdNode, Pod } from './containerd.ts';
+import { agentStatus } from './node-agent.ts';
+import { PLUGIN_NAMES } from './plugin-set.ts';
 import { CONFIGURED, GREEN_NAME, greenList, look, traces } from './pod-network.ts';
 
 /** What became of many calls, `atOnce` at a time. */
@@ -36,26 +39,53 @@ export function podNames(count: number): string[] {
 }
 
 /**
- * Fifty pods with these executables, ten at a time: they start, have what the lists say, and go without a trace. Says in
- * a table how long that took.
+ * So many pods with the executables that are in place, ten at a time: they start, have what the lists say, and go without a
+ * trace. Says in a table how long that took. `keys` are for the plugins' configs.
  */
-export async function fiftyPods(t: Test, node: ContainerdNode, what: string): Promise<void> {
-  await node.writeLists(greenList());
+export async function comeAndGo(
+  t: Test,
+  node: ContainerdNode,
+  count: number,
+  what: string,
+  keys: { dataDir?: string; [key: string]: unknown } = {},
+): Promise<void> {
+  await node.writeLists(greenList(keys));
   const before = await traces(node);
 
-  const start = await many(podNames(50), 10, (name) => node.runPod(name));
-  t.strictSame(start.failed, [], 'fifty pods start, ten at a time');
+  const start = await many(podNames(count), 10, (name) => node.runPod(name));
+  t.strictSame(start.failed, [], `${count} pods start`);
   const seen = await many(start.done, 1, async (pod) => ({ ...look(pod), misreported: misreported(pod) }));
   t.strictSame(seen.failed, [], 'all can be looked at');
   const different = [...new Set(seen.done.map((facts) => JSON.stringify(facts)))].map((facts) => JSON.parse(facts));
   t.strictSame(different, [{ ...CONFIGURED, misreported: [] }], 'all have the names and the routes, and say so');
-  t.equal(new Set(start.done.map(({ status }) => status.network?.ip)).size, 50, 'each has an address of its own');
-  t.strictSame(cachedNames(node), Array(50).fill([GREEN_NAME, 'eth0']), 'the cached results have the names');
+  t.equal(new Set(start.done.map(({ status }) => status.network?.ip)).size, count, 'each has an address of its own');
+  t.strictSame(cachedNames(node), Array(count).fill([GREEN_NAME, 'eth0']), 'the cached results have the names');
+  const { journals } = await traces(node);
+  const folders = PLUGIN_NAMES.flatMap((plugin) => Array(count).fill(join(keys.dataDir ?? '/run/waymark', plugin)));
+  t.strictSame(journals.map((path) => dirname(path)).sort(), folders.sort(), 'the journals are where they belong');
 
   const end = await many(start.done, 10, ({ id }) => node.deletePod(id));
   t.strictSame(end.failed, [], 'they stop and are removed');
   t.strictSame(await traces(node), before, 'routes, links, journals, leases and results are gone');
-  table(t, what, { start, look: seen, 'stop and remove': end });
+  table(t, `${count} pods, ten at a time, by ${what}`, { start, look: seen, 'stop and remove': end });
+}
+
+/** containerd calls DEL when a pod is stopped, and again when it is removed. */
+const CALLS = { ADD: 1, DEL: 2 };
+
+/**
+ * The agent has answered every call for so many pods that came, of which some are still there, and none with an error:
+ * no shim went elsewhere.
+ */
+export function agentServed(t: Test, node: ContainerdNode, came: number, stillThere = 0): void {
+  const { requests, errors, calls } = agentStatus(node);
+  const times = { ADD: CALLS.ADD * came, DEL: CALLS.DEL * (came - stillThere) };
+  const verbs = Object.entries(times).flatMap(([verb, count]) =>
+    PLUGIN_NAMES.map((plugin) => `${count} ${verb} of ${plugin}: 0`),
+  );
+  const served = calls.map(({ plugin, verb, code, count }) => `${count} ${verb} of ${plugin}: ${code}`);
+  t.strictSame(served.sort(), verbs.sort(), 'the agent answered each call');
+  t.strictSame({ requests, errors }, { requests: (times.ADD + times.DEL) * PLUGIN_NAMES.length, errors: 0 });
 }
 
 // Where PodSandboxStatus has other addresses than the kernel.
