@@ -5,23 +5,7 @@ import { callerOf } from './caller.ts';
 import type { Metrics } from './metrics.ts';
 import type { ShimRequest } from './protocol.ts';
 import { NotBegun, Overload, type Queue } from './queue.ts';
-
-/** What a call came to, for the shim. */
-export type CallResult = { readonly code: number; readonly stdout: string; readonly stderr: string };
-
-/** The same with what is worth telling of the call. */
-export type CallReport = CallResult & {
-  readonly plugin: string;
-  readonly verb: string;
-  readonly containerID: string;
-  readonly ifname: string;
-  /** `namespace/name`, where the runtime tells it. */
-  readonly pod: string | undefined;
-  /** The code and message of the error document, or 0 and nothing. */
-  readonly cniCode: number;
-  readonly message: string | undefined;
-  readonly seconds: number;
-};
+import { type CallReport, type CallResult, reportOf } from './report.ts';
 
 /** Serves the calls of the plugins in this process. */
 export class Calls {
@@ -112,33 +96,4 @@ function breathe(): Promise<void> {
 function failure(code: CniCode, message: string): CallResult {
   const document = new CniError(code, message).toDocument(CURRENT_VERSION);
   return { code: 1, stdout: `${JSON.stringify(document, undefined, 4)}\n`, stderr: '' };
-}
-
-function reportOf({ plugin, env }: ShimRequest, result: CallResult, seconds: number): CallReport {
-  const error = result.code === 0 ? undefined : errorIn(result.stdout);
-  return {
-    ...result,
-    plugin,
-    verb: env.CNI_COMMAND ?? '',
-    containerID: env.CNI_CONTAINERID ?? '',
-    ifname: env.CNI_IFNAME ?? '',
-    pod: podOf(env.CNI_ARGS ?? ''),
-    cniCode: error?.code ?? (result.code === 0 ? 0 : CniCode.internal),
-    message: error?.msg,
-    seconds,
-  };
-}
-
-function errorIn(stdout: string): { code?: number; msg?: string } | undefined {
-  try {
-    return JSON.parse(stdout);
-  } catch {
-    return undefined;
-  }
-}
-
-function podOf(args: string): string | undefined {
-  const value = (key: string) => new RegExp(`(?:^|;)${key}=([^;]*)`).exec(args)?.[1];
-  const [namespace, name] = [value('K8S_POD_NAMESPACE'), value('K8S_POD_NAME')];
-  return name === undefined ? undefined : `${namespace ?? ''}/${name}`;
 }

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../lib/version.ts';
-import type { CallReport } from './calls.ts';
 import type { Queue } from './queue.ts';
+import type { CallReport } from './report.ts';
 
 /** From a quarter of a millisecond, which is what a short call takes, to the longest wait that a config can ask for. */
 const BUCKETS_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120, 600];

@@ -1,7 +1,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerOf } from '../lib/netlink/peer.ts';
-import type { CallReport, Calls } from './calls.ts';
+import type { Calls } from './calls.ts';
 import type { Metrics } from './metrics.ts';
 import {
   ACCEPTED,
@@ -12,6 +12,7 @@ import {
   startsLikeRequest,
 } from './protocol.ts';
 import { NotBegun } from './queue.ts';
+import type { CallReport } from './report.ts';
 
 export type ServerOptions = {
   readonly calls: Calls;

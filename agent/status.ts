@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION } from '../lib/version.ts';
-import type { CallReport } from './calls.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
+import type { CallReport } from './report.ts';
 
 /** A call that came to an error. */
 export type Failure = Pick<CallReport, 'plugin' | 'verb' | 'containerID' | 'ifname' | 'pod' | 'cniCode' | 'message'> & {

@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { CallReport } from '../../agent/calls.ts';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
+import type { CallReport } from '../../agent/report.ts';
 import { Failures, quantile, statusOf } from '../../agent/status.ts';
 import { scratchFolder } from '../support/namespace.ts';
 
