@@ -23,7 +23,7 @@ printf %s "$build_id" >"$work/build-id"
 
 # V8 would let the young generation of an agent grow to 32 MB, where 2 MB are as fast.
 options='"--max-semi-space-size=2"'
-# With the snapshot go the hashes in it: see docs/decisions/0010-fixed-hashes.md.
+# With the snapshot go the hashes in it: see docs/decisions/0009-fixed-hashes.md.
 [[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true options+=', "--no-rehash-snapshot"' || snapshot=false
 cat >"$work/sea.json" <<CONFIG
 {
