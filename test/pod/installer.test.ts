@@ -60,6 +60,7 @@ await tier(
     const agent = node.machine.run('sh', ['-c', `cat /proc/${pid}/status; readlink /proc/${pid}/ns/mnt`]);
     t.match(agent, /^CapEff:\t0+281000$/m, 'the agent has NET_ADMIN, SYS_PTRACE, SYS_ADMIN and nothing else');
     t.match(agent, /^Seccomp:\t2$/m, 'the seccomp profile');
+    t.match(memoryLimit(node, pid), /^268435456$/m, 'the limit of memory');
     t.notMatch(agent, node.machine.run('readlink', ['/proc/1/ns/mnt']), 'and files of its own');
 
     await comeAndGo(t, node, 20, 'the agent in its container');
@@ -67,6 +68,8 @@ await tier(
     // The container has another folder by this name: what counts is the caller's, in the node's files.
     await comeAndGo(t, node, 5, 'the agent, with journals elsewhere', { dataDir: '/var/lib/waymark' });
     agentServed(t, node, 25);
+
+    t.comment(`the agent has ${Math.round(agentStatus(node).memoryBytes / 1e6)} MB`);
 
     await node.writeLists(greenList());
     const before = await traces(node);
@@ -93,6 +96,13 @@ function isReady({ machine }: ContainerdNode, port: number): boolean {
   } catch {
     return false;
   }
+}
+
+// By either version of control groups.
+function memoryLimit({ machine }: ContainerdNode, pid: number): string {
+  const first = `"/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/${pid}/cgroup)/memory.limit_in_bytes"`;
+  const second = `"/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/${pid}/cgroup)/memory.max"`;
+  return machine.run('sh', ['-c', `cat ${first} ${second} 2>/dev/null || true`]);
 }
 
 function md5sums(folder: string, names: string[]): string {
