@@ -21,8 +21,8 @@ export function compileMeasure(folder: string): string {
 
 /**
  * Runs a command in so many processes at once: what each took, and what all of them took together (wall time from the first
- * start to the last end, sums of the others). `{n}` in the command is each one's number. Throws, with what they said, if one
- * fails.
+ * start to the last end, the sum of their CPU times, and the highest sum of the peaks of those that lived at one time). `{n}`
+ * in the command is each one's number. Throws, with what they said, if one fails.
  */
 export function measure(measurer: string, command: Command, processes = 1): { each: Sample[]; all: Sample } {
   const { program, args, stdin = '/dev/null', env = {} } = command;
