@@ -1,5 +1,5 @@
 import type { Bench } from './bench.ts';
-import { previousResult, quietly, shim, unmeasured } from './ours.ts';
+import { previousResult, quietly, shim, warmUp } from './ours.ts';
 import { compiledPeers } from './peers.ts';
 import type { Report } from './report.ts';
 import { ROUNDS_FACTOR, TWO_ROUTES } from './start-up.ts';
@@ -13,9 +13,7 @@ export function benchAgentCall(bench: Bench): Report {
     const ours = ['ADD', 'DEL'].map((verb) => shim(bench, agent, 'static-route', verb, config));
     const nothing = { name: '/bin/true', program: '/bin/true', args: [] };
     const steps = [...ours, nothing, ...compiledPeers(bench, prevResult)];
-    // The agent's compiler needs some calls more than the rehearsal.
-    bench.repeat(ours.map(unmeasured), bench.rounds * ROUNDS_FACTOR);
-
+    warmUp(bench, ours);
     const samples = bench.repeat(steps, bench.rounds * ROUNDS_FACTOR);
     const [add = '', del = '', ...others] = samples.keys();
     const figures = others.map((peer) => ({

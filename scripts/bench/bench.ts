@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BenchAgent, pause } from './agent.ts';
@@ -23,8 +23,9 @@ const AFTERMATH_MS = 4;
 export class Bench {
   readonly rounds: number;
   readonly folder: string;
-  /** The single-file executables, and where their journals go. */
+  /** The single-file executables. */
   readonly executables: string;
+  /** Where journals go, and what peers remember: in memory, as /run is on a node. */
   readonly dataDir: string;
   /** `eth0` with 10.131.0.5/23 and its other end up. */
   readonly pod: string;
@@ -35,14 +36,15 @@ export class Bench {
   constructor(rounds: number) {
     this.rounds = rounds;
     this.folder = mkdtempSync(join(tmpdir(), 'waymark-bench-'));
-    this.dataDir = join(this.folder, 'data');
-    this.executables = install(join(this.folder, 'bin'));
     this.#measurer = compileMeasure(this.folder);
+    this.dataDir = this.#memoryFolder();
+    this.executables = install(join(this.folder, 'bin'));
     this.pod = this.#makePod('pod');
   }
 
   close(): void {
     for (const name of this.#namespaces) spawnSync('ip', ['netns', 'del', name]);
+    spawnSync('umount', [this.dataDir]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -59,6 +61,13 @@ export class Bench {
   pods(count: number): string {
     if (this.#pods.length === 0) this.#pods = Array.from({ length: count }, (_, i) => this.#makePod(`pod${i}`));
     return `wm-bench-${process.pid}-pod`;
+  }
+
+  #memoryFolder(): string {
+    const path = join(this.folder, 'run');
+    mkdirSync(path, { mode: 0o700 });
+    this.run({ program: 'mount', args: ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', path] });
+    return path;
   }
 
   #makePod(name: string): string {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { BenchAgent } from './agent.ts';
 import type { Bench, Step } from './bench.ts';
-import { NETWORK, previousResult, quietly, shim } from './ours.ts';
+import { NETWORK, previousResult, quietly, shim, warmUp } from './ours.ts';
 import { afterSbr, has, peer, tuningKeys } from './peers.ts';
 import type { Report } from './report.ts';
 import { ROUNDS_FACTOR, TWO_ROUTES } from './start-up.ts';
@@ -13,6 +13,7 @@ const HOST = '10.0.32.2';
 export function benchChain(bench: Bench): Report {
   return bench.withAgent((agent) => {
     const ours = together('our three, ADD and DEL', ourChain(bench, agent));
+    warmUp(bench, [ours]);
     const peers = ['tuning', 'sbr'].every(has)
       ? [together('tuning, sbr, tuning, ADD and DEL, Go', theirChain(bench)), ...afterSbr(bench)]
       : [];

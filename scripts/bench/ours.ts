@@ -49,6 +49,13 @@ export function shim(bench: Bench, agent: BenchAgent, plugin: string, verb: stri
   };
 }
 
+/** Makes so many rounds of calls that the agent's compiler has seen what it needs to: an agent's ordinary state. */
+export function warmUp(bench: Bench, calls: readonly Step[]): void {
+  bench.repeat(calls.map(unmeasured), WARM_UP_ROUNDS);
+}
+
+const WARM_UP_ROUNDS = 500;
+
 /** The file of a plugin's shim. */
 export function shimOf(plugin: string): string {
   return join(ROOT, 'dist/shim', plugin);

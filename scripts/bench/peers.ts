@@ -41,7 +41,7 @@ export function has(type: string): boolean {
 
 /** What `tuning` is to do: the keys of its config, with a folder of its own for what it remembers. */
 export function tuningKeys(bench: Bench, keys: object = { mtu: 1400 }): object {
-  return { ...keys, dataDir: join(bench.folder, `tuning-${Object.keys(keys)}`) };
+  return { ...keys, dataDir: join(bench.dataDir, `tuning-${Object.keys(keys)}`) };
 }
 
 /** `sbr` moves the pod's routes to a table of their own, and leaves them there: this puts them back. */

@@ -1,5 +1,5 @@
 import type { Bench } from './bench.ts';
-import { previousResult, quietly, shim, unmeasured } from './ours.ts';
+import { previousResult, quietly, shim, unmeasured, warmUp } from './ours.ts';
 import { compiledPeers, has, ipBatch, peer } from './peers.ts';
 import type { Figure, Report } from './report.ts';
 import { ROUNDS_FACTOR } from './start-up.ts';
@@ -22,6 +22,7 @@ export function benchTenRoutes(bench: Bench): Report {
   return bench.withAgent((agent) => {
     const config = { ...quietly(bench), prevResult, addroutes };
     const ours = ['ADD', 'DEL'].map((verb) => shim(bench, agent, 'static-route', verb, config));
+    warmUp(bench, ours);
     const peers = has(PEER) ? [peer(bench, PEER, 'ADD', { prevResult, addroutes }), undo] : [];
     const samples = bench.repeat(
       [...ours, ...peers, ...compiledPeers(bench, prevResult)],
