@@ -147,5 +147,7 @@ function nameAttribute(name: string): number {
 
 /** A hardware address as text, `00:11:22:33:44:55`, of whatever length. */
 export function macText(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex').replace(/..(?=.)/g, '$&:');
+  return Buffer.from(bytes)
+    .toString('hex')
+    .replace(/..(?=.)/g, '$&:');
 }

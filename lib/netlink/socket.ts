@@ -113,8 +113,9 @@ export class RouteSocket {
       if (sent > 0) await options.breathe?.();
       const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES);
       const first = sent;
-      for (const { offset, errno, kernelMessage } of this.#changeSlice(requests.slice(sent, end), () => describe(first))) {
-        const index = sent + offset;
+      const refused = this.#changeSlice(requests.slice(first, end), () => describe(first));
+      for (const { offset, errno, kernelMessage } of refused) {
+        const index = first + offset;
         refusals.push({ index, error: new NetlinkError(describe(index), errno, kernelMessage) });
       }
       sent = end;
