@@ -1,26 +1,49 @@
+import { parseArgs } from 'node:util';
+import { benchAgentCall } from './bench/agent-call.ts';
 import { Bench } from './bench/bench.ts';
+import { benchBurst } from './bench/burst.ts';
+import { benchChain } from './bench/chain.ts';
+import { benchFootprint } from './bench/footprint.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
+import { aimsTable, type Report, writeReports } from './bench/report.ts';
 import { benchStartUp } from './bench/start-up.ts';
+import { benchTenRoutes } from './bench/ten-routes.ts';
 
 // Measures whole processes, ours and a peer's in turn, and prints the medians, and the medians of the ratios of the pairs, as
-// tables. Everything happens in network namespaces of its own. Usage: bench.ts [--rounds <n>] [<bench>…]
+// tables. Everything happens in network namespaces of its own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
 
-const BENCHES: { readonly [name: string]: (bench: Bench) => void } = {
-  'start-up': benchStartUp,
+const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
+  'agent-call': benchAgentCall,
+  chain: benchChain,
+  'ten-routes': benchTenRoutes,
   'many-routes': benchManyRoutes,
+  burst: benchBurst,
+  footprint: benchFootprint,
+  'start-up': benchStartUp,
   'large-node': benchLargeNode,
 };
 
-const args = process.argv.slice(2);
-const rounds = args.includes('--rounds') ? Number(args.splice(args.indexOf('--rounds'), 2)[1]) : 7;
-const unknown = args.filter((name) => BENCHES[name] === undefined);
+const { values, positionals } = parseArgs({
+  options: { rounds: { type: 'string', default: '7' }, write: { type: 'string' } },
+  allowPositionals: true,
+});
+const unknown = positionals.filter((name) => BENCHES[name] === undefined);
 if (unknown.length > 0)
   throw new Error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
+if (values.write !== undefined && positionals.length > 0) throw new Error('--write needs all the benches in one run');
 
-const bench = new Bench(rounds);
+const bench = new Bench(Number(values.rounds));
+const reports = new Map<string, Report>();
 try {
-  for (const [name, run] of Object.entries(BENCHES)) if (args.length === 0 || args.includes(name)) run(bench);
+  for (const [name, run] of Object.entries(BENCHES)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const report = run(bench);
+    reports.set(name, report);
+    console.log(`\n## ${name}\n\n${report.tables}`);
+  }
+  console.log(`\n## aims\n\n${aimsTable([...reports.values()].flatMap(({ figures }) => figures ?? []))}`);
+  if (values.write !== undefined) writeReports(values.write, reports);
 } finally {
   bench.close();
 }

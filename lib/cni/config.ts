@@ -59,7 +59,7 @@ export function parseConfig<S extends z.core.$ZodShape>(
   document: { readonly [key: string]: unknown },
   ownNodeKeys: readonly string[] = [],
 ): ParsedConfig<z.output<z.ZodMiniObject<S>>> {
-  const keys = { ...commonKeys, ...ownKeys };
+  const keys = allKeys(ownKeys);
   const overrides = attachmentArgs(document);
   const problems: Problem[] = [];
   const warnings: string[] = [];
@@ -83,10 +83,25 @@ export function parseConfig<S extends z.core.$ZodShape>(
     else take(key, value, path);
   }
 
-  const read = readBySchema(z.object(keys) as z.ZodMiniType, values);
+  const read = readBySchema(schemaOf(ownKeys), values);
   problems.push(...read.problems.map((problem) => withOrigin(problem, overrides)));
   if (problems.length > 0) throw configError('invalid network config', problems);
   return { config: read.value as z.output<z.ZodMiniObject<S>> & CommonConfig, warnings };
+}
+
+// zod compiles a schema when it is first used: once for each plugin, and not for each of an agent's calls.
+const schemas = new WeakMap<z.core.$ZodShape, z.ZodMiniType>();
+
+function schemaOf(ownKeys: z.core.$ZodShape): z.ZodMiniType {
+  const known = schemas.get(ownKeys);
+  if (known !== undefined) return known;
+  const schema = z.object(allKeys(ownKeys)) as z.ZodMiniType;
+  schemas.set(ownKeys, schema);
+  return schema;
+}
+
+function allKeys<S extends z.core.$ZodShape>(ownKeys: S): typeof commonKeys & S {
+  return { ...commonKeys, ...ownKeys };
 }
 
 /** The data folder of a config that may be wrong otherwise: DEL and GC clean up after those too. */

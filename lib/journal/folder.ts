@@ -35,7 +35,8 @@ const WRITABLE_BY_OTHERS = 0o022;
  */
 export function ensureFolder(path: string): void {
   try {
-    makeFolder(path);
+    // Mostly it is there, and making what is there is an error, which costs more than a look.
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) makeFolder(path);
   } catch (error) {
     throw new DataFolderError(path, `cannot be made (${codeOf(error)})`, error);
   }
@@ -144,9 +145,8 @@ function temporaryOf(path: string): string {
 }
 
 function writeAndRename(temporary: string, path: string, content: Buffer, durable: boolean): void {
-  removeIfThere(temporary);
   try {
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    const fd = openNew(temporary);
     try {
       writeAll(fd, content);
       if (durable) fsyncSync(fd);
@@ -157,6 +157,18 @@ function writeAndRename(temporary: string, path: string, content: Buffer, durabl
   } catch (error) {
     removeIfThere(temporary);
     throw error;
+  }
+}
+
+// A file that nobody else had before. What a killed process left in its place is removed, once it is in the way.
+function openNew(path: string): number {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+  try {
+    return openSync(path, flags, FILE_MODE);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    removeIfThere(path);
+    return openSync(path, flags, FILE_MODE);
   }
 }
 

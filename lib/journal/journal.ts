@@ -55,15 +55,17 @@ export class Journal {
 
   /** Forgets the entries of this attachment's network; the file goes when none are left. */
   forget(): void {
-    if (this.#isAnothers(readFileIfThere(this.path) ?? '')) return;
-    const content = this.read();
-    const rest = content?.entries.filter(({ network }) => network !== this.#attachment.network) ?? [];
-    if (content === undefined || rest.length === 0) removeFile(this.path);
+    const text = readFileIfThere(this.path) ?? '';
+    if (this.#isAnothers(text)) return;
+    const content = parse(text);
+    const rest = content.entries.filter(({ network }) => network !== this.#attachment.network);
+    if (rest.length === 0) removeFile(this.path);
     else this.write(content.namespace, rest);
   }
 
   // Names may have dashes, so `a-b` on `c` and `a` on `b-c` have one file name. Whoever comes first has the file.
   #isAnothers(text: string): boolean {
+    if (text === '') return false;
     const head = parseHead(text);
     const { containerID, ifname } = this.#attachment;
     return head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);

@@ -147,5 +147,7 @@ function nameAttribute(name: string): number {
 
 /** A hardware address as text, `00:11:22:33:44:55`, of whatever length. */
 export function macText(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return Buffer.from(bytes)
+    .toString('hex')
+    .replace(/..(?=.)/g, '$&:');
 }

@@ -86,7 +86,7 @@ export class RouteSocket {
   get(operation: string, request: Request): NetlinkMessage {
     const seq = this.#send([request]);
     for (;;) {
-      for (const message of this.#receive(operation)) {
+      for (const message of this.#receive(() => operation)) {
         if (message.seq !== seq) continue;
         if (message.type !== ControlType.ERROR) return message;
         const { errno, kernelMessage } = parseAcknowledgement(message);
@@ -112,8 +112,10 @@ export class RouteSocket {
     while (sent < requests.length && (refusals.length === 0 || options.keepGoing)) {
       if (sent > 0) await options.breathe?.();
       const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES);
-      for (const { offset, errno, kernelMessage } of this.#changeSlice(requests.slice(sent, end), describe(sent))) {
-        const index = sent + offset;
+      const first = sent;
+      const refused = this.#changeSlice(requests.slice(first, end), () => describe(first));
+      for (const { offset, errno, kernelMessage } of refused) {
+        const index = first + offset;
         refusals.push({ index, error: new NetlinkError(describe(index), errno, kernelMessage) });
       }
       sent = end;
@@ -123,7 +125,7 @@ export class RouteSocket {
 
   // Only the last request asks for an acknowledgement. The kernel reports every failure unasked, and in order, so when
   // the last one's answer is here, all are.
-  #changeSlice(slice: readonly Request[], operation: string): (Acknowledgement & { offset: number })[] {
+  #changeSlice(slice: readonly Request[], operation: () => string): (Acknowledgement & { offset: number })[] {
     const first = this.#seq + 1;
     const last = this.#send(
       slice.map((request, i) => (i === slice.length - 1 ? { ...request, flags: request.flags | Flags.ACK } : request)),
@@ -144,7 +146,7 @@ export class RouteSocket {
     const messages: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
-      for (const message of this.#receive(operation)) {
+      for (const message of this.#receive(() => operation)) {
         if (message.seq !== seq) continue;
         interrupted ||= isInterrupted(message);
         if (message.type !== ControlType.DONE && message.type !== ControlType.ERROR) {
@@ -170,11 +172,11 @@ export class RouteSocket {
     return this.#seq;
   }
 
-  #receive(operation: string): NetlinkMessage[] {
+  #receive(operation: () => string): NetlinkMessage[] {
     try {
       return parseMessages(this.#transport.receive());
     } catch (error) {
-      throw socketError(`${operation}: no answer from the kernel`, error);
+      throw socketError(`${operation()}: no answer from the kernel`, error);
     }
   }
 }

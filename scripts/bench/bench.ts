@@ -1,38 +1,50 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BenchAgent, pause } from './agent.ts';
 import { type Command, compileMeasure, measure, type Sample } from './measure.ts';
 import { install } from './ours.ts';
 import type { Samples } from './table.ts';
 
 /** A command that is measured under a name, or only run, without one: it puts things back between others. */
-export type Step = Command & { readonly name?: string };
+export type Step = Command & {
+  readonly name?: string;
+  /** Who does the work: its CPU time is counted too. */
+  readonly agent?: BenchAgent;
+  /** What comes after it, and is measured with it. */
+  readonly then?: readonly Command[];
+};
+
+/** For how long an agent may be busy with what is left of a call when the caller has its answer. */
+const AFTERMATH_MS = 4;
 
 /** What every bench works with: a folder and a pod of the run's own, which go at its end. */
 export class Bench {
   readonly rounds: number;
   readonly folder: string;
-  /** The single-file executables, and where their journals go. */
+  /** The single-file executables. */
   readonly executables: string;
+  /** Where journals go, and what peers remember: in memory, as /run is on a node. */
   readonly dataDir: string;
   /** `eth0` with 10.131.0.5/23 and its other end up. */
   readonly pod: string;
   readonly #measurer: string;
   readonly #namespaces: string[] = [];
+  #pods: readonly string[] = [];
 
   constructor(rounds: number) {
     this.rounds = rounds;
     this.folder = mkdtempSync(join(tmpdir(), 'waymark-bench-'));
-    this.dataDir = join(this.folder, 'data');
-    this.executables = install(join(this.folder, 'bin'));
     this.#measurer = compileMeasure(this.folder);
-    this.pod = this.namespace('pod', ['link add eth0 type veth peer name peer', 'address add 10.131.0.5/23 dev eth0']);
-    this.setUp(this.pod, ['link set peer up', 'link set eth0 up']);
+    this.dataDir = this.#memoryFolder();
+    this.executables = install(join(this.folder, 'bin'));
+    this.pod = this.#makePod('pod');
   }
 
   close(): void {
     for (const name of this.#namespaces) spawnSync('ip', ['netns', 'del', name]);
+    spawnSync('umount', [this.dataDir]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -43,6 +55,38 @@ export class Bench {
     this.#namespaces.push(full);
     this.setUp(full, ['link set lo up', ...commands]);
     return full;
+  }
+
+  /** As many pods as that, like the one above, numbered from 0 on; what their names begin with. */
+  pods(count: number): string {
+    if (this.#pods.length === 0) this.#pods = Array.from({ length: count }, (_, i) => this.#makePod(`pod${i}`));
+    return `wm-bench-${process.pid}-pod`;
+  }
+
+  #memoryFolder(): string {
+    const path = join(this.folder, 'run');
+    mkdirSync(path, { mode: 0o700 });
+    this.run({ program: 'mount', args: ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', path] });
+    return path;
+  }
+
+  #makePod(name: string): string {
+    return this.namespace(name, [
+      'link add eth0 type veth peer name peer',
+      'address add 10.131.0.5/23 dev eth0',
+      'link set peer up',
+      'link set eth0 up',
+    ]);
+  }
+
+  /** Starts an agent, and stops it when `use` has ended. */
+  withAgent<T>(use: (agent: BenchAgent) => T): T {
+    const agent = new BenchAgent(join(this.executables, 'waymark'), mkdtempSync(join(this.folder, 'agent-')));
+    try {
+      return use(agent);
+    } finally {
+      agent.stop();
+    }
   }
 
   setUp(namespace: string, commands: readonly string[]): void {
@@ -58,8 +102,13 @@ export class Bench {
 
   /** Runs a command that must succeed. */
   run(command: Command): Sample {
+    return this.runAll(command, 1).all;
+  }
+
+  /** Runs it in so many processes at once: each, and all together. */
+  runAll(command: Command, processes: number): { each: Sample[]; all: Sample } {
     const env = { PATH: process.env.PATH ?? '', ...command.env };
-    return measure(this.#measurer, { ...command, env }).all;
+    return measure(this.#measurer, { ...command, env }, processes);
   }
 
   /**
@@ -70,10 +119,22 @@ export class Bench {
     const samples = new Map<string, Sample[]>(steps.flatMap(({ name }) => (name === undefined ? [] : [[name, []]])));
     for (let round = 0; round <= rounds; round++) {
       for (const step of steps) {
-        const sample = this.run(step);
+        const sample = this.#take(step);
         if (round > 0 && step.name !== undefined) samples.get(step.name)?.push(sample);
       }
     }
     return samples;
+  }
+
+  #take(step: Step): Sample {
+    const before = step.agent?.cpuMs() ?? 0;
+    const samples = [step, ...(step.then ?? [])].map((command) => this.run(command));
+    if (step.agent !== undefined) pause(AFTERMATH_MS);
+    const ofAgent = (step.agent?.cpuMs() ?? 0) - before;
+    return {
+      wallMs: samples.reduce((sum, { wallMs }) => sum + wallMs, 0),
+      cpuMs: samples.reduce((sum, { cpuMs }) => sum + cpuMs, ofAgent),
+      peakMiB: Math.max(...samples.map(({ peakMiB }) => peakMiB)),
+    };
   }
 }

@@ -1,15 +1,16 @@
 import type { Bench, Step } from './bench.ts';
-import { quietly, single } from './ours.ts';
+import { quietly, single, unmeasured } from './ours.ts';
 import { seamlessScript } from './peers.ts';
-import { printTables } from './table.ts';
+import type { Report } from './report.ts';
+import { tablesOf } from './table.ts';
 
 const HOST_ROUTES = 100_000;
 
 /** `seamless-gateway` on a node with one route and on one with very many, beside the script that it comes from. */
-export function benchLargeNode(bench: Bench): void {
+export function benchLargeNode(bench: Bench): Report {
   const nodes = { '1 route': node(bench, 'small', 0), 'many routes': node(bench, 'large', HOST_ROUTES) };
   const add = single(bench, 'seamless-gateway', 'ADD', quietly(bench));
-  const { name: _, ...del } = single(bench, 'seamless-gateway', 'DEL', quietly(bench));
+  const del = unmeasured(single(bench, 'seamless-gateway', 'DEL', quietly(bench)));
   const forget: Step = { program: 'ip', args: ['-n', bench.pod, 'route', 'del', '10.0.32.2'] };
   const steps = Object.entries(nodes).flatMap(([routes, namespace]) => [
     inNode(namespace, { ...add, name: `seamless-gateway (ADD), ${routes}` }),
@@ -18,12 +19,12 @@ export function benchLargeNode(bench: Bench): void {
     forget,
   ]);
 
-  const title = `Nodes with 1 route and with ${HOST_ROUTES} of each family, medians of ${bench.rounds} rounds`;
-  printTables(title, bench.repeat(steps), [
+  const tables = tablesOf(bench.repeat(steps), [
     ['seamless-gateway (ADD), many routes', 'seamless-gateway (ADD), 1 route'],
     ['seamless-gateway (ADD), 1 route', 'bash script, 1 route'],
     ['seamless-gateway (ADD), many routes', 'bash script, many routes'],
   ]);
+  return { tables };
 }
 
 /** A node with an uplink and a default route, and as many others of each family. */

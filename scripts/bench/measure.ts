@@ -15,14 +15,24 @@ export type Command = {
 /** The measuring program, compiled into a folder. */
 export function compileMeasure(folder: string): string {
   const out = join(folder, 'measure');
-  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-Werror', join(import.meta.dirname, 'measure.c'), '-o', out]);
+  // Static, since a child's peak is never below that of the process that started it.
+  execFileSync('cc', [
+    '-static',
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    join(import.meta.dirname, 'measure.c'),
+    '-o',
+    out,
+  ]);
   return out;
 }
 
 /**
  * Runs a command in so many processes at once: what each took, and what all of them took together (wall time from the first
- * start to the last end, sums of the others). `{n}` in the command is each one's number. Throws, with what they said, if one
- * fails.
+ * start to the last end, the sum of their CPU times, and the highest sum of the peaks of those that lived at one time). `{n}`
+ * in the command is each one's number. Throws, with what they said, if one fails.
  */
 export function measure(measurer: string, command: Command, processes = 1): { each: Sample[]; all: Sample } {
   const { program, args, stdin = '/dev/null', env = {} } = command;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench, Step } from './bench.ts';
-import { called } from './ours.ts';
+import { called, unmeasured } from './ours.ts';
 
 const TOOLS = join(import.meta.dirname, '../../.tools/bin');
 
@@ -29,24 +29,38 @@ subnet=$(ip netns exec "$1" ip -4 -o address show dev eth0 scope global | awk '{
 gateway=$(ipcalc-ng --minaddr "$subnet")
 ip netns exec "$1" ip route add "$host/32" via "\${gateway#*=}" dev eth0`;
 
-/** The reference plugins `tuning` and `sbr`, compiled Go: ADD, and what takes it back. None where they are not built. */
-export function compiledPeers(bench: Bench, prevResult: object): Step[] {
-  const peer = (type: string, verb: string, keys: object): Step => {
-    const step = { ...called(bench, type, verb, { prevResult, ...keys }), program: join(TOOLS, type), args: [] };
-    return verb === 'ADD' ? { ...step, name: `${type} (ADD), Go` } : step;
-  };
-  const tuning = { mtu: 1400, dataDir: join(bench.folder, 'tuning') };
-  const steps = [
-    peer('tuning', 'ADD', tuning),
-    peer('tuning', 'DEL', tuning),
-    peer('sbr', 'ADD', {}),
-    peer('sbr', 'DEL', {}),
-  ];
-  // sbr moves the pod's routes to a table of their own, and leaves them there.
+/** A plugin that others made, compiled Go. */
+export function peer(bench: Bench, type: string, verb: string, config: object): Step {
+  return { ...called(bench, type, verb, config), name: `${type} (${verb}), Go`, program: join(TOOLS, type), args: [] };
+}
+
+/** Is this plugin here? */
+export function has(type: string): boolean {
+  return existsSync(join(TOOLS, type));
+}
+
+/** What `tuning` is to do: the keys of its config, with a folder of its own for what it remembers. */
+export function tuningKeys(bench: Bench, keys: object = { mtu: 1400 }): object {
+  return { ...keys, dataDir: join(bench.dataDir, `tuning-${Object.keys(keys)}`) };
+}
+
+/** `sbr` moves the pod's routes to a table of their own, and leaves them there: this puts them back. */
+export function afterSbr(bench: Bench): Step[] {
   const restore = 'route replace 10.131.0.0/23 dev eth0 proto kernel scope link src 10.131.0.5'.split(' ');
   return [
-    ...steps.filter(({ program }) => existsSync(program)),
     { program: 'ip', args: ['-n', bench.pod, 'route', 'flush', 'table', '100'] },
     { program: 'ip', args: ['-n', bench.pod, ...restore] },
   ];
+}
+
+/** The reference plugins `tuning` and `sbr`: ADD, and what takes it back. None where they are not built. */
+export function compiledPeers(bench: Bench, prevResult: object): Step[] {
+  const tuning = { prevResult, ...tuningKeys(bench) };
+  const steps = [
+    peer(bench, 'tuning', 'ADD', tuning),
+    unmeasured(peer(bench, 'tuning', 'DEL', tuning)),
+    peer(bench, 'sbr', 'ADD', { prevResult }),
+    unmeasured(peer(bench, 'sbr', 'DEL', { prevResult })),
+  ];
+  return [...steps.filter(({ program }) => existsSync(program)), ...afterSbr(bench)];
 }

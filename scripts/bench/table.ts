@@ -4,24 +4,35 @@ import { medianOf, ratioOf } from './statistics.ts';
 /** The samples of each step, by its name. */
 export type Samples = ReadonlyMap<string, readonly Sample[]>;
 
-/** Prints what each step took, and then the pairs, each with the ratios of ours to the peer's. */
-export function printTables(
-  title: string,
-  samples: Samples,
-  pairs: readonly (readonly [ours: string, peer: string])[],
-): void {
-  console.log(`\n## ${title}\n\n| whole process | wall ms | CPU ms | peak MiB |\n| --- | ---: | ---: | ---: |`);
-  for (const [name, taken] of samples) {
+/** Which step is compared with which. */
+export type Pair = readonly [ours: string, peer: string];
+
+/** What each step took, and then the pairs, each with the ratios of ours to the peer's. */
+export function tablesOf(samples: Samples, pairs: readonly Pair[]): string {
+  const steps = [...samples].map(([name, taken]) => {
     const { wallMs, cpuMs, peakMiB } = medianOf(taken);
-    console.log(`| ${name} | ${short(wallMs)} | ${short(cpuMs)} | ${short(peakMiB)} |`);
-  }
-  console.log('\n| ours | beside | wall | CPU | memory |\n| --- | --- | ---: | ---: | ---: |');
-  for (const [ours, peer] of pairs) {
-    const { wallMs, cpuMs, peakMiB } = ratioOf(samples.get(ours) ?? [], samples.get(peer) ?? []);
-    console.log(`| ${ours} | ${peer} | ${wallMs.toFixed(2)} | ${cpuMs.toFixed(2)} | ${peakMiB.toFixed(2)} |`);
-  }
+    return `| ${name} | ${short(wallMs)} | ${short(cpuMs)} | ${short(peakMiB)} |`;
+  });
+  const ratios = pairs.map(([ours, peer]) => {
+    const { wallMs, cpuMs, peakMiB } = ratioBetween(samples, [ours, peer]);
+    return `| ${ours} | ${peer} | ${wallMs.toFixed(2)} | ${cpuMs.toFixed(2)} | ${peakMiB.toFixed(2)} |`;
+  });
+  return [
+    '| whole process | wall ms | CPU ms | peak MiB |',
+    '| --- | ---: | ---: | ---: |',
+    ...steps,
+    '',
+    '| ours | beside | wall | CPU | memory |',
+    '| --- | --- | ---: | ---: | ---: |',
+    ...ratios,
+  ].join('\n');
+}
+
+/** The ratios of a pair. */
+export function ratioBetween(samples: Samples, [ours, peer]: Pair): Sample {
+  return ratioOf(samples.get(ours) ?? [], samples.get(peer) ?? []);
 }
 
 function short(value: number): string {
-  return value.toFixed(value < 20 ? 1 : 0);
+  return value.toFixed(value < 20 ? (value < 1 ? 2 : 1) : 0);
 }

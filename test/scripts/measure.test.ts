@@ -36,6 +36,8 @@ t.test('measure', { skip }, async (t) => {
     t.equal(each.length, 5);
     t.ok(each.every(({ wallMs }) => wallMs >= 300));
     t.ok(all.wallMs < 1000, `${all.wallMs} ms`);
+    const peaks = each.reduce((sum, { peakMiB }) => sum + peakMiB, 0);
+    t.ok(Math.abs(all.peakMiB - peaks) < 0.1, 'all of them lived at one time');
   });
 
   t.test('throws with what they said if one of them fails, or is not there', async (t) => {
