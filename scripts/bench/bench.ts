@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BenchAgent, pause } from './agent.ts';
-import { type Command, compileMeasure, measure, type Sample } from './measure.ts';
+import { BenchAgent } from './agent.ts';
+import { type Command, compileMeasure, measure, measureRounds, type Sample } from './measure.ts';
 import { install } from './ours.ts';
 import type { Samples } from './table.ts';
 
@@ -15,9 +15,6 @@ export type Step = Command & {
   /** What comes after it, and is measured with it. */
   readonly then?: readonly Command[];
 };
-
-/** For how long an agent may be busy with what is left of a call when the caller has its answer. */
-const AFTERMATH_MS = 4;
 
 /** What every bench works with: a folder and a pod of the run's own, which go at its end. */
 export class Bench {
@@ -113,28 +110,44 @@ export class Bench {
 
   /**
    * Runs the steps round by round, so that a machine which gets slower makes all of them slower. The first round is not
-   * counted.
+   * counted. Of an agent's CPU time, each of its steps has an equal share.
    */
   repeat(steps: readonly Step[], rounds = this.rounds): Samples {
-    const samples = new Map<string, Sample[]>(steps.flatMap(({ name }) => (name === undefined ? [] : [[name, []]])));
-    for (let round = 0; round <= rounds; round++) {
-      for (const step of steps) {
-        const sample = this.#take(step);
-        if (round > 0 && step.name !== undefined) samples.get(step.name)?.push(sample);
-      }
-    }
-    return samples;
+    const agents = [...new Set(steps.flatMap(({ agent }) => agent ?? []))];
+    const before = agents.map((agent) => agent.cpuMs());
+    const taken = this.#rounds(steps, rounds + 1);
+    const share = (agent: BenchAgent) => {
+      const used = agent.cpuMs() - (before[agents.indexOf(agent)] ?? 0);
+      return used / (rounds + 1) / steps.filter((step) => step.agent === agent).length;
+    };
+    return new Map(
+      steps.flatMap(({ name, agent }, place) => {
+        if (name === undefined) return [];
+        const ofAgent = agent === undefined ? 0 : share(agent);
+        const samples = taken[place]?.slice(1) ?? [];
+        return [[name, samples.map((sample) => ({ ...sample, cpuMs: sample.cpuMs + ofAgent }))]];
+      }),
+    );
   }
 
-  #take(step: Step): Sample {
-    const before = step.agent?.cpuMs() ?? 0;
-    const samples = [step, ...(step.then ?? [])].map((command) => this.run(command));
-    if (step.agent !== undefined) pause(AFTERMATH_MS);
-    const ofAgent = (step.agent?.cpuMs() ?? 0) - before;
-    return {
-      wallMs: samples.reduce((sum, { wallMs }) => sum + wallMs, 0),
-      cpuMs: samples.reduce((sum, { cpuMs }) => sum + cpuMs, ofAgent),
-      peakMiB: Math.max(...samples.map(({ peakMiB }) => peakMiB)),
-    };
+  // What comes after a step is measured with it.
+  #rounds(steps: readonly Step[], rounds: number): Sample[][] {
+    const parts = steps.map((step) => [step, ...(step.then ?? [])]);
+    const commands = parts
+      .flat()
+      .map((command) => ({ ...command, env: { PATH: process.env.PATH ?? '', ...command.env } }));
+    const samples = measureRounds(this.#measurer, commands, rounds, join(this.folder, 'plan'));
+    return parts.map((part) => {
+      const own = samples.splice(0, part.length);
+      return Array.from({ length: rounds }, (_, round) => together(own.flatMap((series) => series[round] ?? [])));
+    });
   }
+}
+
+function together(samples: readonly Sample[]): Sample {
+  return {
+    wallMs: samples.reduce((sum, { wallMs }) => sum + wallMs, 0),
+    cpuMs: samples.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    peakMiB: Math.max(...samples.map(({ peakMiB }) => peakMiB)),
+  };
 }

@@ -1,13 +1,23 @@
 /*
- * Measures whole processes: measure <processes> <stdin file> <program> [argument...]
+ * Measures whole processes:
  *
- * Starts that many at once, waits for all, and prints a line for each, in the order of their ends:
+ *   measure <processes> <stdin file> <program> [argument...]
+ *
+ * starts that many at once, waits for all, and prints a line for each, in the order of their ends:
  *
  *   <wall microseconds> <user + system microseconds> <peak resident KiB>
  *
  * and one for all of them together: from the first start to the last end, the sum of their CPU times, and the sum of the
- * peaks of those that lived at one time, at its highest. The environment is passed on. `{n}` in a variable's value, in an argument and in the name of the stdin file is the process's number, from 0 on. If one
- * fails, what all of them said goes to stderr, and the exit code is 1.
+ * peaks of those that lived at one time, at its highest. The environment is passed on. `{n}` in a variable's value, in an
+ * argument and in the name of the stdin file is the process's number, from 0 on.
+ *
+ *   measure rounds <rounds> <plan file>
+ *
+ * runs the commands of a plan one after another, so many times, and prints such a line for each. A plan is a list of texts
+ * that each end with NUL: for every command its stdin file, the number of its words and the words, the number of its
+ * variables and the variables.
+ *
+ * If one fails, what all of them said goes to stderr, and the exit code is 1.
  *
  * In C, since a compiled peer is through in 4 ms: what a runtime does around a child would be most of the figure, and the
  * child's peak would be the parent's, which it shares until it has its own memory (getrusage(2), execve(2)).
@@ -97,15 +107,65 @@ static void tell(int output) {
   for (ssize_t bytes; (bytes = read(output, buffer, sizeof buffer)) > 0;) fwrite(buffer, 1, bytes, stderr);
 }
 
+struct command {
+  const char *input;
+  char **words, **variables;
+};
+
+enum { MAX_COMMANDS = 256 };
+
+static char **counted(char **next) {
+  const int count = atoi(*next);
+  *next += strlen(*next) + 1;
+  char **texts = calloc(count + 1, sizeof *texts);
+  for (int i = 0; i < count; i++, *next += strlen(*next) + 1) texts[i] = *next;
+  return texts;
+}
+
+static int read_plan(const char *path, struct command *commands) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  const off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+  if (size <= 0) fail(path, errno);
+  char *text = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (text == MAP_FAILED) fail(path, errno);
+  int count = 0;
+  for (char *next = text; next < text + size && count < MAX_COMMANDS; count++) {
+    commands[count].input = next;
+    next += strlen(next) + 1;
+    commands[count].words = counted(&next);
+    commands[count].variables = counted(&next);
+  }
+  return count;
+}
+
+static int run_plan(int rounds, const char *path, int output) {
+  struct command commands[MAX_COMMANDS];
+  const int count = read_plan(path, commands);
+  for (int i = 0; i < rounds * count; i++) {
+    const struct command *command = &commands[i % count];
+    struct rusage usage;
+    int status;
+    struct child child = start(command->words, command->variables, command->input, output);
+    if (wait4(child.pid, &status, 0, &usage) < 0) fail("wait4", errno);
+    print(now() - child.start, microseconds(usage.ru_utime) + microseconds(usage.ru_stime), usage.ru_maxrss);
+    if (status != 0) {
+      tell(output);
+      return 1;
+    }
+  }
+  return 0;
+}
+
 int main(int count, char **arguments) {
+  const int output = memfd_create("output", MFD_CLOEXEC);
+  if (output < 0) fail("memfd_create", errno);
+  fcntl(output, F_SETFL, O_APPEND);
+  if (count == 4 && strcmp(arguments[1], "rounds") == 0) return run_plan(atoi(arguments[2]), arguments[3], output);
   const int processes = count > 3 ? atoi(arguments[1]) : 0;
   if (processes < 1) {
     fprintf(stderr, "usage: measure <processes> <stdin file> <program> [argument...]\n");
     return 2;
   }
-  const int output = memfd_create("output", MFD_CLOEXEC);
-  if (output < 0) fail("memfd_create", errno);
-  fcntl(output, F_SETFL, O_APPEND);
 
   struct child *children = calloc(processes, sizeof *children);
   /* Made ready first, so that the processes start as close to each other as they can. */

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What one process took, from its start to its end: wall time, user and system time, and its peak of memory. */
@@ -46,6 +47,28 @@ export function measure(measurer: string, command: Command, processes = 1): { ea
   const all = samples.pop();
   if (all === undefined) throw new Error(`${program}: nothing was measured`);
   return { each: samples, all };
+}
+
+/**
+ * Runs commands one after another, for so many rounds, in one go: what a program of ours does between two of them would make
+ * the caches cold that each of them finds. The samples of each command, in the order of the rounds. Throws, with what they
+ * said, if one fails.
+ */
+export function measureRounds(
+  measurer: string,
+  commands: readonly Command[],
+  rounds: number,
+  plan: string,
+): Sample[][] {
+  const texts = commands.flatMap(({ program, args, stdin = '/dev/null', env = {} }) => {
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    return [stdin, `${args.length + 1}`, program, ...args, `${variables.length}`, ...variables];
+  });
+  writeFileSync(plan, texts.map((text) => `${text}\0`).join(''));
+  const ran = spawnSync(measurer, ['rounds', `${rounds}`, plan], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (ran.status !== 0) throw new Error(ran.error?.message ?? ran.stderr.slice(0, 2000));
+  const samples = ran.stdout.trim().split('\n').map(parseSample);
+  return commands.map((_, place) => samples.filter((_, i) => i % commands.length === place));
 }
 
 function parseSample(line: string): Sample {

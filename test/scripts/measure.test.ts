@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { compileMeasure, measure, type Sample } from '../../scripts/bench/measure.ts';
+import { compileMeasure, measure, measureRounds, type Sample } from '../../scripts/bench/measure.ts';
 import { medianOf, ratioOf } from '../../scripts/bench/statistics.ts';
 import { scratchFolder, works } from '../support/namespace.ts';
 
@@ -39,6 +39,27 @@ t.test('measure', { skip }, async (t) => {
     const peaks = each.reduce((sum, { peakMiB }) => sum + peakMiB, 0);
     t.ok(Math.abs(all.peakMiB - peaks) < 0.1, 'all of them lived at one time');
   });
+
+  t.test(
+    'runs the commands of a plan in turn, round by round, each with its own words, variables and stdin',
+    async (t) => {
+      const log = join(folder, 'log');
+      writeFileSync(join(folder, 'word'), 'from stdin');
+      const say = (word: string) => ({
+        program: '/bin/sh',
+        args: ['-c', `echo "$0 $V $(cat)" >>${log}; sleep ${word === 'b' ? 0.1 : 0}`, word],
+        env: { V: `of ${word}`, PATH: process.env.PATH ?? '' },
+      });
+      const commands = [{ ...say('a'), stdin: join(folder, 'word') }, say('b')];
+      const [a = [], b = []] = measureRounds(measurer, commands, 3, join(folder, 'plan'));
+      t.equal(readFileSync(log, 'utf8'), 'a of a from stdin\nb of b \n'.repeat(3));
+      t.equal(a.length, 3);
+      t.ok(b.length === 3 && b.every(({ wallMs }) => wallMs >= 100));
+      t.throws(() => measureRounds(measurer, [shell('echo full >&2; exit 1')], 2, join(folder, 'plan')), {
+        message: /full/,
+      });
+    },
+  );
 
   t.test('throws with what they said if one of them fails, or is not there', async (t) => {
     t.throws(() => measure(measurer, shell('echo no room >&2; exit 3')), { message: /no room/ });
