@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
+[[ -x $WAYMARK_RUNTIME ]] || { echo "build: the npm packages are missing; \`npm ci\` installs them" >&2; exit 1; }
 
 bash scripts/build-native.sh
 rm -rf build

@@ -145,6 +145,12 @@ t.test('every link in the documents leads to a file or a heading', async (t) => 
   }
 });
 
+t.test('every table in the documents has a heading, so none is cut in two by an empty line', async (t) => {
+  for (const document of documents)
+    for (const [rows] of read(document).matchAll(/(?<!^\|.*\n)(?:^\|.*\n)+/gm))
+      t.match(rows.split('\n')[1], /^\|[ |:-]+\|$/, `${document}: ${rows.slice(0, 60)}`);
+});
+
 t.test('every npm script that a document names is there', async (t) => {
   const { scripts } = JSON.parse(read('package.json'));
   for (const document of documents) {
