@@ -32,7 +32,13 @@ type Env = { readonly [name: string]: string | undefined };
 /** Runs the agent until it is told to stop by SIGTERM or SIGINT. Throws what keeps it from listening. */
 export async function runAgent(options: AgentCommandOptions, env: Env, pid: number): Promise<void> {
   const log = pino(
-    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level: options.logLevel,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      // By its name, as in the plugins' logs.
+      formatters: { level: (level) => ({ level }) },
+    },
     { write: writeLog },
   );
   const path = options.socket ?? env.WAYMARK_SOCKET ?? DEFAULT_SOCKET;

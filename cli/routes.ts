@@ -64,7 +64,7 @@ async function addRoutes(socket: RouteSocket, topology: Topology, options: Route
       ? 'nothing to do'
       : options.noop
         ? 'changed nothing (--noop)'
-        : `added ${pending.length} routes`,
+        : `added ${pending.length} ${pending.length === 1 ? 'route' : 'routes'}`,
   );
 }
 

@@ -34,15 +34,20 @@ debian_packages() {
   debian_package ipcalc-ng ipcalc-ng
   debian_package cc gcc
   debian_package /usr/include/stdio.h libc6-dev
+  debian_package musl-gcc musl-tools
+  command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
+  install_missing_packages
+}
+
+# What the tests call, and what the image is made with.
+test_packages() {
   debian_package strace strace
   debian_package hyperfine hyperfine
   debian_package readelf binutils
-  debian_package musl-gcc musl-tools
   debian_package clang clang
   compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" >/dev/null || missing_packages+=($(fuzzer_package))
   debian_package umoci umoci
   debian_package skopeo skopeo
-  command -v go >/dev/null 2>&1 || debian_package /usr/lib/cni/bridge containernetworking-plugins
   install_missing_packages
 }
 
@@ -125,8 +130,10 @@ test_class() {
 
 npm_packages
 debian_packages
-pod_packages
 go_tools
-route_override
+[[ ${1:-} == start ]] && exit
+test_packages
+pod_packages
 go_kustomize
 test_class
+[[ ${1:-} != bench ]] || route_override

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bash scripts/setup.sh
+bash scripts/setup.sh start
 . scripts/environment.sh
 [[ -x dist/bundle/waymark/waymark ]] || bash scripts/build.sh
 exec node scripts/demonstrate.ts "$@"

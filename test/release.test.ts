@@ -43,26 +43,29 @@ t.test('the release of the build', async (t) => {
     }
   });
 
-  t.test('has in a tarball the executables, the shims, the examples and the licences, and no more', async (t) => {
-    const files = output('tar', ['-tzf', join(folder, `${name}.tar.gz`)])
-      .trim()
-      .split('\n');
-    const plugins = ['consistent-ifname', 'seamless-gateway', 'static-route'];
-    t.strictSame(
-      files.filter((file) => !file.endsWith('/')).sort(),
-      [
-        ...[...plugins, 'waymark'].map((file) => `${name}/bin/${file}`),
-        ...plugins.map((file) => `${name}/shim/${file}`),
-        ...output('git', ['-C', ROOT, 'ls-files', 'conf'])
-          .trim()
-          .split('\n')
-          .map((file) => `${name}/${file}`),
-        ...['LICENSE', 'README.md', 'THIRD-PARTY-LICENSES'].map((file) => `${name}/${file}`),
-      ].sort(),
-    );
-    const links = output('tar', ['-tvzf', join(folder, `${name}.tar.gz`)]).match(/ link to /g);
-    t.equal(links?.length, 3 + 2);
-  });
+  t.test(
+    'has in a tarball the executables, the shims, the examples, documents and licences, and no more',
+    async (t) => {
+      const files = output('tar', ['-tzf', join(folder, `${name}.tar.gz`)])
+        .trim()
+        .split('\n');
+      const plugins = ['consistent-ifname', 'seamless-gateway', 'static-route'];
+      t.strictSame(
+        files.filter((file) => !file.endsWith('/')).sort(),
+        [
+          ...[...plugins, 'waymark'].map((file) => `${name}/bin/${file}`),
+          ...plugins.map((file) => `${name}/shim/${file}`),
+          ...output('git', ['-C', ROOT, 'ls-files', 'conf', 'docs', 'manifests', 'plugins/*/README.md'])
+            .trim()
+            .split('\n')
+            .map((file) => `${name}/${file}`),
+          ...['CHANGELOG.md', 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES'].map((file) => `${name}/${file}`),
+        ].sort(),
+      );
+      const links = output('tar', ['-tvzf', join(folder, `${name}.tar.gz`)]).match(/ link to /g);
+      t.equal(links?.length, 3 + 2);
+    },
+  );
 
   t.test('is verified and run by the commands of docs/releases.md', async (t) => {
     const [commands = ''] = /(?<=```bash\n# in the folder of the release\n)[^`]+/.exec(read('docs/releases.md')) ?? [];
