@@ -1,9 +1,9 @@
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import { openOwn } from '../lib/change/pod.ts';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
 import { createPages, text } from '../lib/http/pages.ts';
+import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
 import { Metrics } from './metrics.ts';
 import { Queue, type QueueLimits } from './queue.ts';
@@ -64,7 +64,7 @@ export class Agent {
     });
   }
 
-  /** Resolves when calls are served. Throws DataFolderError, and errors of listen(2). */
+  /** Resolves when calls are served. Throws FileError, and errors of listen(2). */
   async start(): Promise<void> {
     const { socket, listen, log } = this.#options;
     if (listen !== undefined) {

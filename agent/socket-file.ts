@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
-import { DataFolderError, ensureFolder } from '../lib/journal/folder.ts';
+import { ensureFolder, FileError } from '../lib/files/files.ts';
 
 /**
  * Listens on a Unix socket at `path`, mode 0600. It is made under another name and renamed, so that whoever listened there
  * before is replaced in one step: no call finds nobody. Returns what takes the file away again, if it is still ours.
  *
- * Throws DataFolderError if the folder or the file is somebody else's: a symbolic link, or not a socket.
+ * Throws FileError if the folder or the file is somebody else's: a symbolic link, or not a socket.
  */
 export async function listenAt(server: Server, path: string): Promise<() => void> {
   ensureFolder(dirname(path));
@@ -49,7 +49,7 @@ export function passedDescriptor(
 function assertReplaceable(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined || stat.isSocket()) return;
-  throw new DataFolderError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
+  throw new FileError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
 }
 
 /** Resolves when the server listens, which `listen` asks it to. Throws the error that it tells instead. */

@@ -29,7 +29,7 @@ export type Output = { say(line: string): void; log(text: string): void };
 
 /**
  * Installs the executables and network lists and keeps them in place; or, with `once`, leaves; or, with `uninstall`, takes
- * them away. Ends early on SIGTERM and SIGINT. Throws InstallError, DataFolderError or RuntimeError.
+ * them away. Ends early on SIGTERM and SIGINT. Throws InstallError, FileError or RuntimeError.
  */
 export async function runInstall(options: InstallOptions, output: Output): Promise<void> {
   if (options.uninstall) await takeAway(resolve(options.binDir), output);

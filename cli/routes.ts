@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatPrefix, mostSpecific, type Prefix } from '../lib/address/prefix.ts';
-import { linkOrError } from '../lib/change/attachment.ts';
 import { describe, holds } from '../lib/change/change.ts';
-import { Observation } from '../lib/change/observation.ts';
-import { openOwn } from '../lib/change/pod.ts';
-import { reconcileRoutes } from '../lib/change/reconcile.ts';
 import { apply } from '../lib/change/transaction.ts';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
 import type { RouteSocket } from '../lib/netlink/socket.ts';
+import { Observation } from '../lib/observation/observation.ts';
+import { linkOrError } from '../lib/plugin/attachment.ts';
+import { openOwn } from '../lib/plugin/pod.ts';
+import { reconcileRoutes } from '../lib/plugin/reconcile.ts';
 import { parseStaticRouteConfig } from '../plugins/static-route/config.ts';
 import { mappedRoutes } from '../plugins/static-route/mapped-routes.ts';
 import { readTopologyFile, type Topology } from '../plugins/static-route/topology.ts';

@@ -2,7 +2,7 @@ import { lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { getAsset, getRawAsset } from 'node:sea';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
-import { DataFolderError, ensureFolder, readBytesIfThere } from '../lib/journal/folder.ts';
+import { ensureFolder, FileError, readBytesIfThere } from '../lib/files/files.ts';
 
 /** The assets of the executable: the native addon, and the name of its folder. */
 export const ADDON_ASSET = 'socket.node';
@@ -35,7 +35,7 @@ export function unpackIntoOneOf(folders: readonly string[], build: string, addon
     try {
       return unpackInto(folder, build, addon);
     } catch (error) {
-      if (!(error instanceof DataFolderError)) throw error;
+      if (!(error instanceof FileError)) throw error;
       reasons.push(error.message);
     }
   }
@@ -53,7 +53,7 @@ function unpackInto(folder: string, build: string, addon: Buffer): string {
     forgetStale(own);
     put(path, addon);
   } catch (error) {
-    throw new DataFolderError(path, `cannot be written (${(error as NodeJS.ErrnoException).code})`, error);
+    throw new FileError(path, `cannot be written (${(error as NodeJS.ErrnoException).code})`, error);
   }
   return path;
 }

@@ -8,8 +8,8 @@ import { listNeighbours } from '../lib/netlink/neighbour.ts';
 import { listRoutes } from '../lib/netlink/routes.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';
 import { openNamespace } from '../lib/netns/netns.ts';
-import { buildExampleState } from '../test/support/example-state.ts';
-import { recordingTransport } from '../test/support/transport.ts';
+import { buildExampleState } from '../test/support/namespaces/example-state.ts';
+import { recordingTransport } from '../test/support/namespaces/transport.ts';
 
 // Called by record-golden.sh with an empty namespace's name and the folder for the records.
 const [name, folder] = process.argv.slice(2);

@@ -9,16 +9,19 @@ const ROOT = join(import.meta.dirname, '..');
 const LAYERS = [
   'cli',
   'agent',
-  'lib/install',
-  'lib/runtime',
   'plugins',
+  'lib/install',
+  'lib/plugin',
   'lib/change',
+  'lib/observation',
+  'lib/runtime',
   'lib/cni',
   'lib/journal',
+  'lib/files',
+  'lib/http',
   'lib/netlink',
   'lib/netns',
   'lib/address',
-  'lib/http',
 ];
 
 /** What every layer may import: one constant. */

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../lib/version.ts';
-import { bundleOf } from './support/call.ts';
-import { glibcNeededBy } from './support/glibc.ts';
-import { run, works } from './support/namespace.ts';
-import { EXECUTABLES, start } from './support/single.ts';
+import { glibcNeededBy } from './support/build/glibc.ts';
+import { EXECUTABLES, start } from './support/build/single.ts';
+import { run, works } from './support/namespaces/namespace.ts';
+import { bundleOf } from './support/plugins/call.ts';
 
 // The executables for arm64, made here from the pinned runtime. What can be seen of them without such a machine.
 

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../plugins/static-route/main.ts';
-import { type Answer, call, variables } from './support/call.ts';
-import { noNamespaces, run, type Scratch, scratchFolder, scratchPod } from './support/namespace.ts';
+import { noNamespaces, run, type Scratch, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
+import { type Answer, call, variables } from './support/plugins/call.ts';
 
 /** How many inputs each property throws at the plugin, and after which time it has seen enough of them. */
 const RUNS = { mutated: 1_200, plausible: 800, nonsense: 1_200, timeLimit: 60_000 };

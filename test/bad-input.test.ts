@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../plugins/static-route/main.ts';
-import { type Answer, call, variables } from './support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from './support/namespace.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
+import { type Answer, call, variables } from './support/plugins/call.ts';
 
 /** Text, bytes or JSON for stdin, and the code and the paths in `details` that it is refused with. */
 type Case = readonly [title: string, stdin: unknown, code: number, ...paths: string[]];

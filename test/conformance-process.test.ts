@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Answer, bundleOf, type Env, execute, variables } from './support/call.ts';
-import { noNamespaces, scratchFolder, scratchPod } from './support/namespace.ts';
-import { PLUGINS, type PluginUnderTest } from './support/plugins.ts';
-import { previousResult } from './support/previous-result.ts';
+import { noNamespaces, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
+import { type Answer, bundleOf, type Env, execute, variables } from './support/plugins/call.ts';
+import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
+import { previousResult } from './support/plugins/previous-result.ts';
 
 // What test/conformance.test.ts shows of the runner, seen from outside: stdin, stdout and exit code of real processes.
 

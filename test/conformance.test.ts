@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Outside, run } from '../lib/cni/runner.ts';
 import { type CniVersion, SUPPORTED_VERSIONS } from '../lib/cni/version.ts';
-import { type Answer, call, type Env, variables } from './support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from './support/namespace.ts';
-import { PLUGINS, type PluginUnderTest } from './support/plugins.ts';
-import { previousResult, unusualResult } from './support/previous-result.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
+import { type Answer, call, type Env, variables } from './support/plugins/call.ts';
+import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
+import { previousResult, unusualResult } from './support/plugins/previous-result.ts';
 
 const VERBS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] as const;
 type Verb = (typeof VERBS)[number];

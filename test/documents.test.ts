@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { bundleFolder } from './support/call.ts';
-import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/chain.ts';
-import type { Scratch } from './support/namespace.ts';
+import type { Scratch } from './support/namespaces/namespace.ts';
+import { bundleFolder } from './support/plugins/call.ts';
+import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/plugins/chain.ts';
 
 // Every example in the documents is run, and every link leads somewhere.
 

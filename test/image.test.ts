@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { scratchFolder, works } from './support/namespace.ts';
-import { Machine, mustRunScript, output, runScript, standInBuild } from './support/scripts.ts';
+import { Machine, mustRunScript, output, runScript, standInBuild } from './support/build/scripts.ts';
+import { scratchFolder, works } from './support/namespaces/namespace.ts';
 
 // The image as scripts/build-image.sh makes it, read by other programs: skopeo, tar, and chroot.
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import t from 'tap';
-import { scratchFolder } from './support/namespace.ts';
-import { Machine, mustRunScript, output, runScript, standInBuild } from './support/scripts.ts';
+import { Machine, mustRunScript, output, runScript, standInBuild } from './support/build/scripts.ts';
+import { scratchFolder } from './support/namespaces/namespace.ts';
 
 // A release as scripts/release.sh makes it, read by tar, sha256sum and the schema of CycloneDX.
 

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { scratchFolder, works } from './support/namespace.ts';
-import { output } from './support/scripts.ts';
+import { output } from './support/build/scripts.ts';
+import { scratchFolder, works } from './support/namespaces/namespace.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 

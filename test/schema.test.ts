@@ -3,14 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import t from 'tap';
-import type { Definition } from '../lib/change/definition.ts';
 import { CniError } from '../lib/cni/errors.ts';
+import type { Definition } from '../lib/plugin/definition.ts';
 import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
 import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
 import { staticRoute } from '../plugins/static-route/main.ts';
 import { schemaFiles, textOf } from '../scripts/schema/list-schema.ts';
-import { noCnitool, scratchNode } from './support/chain.ts';
-import { TOPOLOGY_YAML } from './support/topology.ts';
+import { noCnitool, scratchNode } from './support/plugins/chain.ts';
+import { TOPOLOGY_YAML } from './support/plugins/topology.ts';
 
 // The JSON Schemas in conf/schema/, by ajv, beside the plugins themselves.
 

@@ -14,14 +14,14 @@ import {
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VERSION } from '../lib/version.ts';
-import { bundleOf, type Env, variables } from './support/call.ts';
-import { glibcNeededBy } from './support/glibc.ts';
-import { noStrace } from './support/killed.ts';
-import { noNamespaces, run, type Scratch, scratchFolder, scratchPod, works } from './support/namespace.ts';
-import { PLUGINS, type PluginUnderTest } from './support/plugins.ts';
-import { previousResult } from './support/previous-result.ts';
-import { type Ended, installed, noSingle, shell, start, startInParallel } from './support/single.ts';
-import { TOPOLOGY_YAML } from './support/topology.ts';
+import { glibcNeededBy } from './support/build/glibc.ts';
+import { type Ended, installed, noSingle, shell, start, startInParallel } from './support/build/single.ts';
+import { noNamespaces, run, type Scratch, scratchFolder, scratchPod, works } from './support/namespaces/namespace.ts';
+import { bundleOf, type Env, variables } from './support/plugins/call.ts';
+import { noStrace } from './support/plugins/killed.ts';
+import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
+import { previousResult } from './support/plugins/previous-result.ts';
+import { TOPOLOGY_YAML } from './support/plugins/topology.ts';
 
 // The single-file executables of dist/bin, each test with links of its own. What a plugin does is shown elsewhere; here, that
 // it is the same as the bundle, and that the file gets along wherever and however it is called.

@@ -1,8 +1,8 @@
 import type { Link } from '../netlink/link.ts';
 import { isSameRoute, type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
 import { bestDefault } from '../netlink/routes.ts';
+import { Observation } from '../observation/observation.ts';
 import { type Change, describe } from './change.ts';
-import { Observation } from './observation.ts';
 
 /** The namespace as it will be once these changes are made: for those who plan on, and change nothing. */
 export function afterChanges(observed: Observation, changes: readonly Change[]): Observation {

@@ -3,9 +3,8 @@ import type { Request } from '../cni/request.ts';
 import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
-import { type Change, parseChange, type RenameLink } from './change.ts';
+import { type Change, type Planned, parseChange, type RenameLink } from './change.ts';
 import { identityOf } from './namespace-identity.ts';
-import type { Planned } from './plan.ts';
 import type { Detours } from './rename.ts';
 
 /** The journal of one attachment, in the terms of changes, and tied to the namespace that they were made in. */

@@ -5,7 +5,7 @@ import type { Request } from '../netlink/message.ts';
 import type { Neighbour } from '../netlink/neighbour.ts';
 import { describeRoute, hasHop, isSameRoute, type Route, routeKey } from '../netlink/route.ts';
 import { addRouteRequest, deleteRouteRequest } from '../netlink/route-message.ts';
-import type { Observation } from './observation.ts';
+import type { Observation } from '../observation/observation.ts';
 
 export type AddRoute = { readonly op: 'add-route'; readonly route: Route };
 export type DeleteRoute = { readonly op: 'delete-route'; readonly route: Route };
@@ -33,6 +33,9 @@ export type LinkState = {
  * its inverse, which is a change too. Links are meant by their index, which no change of name touches.
  */
 export type Change = AddRoute | DeleteRoute | AddAltname | DeleteAltname | RenameLink;
+
+/** A change that is wanted, and the place in the config that wants it, as `routes[6]`. */
+export type Planned = { readonly change: Change; readonly source: string };
 
 /** What is to be known about a kind of change. */
 type Kind<C extends Change> = {

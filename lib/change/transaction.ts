@@ -1,8 +1,8 @@
 import type { Pacing } from '../cni/runner.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import type { ChangeOptions, RouteSocket } from '../netlink/socket.ts';
+import { Observation } from '../observation/observation.ts';
 import { type Change, describe, holds, inverseOf, isAlreadyUndone, type RenameLink, requestOf } from './change.ts';
-import { Observation } from './observation.ts';
 import { type Detours, renameLink } from './rename.ts';
 
 /** A change that the kernel refused, and what could not be taken back of those that it had made before. */

@@ -1,6 +1,6 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ensureFolder, replaceFile, sync } from '../journal/folder.ts';
+import { ensureFolder, replaceFile, sync } from '../files/files.ts';
 import { InstallError } from './errors.ts';
 import { type Hashes, statOf } from './hashes.ts';
 import { COMMAND } from './plan.ts';
@@ -28,7 +28,7 @@ const ATTEMPTS = 3;
 
 /**
  * Puts in place what is not in place yet. A file is replaced by a rename, after all of them are on the disk and were
- * seen to work; so whoever runs one has the old one or the new one, whole. Throws InstallError or DataFolderError; then
+ * seen to work; so whoever runs one has the old one or the new one, whole. Throws InstallError or FileError; then
  * all is as before, unless it was a rename that failed.
  */
 export async function install(installation: Installation, guard: Guard = () => undefined): Promise<Installed> {

@@ -1,6 +1,6 @@
 import { join, relative, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import { readFileIfThere, replaceFile } from '../journal/folder.ts';
+import { readFileIfThere, replaceFile } from '../files/files.ts';
 import { InstallError } from './errors.ts';
 
 /**
@@ -22,7 +22,7 @@ const RECORD = z.object({
   files: z.array(z.object({ path: z.string(), sha256: z.string() })),
 });
 
-/** The record; undefined if there is none. Throws InstallError if it is damaged, and DataFolderError if it cannot be read. */
+/** The record; undefined if there is none. Throws InstallError if it is damaged, and FileError if it cannot be read. */
 export function readRecord(binDir: string): InstallRecord | undefined {
   const path = pathOf(binDir);
   const text = readFileIfThere(path);
@@ -35,7 +35,7 @@ export function readRecord(binDir: string): InstallRecord | undefined {
   }
 }
 
-/** The record, for one who is to write it anew: a damaged one is as good as none. Throws DataFolderError. */
+/** The record, for one who is to write it anew: a damaged one is as good as none. Throws FileError. */
 export function readRecordIfWhole(binDir: string): InstallRecord | undefined {
   try {
     return readRecord(binDir);
@@ -45,7 +45,7 @@ export function readRecordIfWhole(binDir: string): InstallRecord | undefined {
   }
 }
 
-/** Replaces the record, unless it is the same. Throws DataFolderError. */
+/** Replaces the record, unless it is the same. Throws FileError. */
 export function writeRecord(binDir: string, { version, files }: InstallRecord): void {
   // By paths that hold wherever a container has the node's folders mounted.
   const relatives = files.map(({ path, sha256 }) => ({ path: relative(binDir, path), sha256 }));

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { chmod, constants, copyFile, link } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sync } from '../journal/folder.ts';
+import { sync } from '../files/files.ts';
 import { InstallError } from './errors.ts';
 import type { Hashes } from './hashes.ts';
 import { COMMAND } from './plan.ts';

@@ -1,6 +1,6 @@
 import { rmSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ensureFolder, sync } from '../journal/folder.ts';
+import { ensureFolder, sync } from '../files/files.ts';
 import { type Hashes, statOf } from './hashes.ts';
 import { ownFolder, readRecord } from './record.ts';
 
@@ -9,7 +9,7 @@ export type Uninstalled = { readonly path: string; readonly outcome: 'removed' |
 
 /**
  * Takes away what the record names, as far as it is still as it was installed, and our own folder. Lists go first, and
- * then the plugins that they name. Throws InstallError for a damaged record, and DataFolderError for a folder that is
+ * then the plugins that they name. Throws InstallError for a damaged record, and FileError for a folder that is
  * not ours.
  */
 export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninstalled[]> {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { DataFolderError, ensureFolder, namesIn, readFileIfThere, removeFile, replaceFile } from './folder.ts';
+import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
 
 /** One attachment of a container to a network, as the CNI spec tells them apart. */
 export type Attachment = { containerID: string; ifname: string; network: string };
@@ -41,12 +41,12 @@ export class Journal {
     return text === undefined || this.#isAnothers(text) ? undefined : parse(text);
   }
 
-  /** Replaces the journal. Throws DataFolderError; then the journal is as before. */
+  /** Replaces the journal. Throws FileError; then the journal is as before. */
   write(namespace: string, entries: readonly Entry[]): void {
     ensureFolder(this.#folder);
     const { containerID, ifname } = this.#attachment;
     if (this.#isAnothers(readFileIfThere(this.path) ?? '')) {
-      throw new DataFolderError(this.path, 'is the journal of another container and interface with the same file name');
+      throw new FileError(this.path, 'is the journal of another container and interface with the same file name');
     }
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace }).slice(0, -1);
     const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');

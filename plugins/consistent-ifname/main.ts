@@ -1,4 +1,4 @@
-import { definePlugin } from '../../lib/change/verbs.ts';
+import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from './config.ts';
 import { outlineConsistentName, planConsistentName } from './plan.ts';

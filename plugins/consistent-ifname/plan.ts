@@ -1,11 +1,11 @@
-import { attachmentName, linkOrError } from '../../lib/change/attachment.ts';
 import type { Change } from '../../lib/change/change.ts';
-import type { Plan, PlanInput } from '../../lib/change/plan.ts';
-import { unchainedResult } from '../../lib/change/unchained.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import type { Request } from '../../lib/cni/request.ts';
 import type { Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
+import { attachmentName, linkOrError } from '../../lib/plugin/attachment.ts';
+import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
+import { unchainedResult } from '../../lib/plugin/unchained.ts';
 import type { ConsistentIfnameConfig } from './config.ts';
 import { consistentName } from './name.ts';
 

@@ -1,9 +1,9 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
-import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
 import { address, integer, interfaceName, readBySchema } from '../../lib/cni/schema.ts';
+import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
 
 /** What ADD waits for is there within minutes, or never. */
 const MAX_WAIT_SECONDS = 600;

@@ -1,4 +1,4 @@
-import { definePlugin } from '../../lib/change/verbs.ts';
+import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseSeamlessGatewayConfig } from './config.ts';
 import { outlineSeamlessGateway } from './outline.ts';

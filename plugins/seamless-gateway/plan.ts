@@ -1,16 +1,16 @@
 import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, lastHost, nthAddress, type Prefix } from '../../lib/address/prefix.ts';
-import { attachmentLink } from '../../lib/change/attachment.ts';
-import type { Observation } from '../../lib/change/observation.ts';
-import { NotYet, type Plan, type PlanInput } from '../../lib/change/plan.ts';
-import { reconcileRoutes, type WantedRoute } from '../../lib/change/reconcile.ts';
-import { resultRoute } from '../../lib/change/result-route.ts';
-import { unchainedResult } from '../../lib/change/unchained.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { withRoutes } from '../../lib/cni/result.ts';
 import type { LinkAddress } from '../../lib/netlink/address.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { RT_SCOPE_UNIVERSE, routeVia } from '../../lib/netlink/route.ts';
+import type { Observation } from '../../lib/observation/observation.ts';
+import { attachmentLink } from '../../lib/plugin/attachment.ts';
+import { NotYet, type Plan, type PlanInput } from '../../lib/plugin/plan.ts';
+import { reconcileRoutes, type WantedRoute } from '../../lib/plugin/reconcile.ts';
+import { resultRoute } from '../../lib/plugin/result-route.ts';
+import { unchainedResult } from '../../lib/plugin/unchained.ts';
 import { type GatewayChoice, gatewayChoice, type SeamlessGatewayConfig } from './config.ts';
 
 type Input = PlanInput<SeamlessGatewayConfig>;

@@ -1,4 +1,3 @@
-import type { Plan, PlanInput } from '../../lib/change/plan.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import {
   deleteNeighbourRequest,
@@ -7,6 +6,7 @@ import {
   resolveNeighbourRequest,
 } from '../../lib/netlink/neighbour.ts';
 import type { RouteSocket } from '../../lib/netlink/socket.ts';
+import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
 import type { SeamlessGatewayConfig } from './config.ts';
 import { gatewaysOf } from './plan.ts';
 

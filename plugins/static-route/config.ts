@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
 import { formatPrefix, networkOf } from '../../lib/address/prefix.ts';
-import { routePolicyKeys } from '../../lib/change/route-policy.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import type { JsonObject } from '../../lib/cni/request.ts';
@@ -16,6 +15,7 @@ import {
   prefixOr,
 } from '../../lib/cni/schema.ts';
 import { defaultPriority, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
 import { readTopologyFile, topologyKey } from './topology.ts';
 
 const UINT32_MAX = 0xffff_ffff;

@@ -1,10 +1,10 @@
 import type { Family } from '../../lib/address/address.ts';
 import { formatPrefix, mostSpecific, type Prefix } from '../../lib/address/prefix.ts';
-import type { PlanInput } from '../../lib/change/plan.ts';
-import type { WantedRoute } from '../../lib/change/reconcile.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { routeVia } from '../../lib/netlink/route.ts';
+import type { PlanInput } from '../../lib/plugin/plan.ts';
+import type { WantedRoute } from '../../lib/plugin/reconcile.ts';
 import type { StaticRouteConfig } from './config.ts';
 import type { Subnet, Topology } from './topology.ts';
 

@@ -1,11 +1,11 @@
 import type { Family } from '../../lib/address/address.ts';
 import { contains, parsePrefix } from '../../lib/address/prefix.ts';
 import { holds } from '../../lib/change/change.ts';
-import type { Observation } from '../../lib/change/observation.ts';
-import type { WantedRoute } from '../../lib/change/reconcile.ts';
 import type { Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { type Route, RT_TABLE_MAIN, RTPROT_KERNEL, routeKey } from '../../lib/netlink/route.ts';
+import type { Observation } from '../../lib/observation/observation.ts';
+import type { WantedRoute } from '../../lib/plugin/reconcile.ts';
 import type { StaticRouteConfig } from './config.ts';
 
 // route-override's `flushroutes`, `flushgateway` and `delroutes`: what goes before our own routes are added.

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { listenAt } from '../../agent/socket-file.ts';
 import type { Plugin } from '../../lib/cni/runner.ts';
-import { agentHere, freePort, noRoot, page, parseMetrics, pause, until } from '../support/agent.ts';
-import { ask, connection, received, requestBytes } from '../support/agent-client.ts';
-import { variables } from '../support/call.ts';
-import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespace.ts';
+import { agentHere, freePort, noRoot, page, parseMetrics, pause, until } from '../support/agent/agent.ts';
+import { ask, connection, received, requestBytes } from '../support/agent/agent-client.ts';
+import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { variables } from '../support/plugins/call.ts';
 
 const CONFIG = JSON.stringify({ cniVersion: '1.1.0', name: 'net', type: 'held' });
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { agentProcess, memoryOf, page, parseMetrics, SINGLE_FILE_AGENT } from '../support/agent.ts';
-import { makePods } from '../support/many-pods.ts';
-import { scratchFolder } from '../support/namespace.ts';
-import { Calls, clientsOf, knownStates, noShims } from '../support/pod-clients.ts';
+import { agentProcess, memoryOf, page, parseMetrics, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
+import { makePods } from '../support/containerd/many-pods.ts';
+import { Calls, clientsOf, knownStates, noShims } from '../support/containerd/pod-clients.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 const PODS = 100;
 const PLUGINS = 3;

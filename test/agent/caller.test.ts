@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { callerOf, pathWithin } from '../../agent/caller.ts';
-import { descriptorsOf, until } from '../support/agent.ts';
-import { enclosed, furnish, noMounts, noStaticBusybox } from '../support/enclosed.ts';
-import { noNamespaces, scratchFolder, scratchNamespace } from '../support/namespace.ts';
+import { descriptorsOf, until } from '../support/agent/agent.ts';
+import { enclosed, furnish, noMounts, noStaticBusybox } from '../support/namespaces/enclosed.ts';
+import { noNamespaces, scratchFolder, scratchNamespace } from '../support/namespaces/namespace.ts';
 
 type Tree = { [path: string]: string };
 

@@ -3,14 +3,20 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Call, Plugin } from '../../lib/cni/runner.ts';
-import { agentHere, noRoot, page, parseMetrics, pause, shimEnv, shimOf, until } from '../support/agent.ts';
-import { ask, connection, received, requestBytes } from '../support/agent-client.ts';
-import { type Env, execute, variables } from '../support/call.ts';
-import { enclosed, noMounts, ran } from '../support/enclosed.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, scratchPod } from '../support/namespace.ts';
-import { PLUGINS, type PluginUnderTest } from '../support/plugins.ts';
-import { previousResult } from '../support/previous-result.ts';
-import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../support/topology.ts';
+import { agentHere, noRoot, page, parseMetrics, pause, shimEnv, shimOf, until } from '../support/agent/agent.ts';
+import { ask, connection, received, requestBytes } from '../support/agent/agent-client.ts';
+import { enclosed, noMounts, ran } from '../support/namespaces/enclosed.ts';
+import {
+  noNamespaces,
+  type Scratch,
+  scratchFolder,
+  scratchNamespace,
+  scratchPod,
+} from '../support/namespaces/namespace.ts';
+import { type Env, execute, variables } from '../support/plugins/call.ts';
+import { PLUGINS, type PluginUnderTest } from '../support/plugins/plugins.ts';
+import { previousResult } from '../support/plugins/previous-result.ts';
+import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../support/plugins/topology.ts';
 
 /** A plugin whose ADD, CHECK and DEL are whatever a test wants. */
 function plugin(name: string, handler: (call: Call) => Promise<object | undefined>): Plugin {

@@ -5,11 +5,11 @@ import t from 'tap';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
 import { program } from '../../cli/main.ts';
-import { agentHere, agentProcess, noRoot, parseMetrics, shimEnv, shimOf, until } from '../support/agent.ts';
-import { ask } from '../support/agent-client.ts';
-import { bundleFolder, variables } from '../support/call.ts';
-import { enclosed, noMounts, ran } from '../support/enclosed.ts';
-import { scratchFolder, scratchPod, works } from '../support/namespace.ts';
+import { agentHere, agentProcess, noRoot, parseMetrics, shimEnv, shimOf, until } from '../support/agent/agent.ts';
+import { ask } from '../support/agent/agent-client.ts';
+import { enclosed, noMounts, ran } from '../support/namespaces/enclosed.ts';
+import { scratchFolder, scratchPod, works } from '../support/namespaces/namespace.ts';
+import { bundleFolder, variables } from '../support/plugins/call.ts';
 
 // docs/agent.md and manifests/systemd say what is so.
 

@@ -1,10 +1,10 @@
 import { readdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { agentProcess, pause, SINGLE_FILE_AGENT } from '../support/agent.ts';
-import { makePods } from '../support/many-pods.ts';
-import { scratchFolder } from '../support/namespace.ts';
-import { Calls, clientsOf, knownStates, noShims } from '../support/pod-clients.ts';
+import { agentProcess, pause, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
+import { makePods } from '../support/containerd/many-pods.ts';
+import { Calls, clientsOf, knownStates, noShims } from '../support/containerd/pod-clients.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 // The agent killed at random moments under load: CONTRIBUTING.md says how to have it longer.
 

@@ -1,11 +1,19 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { type AgentProcess, agentProcess, memoryOf, page, pause, SINGLE_FILE_AGENT, until } from '../support/agent.ts';
-import { ask, type ShimCall } from '../support/agent-client.ts';
-import { variables } from '../support/call.ts';
-import { makePods } from '../support/many-pods.ts';
-import { noNamespaces, scratchFolder, scratchNamespace } from '../support/namespace.ts';
-import { connectionsTo, descriptorKinds } from '../support/process-figures.ts';
+import {
+  type AgentProcess,
+  agentProcess,
+  memoryOf,
+  page,
+  pause,
+  SINGLE_FILE_AGENT,
+  until,
+} from '../support/agent/agent.ts';
+import { ask, type ShimCall } from '../support/agent/agent-client.ts';
+import { connectionsTo, descriptorKinds } from '../support/agent/process-figures.ts';
+import { makePods } from '../support/containerd/many-pods.ts';
+import { noNamespaces, scratchFolder, scratchNamespace } from '../support/namespaces/namespace.ts';
+import { variables } from '../support/plugins/call.ts';
 
 // How an agent is after many calls: CONTRIBUTING.md says how to make more of them.
 

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { removeLeftovers } from '../../agent/leftovers.ts';
-import { scratchFolder } from '../support/namespace.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 t.test('what agents left that were killed while they started goes, and nothing else', async (t) => {
   const folder = scratchFolder(t);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ACCEPTED, formatResult, ProtocolError, RequestReader, startsLikeRequest } from '../../agent/protocol.ts';
-import { parseAnswers, requestBytes, type ShimCall } from '../support/agent-client.ts';
+import { parseAnswers, requestBytes, type ShimCall } from '../support/agent/agent-client.ts';
 
 const CALL: ShimCall = {
   plugin: 'static-route',

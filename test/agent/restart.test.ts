@@ -2,10 +2,10 @@ import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { type AgentProcess, agentProcess, page, SINGLE_FILE_AGENT, until } from '../support/agent.ts';
-import { makePods } from '../support/many-pods.ts';
-import { scratchFolder } from '../support/namespace.ts';
-import { Calls, clientsOf, knownStates, noShims } from '../support/pod-clients.ts';
+import { type AgentProcess, agentProcess, page, SINGLE_FILE_AGENT, until } from '../support/agent/agent.ts';
+import { makePods } from '../support/containerd/many-pods.ts';
+import { Calls, clientsOf, knownStates, noShims } from '../support/containerd/pod-clients.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 // Agents that come and go as they do on a node that is looked after, while pods come and go too.
 

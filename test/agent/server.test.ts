@@ -15,11 +15,11 @@ import {
   shimEnv,
   shimOf,
   until,
-} from '../support/agent.ts';
-import { ask, connection, parseAnswers, received, requestBytes, type ShimCall } from '../support/agent-client.ts';
-import { variables } from '../support/call.ts';
-import { ran } from '../support/enclosed.ts';
-import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespace.ts';
+} from '../support/agent/agent.ts';
+import { ask, connection, parseAnswers, received, requestBytes, type ShimCall } from '../support/agent/agent-client.ts';
+import { ran } from '../support/namespaces/enclosed.ts';
+import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { variables } from '../support/plugins/call.ts';
 
 const VERSION: ShimCall = { plugin: 'static-route', env: { CNI_COMMAND: 'VERSION' }, stdin: '' };
 const DEL: ShimCall = {

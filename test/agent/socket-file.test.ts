@@ -13,9 +13,9 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { listenAt, passedDescriptor } from '../../agent/socket-file.ts';
-import { DataFolderError } from '../../lib/journal/folder.ts';
-import { connection, received } from '../support/agent-client.ts';
-import { scratchFolder } from '../support/namespace.ts';
+import { FileError } from '../../lib/files/files.ts';
+import { connection, received } from '../support/agent/agent-client.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 /** A server that says its name. */
 function server(t: Test, name: string): Server {
@@ -69,7 +69,7 @@ t.test('what is in the place of the socket or its folder is refused by a sentenc
       () => undefined,
       (reason: unknown) => reason,
     );
-    t.ok(error instanceof DataFolderError, name);
+    t.ok(error instanceof FileError, name);
     t.equal((error as Error).message, message);
   }
   t.ok(lstatSync(at('link')).isSymbolicLink());

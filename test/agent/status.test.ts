@@ -5,7 +5,7 @@ import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
 import type { CallReport } from '../../agent/report.ts';
 import { Failures, quantile, statusOf } from '../../agent/status.ts';
-import { scratchFolder } from '../support/namespace.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 const bucket = (...counts: number[]) =>
   [0.001, 0.01, 0.1, Number.POSITIVE_INFINITY].map((atMost, i) => ({ atMost, count: counts[i] ?? 0 }));

@@ -9,7 +9,7 @@ import {
   noCnitool,
   noReferencePlugins,
   scratchNode,
-} from '../support/chain.ts';
+} from '../support/plugins/chain.ts';
 
 // The plugins in front look the link up by CNI_IFNAME: in CHECK, which reads the result too, and in DEL.
 

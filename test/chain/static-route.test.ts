@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { BRIDGE, type Driver, noCnitool, noReferencePlugins, scratchNode } from '../support/chain.ts';
+import { BRIDGE, type Driver, noCnitool, noReferencePlugins, scratchNode } from '../support/plugins/chain.ts';
 
 const STATIC_ROUTE = {
   type: 'static-route',

@@ -1,5 +1,12 @@
 import t, { type Test } from 'tap';
-import { BRIDGE, type ListPlugin, type Node, noCnitool, noReferencePlugins, scratchNode } from '../support/chain.ts';
+import {
+  BRIDGE,
+  type ListPlugin,
+  type Node,
+  noCnitool,
+  noReferencePlugins,
+  scratchNode,
+} from '../support/plugins/chain.ts';
 
 // All three plugins in one list.
 

@@ -3,11 +3,11 @@ import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, sy
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { agentProcess, freePort, noRoot, page, until } from '../support/agent.ts';
-import { ask, connection, received } from '../support/agent-client.ts';
-import { bundleOf, variables } from '../support/call.ts';
-import { ran } from '../support/enclosed.ts';
-import { noNamespaces, scratchFolder, scratchNamespace, works } from '../support/namespace.ts';
+import { agentProcess, freePort, noRoot, page, until } from '../support/agent/agent.ts';
+import { ask, connection, received } from '../support/agent/agent-client.ts';
+import { ran } from '../support/namespaces/enclosed.ts';
+import { noNamespaces, scratchFolder, scratchNamespace, works } from '../support/namespaces/namespace.ts';
+import { bundleOf, variables } from '../support/plugins/call.ts';
 
 // `waymark agent` as a process.
 

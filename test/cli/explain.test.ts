@@ -2,9 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { bundleOf, type Document, type Env, executeIn, variables } from '../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, scratchPod } from '../support/namespace.ts';
-import { previousResult } from '../support/previous-result.ts';
+import {
+  noNamespaces,
+  type Scratch,
+  scratchFolder,
+  scratchNamespace,
+  scratchPod,
+} from '../support/namespaces/namespace.ts';
+import { bundleOf, type Document, type Env, executeIn, variables } from '../support/plugins/call.ts';
+import { previousResult } from '../support/plugins/previous-result.ts';
 
 // `waymark explain` beside what the plugins then do: a real ADD of each, and `ip`.
 

@@ -11,9 +11,9 @@ import {
   runCommand,
   runInstaller,
   sums,
-} from '../support/installer.ts';
-import { scratchFolder, works } from '../support/namespace.ts';
-import { EXECUTABLES, noCompiler, PLUGINS, release } from '../support/releases.ts';
+} from '../support/build/installer.ts';
+import { EXECUTABLES, noCompiler, PLUGINS, release } from '../support/build/releases.ts';
+import { scratchFolder, works } from '../support/namespaces/namespace.ts';
 
 // `waymark install` where something goes wrong or goes on meanwhile. What it installs are stand-ins: see releases.ts.
 
@@ -113,7 +113,7 @@ t.test('a full disk leaves the old files and no new ones', { skip: noUnshare || 
   const [sum = ''] = sums(join(older?.bin ?? '', 'waymark'));
   for (const name of EXECUTABLES) t.match(output, `${sum}  ${name}\n`);
   t.strictSame(
-    output.split('\n').filter((line) => line.startsWith('./')),
+    output.split('\n').filter((line) => line.startsWith('.//')),
     INSTALLED.map((name) => `./${name}`),
   );
 });

@@ -16,9 +16,9 @@ import {
   startInstaller,
   sums,
   until,
-} from '../support/installer.ts';
-import { run, works } from '../support/namespace.ts';
-import { EXECUTABLES, noCompiler, release } from '../support/releases.ts';
+} from '../support/build/installer.ts';
+import { EXECUTABLES, noCompiler, release } from '../support/build/releases.ts';
+import { run, works } from '../support/namespaces/namespace.ts';
 
 // `waymark install` as a process of its own. What it installs are stand-ins, but for the last tests: see releases.ts.
 

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { bundleOf } from '../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, works } from '../support/namespace.ts';
-import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../support/topology.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, works } from '../support/namespaces/namespace.ts';
+import { bundleOf } from '../support/plugins/call.ts';
+import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../support/plugins/topology.ts';
 
 // `waymark routes`, as an init container runs it: in the pod's own namespace.
 

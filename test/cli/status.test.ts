@@ -3,11 +3,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { formatStatus } from '../../cli/status.ts';
-import { agentProcess } from '../support/agent.ts';
-import { ask } from '../support/agent-client.ts';
-import { bundleOf, variables } from '../support/call.ts';
-import { ran } from '../support/enclosed.ts';
-import { scratchFolder } from '../support/namespace.ts';
+import { agentProcess } from '../support/agent/agent.ts';
+import { ask } from '../support/agent/agent-client.ts';
+import { ran } from '../support/namespaces/enclosed.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
+import { bundleOf, variables } from '../support/plugins/call.ts';
 
 const STATUS = {
   version: '1.2.3',

@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { unpackIntoOneOf } from '../../cli/unpack.ts';
-import { noNamespaces, scratchFolder } from '../support/namespace.ts';
+import { noNamespaces, scratchFolder } from '../support/namespaces/namespace.ts';
 
 const BUILD = '0123456789abcdef';
 const ADDON = randomBytes(14_000);
@@ -204,7 +204,12 @@ t.test('a read-only folder', { skip: noNamespaces }, async (t) => {
   /** Runs a process of its own with the first folder mounted read-only (root does not mind modes). */
   const unpackReadOnly = (all: ReturnType<typeof folders>, ...candidates: string[]) => {
     const script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"';
-    const program = [process.execPath, join(import.meta.dirname, '../support/unpack-once.ts'), BUILD, ...candidates];
+    const program = [
+      process.execPath,
+      join(import.meta.dirname, '../support/build/unpack-once.ts'),
+      BUILD,
+      ...candidates,
+    ];
     return spawnSync('unshare', ['-m', 'sh', '-c', script, all.first, ...program], { input: ADDON, encoding: 'utf8' });
   };
 
@@ -244,7 +249,7 @@ t.test('a full folder is passed over, and nothing half is left there', { skip: n
   // Two blocks: enough for the folders, not for the file. What is left in it is listed before it goes.
   const script =
     'mount -t tmpfs -o size=8k,mode=700 none "$0" && "$@" && echo && ls -AR "$0" | grep -v : | grep -v "^$"';
-  const program = [process.execPath, join(import.meta.dirname, '../support/unpack-once.ts')];
+  const program = [process.execPath, join(import.meta.dirname, '../support/build/unpack-once.ts')];
   const { stdout } = spawnSync(
     'unshare',
     ['-m', 'sh', '-c', script, all.first, ...program, BUILD, all.first, all.second],
@@ -262,7 +267,7 @@ t.test('fifty processes at once all get the whole file, and leave no other', { t
   const stale = join(dirname(inFirst), '.unpacking-old');
   mkdirSync(stale);
   utimesSync(stale, 0, 0);
-  const program = join(import.meta.dirname, '../support/unpack-once.ts');
+  const program = join(import.meta.dirname, '../support/build/unpack-once.ts');
   // Each waits for its stdin, so they are all started before the first can go on.
   const children = Array.from({ length: 50 }, () =>
     spawn(process.execPath, [program, BUILD, first, second], { stdio: ['pipe', 'pipe', 'inherit'] }),

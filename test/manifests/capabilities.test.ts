@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { bundleOf, type Document, variables } from '../support/call.ts';
-import { readManifests } from '../support/kustomize.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod, works } from '../support/namespace.ts';
+import { readManifests } from '../support/kubernetes/kustomize.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod, works } from '../support/namespaces/namespace.ts';
+import { bundleOf, type Document, variables } from '../support/plugins/call.ts';
 
 // The agent's way to a pod's namespace, /proc/<pid of the caller>/root/<path>, where the caller is this process.
 

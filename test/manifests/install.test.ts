@@ -1,9 +1,9 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { schemaProblems } from '../support/kubernetes-schema.ts';
-import { type Manifest, noKustomize, readManifests, render } from '../support/kustomize.ts';
-import { scratchFolder } from '../support/namespace.ts';
+import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
+import { type Manifest, noKustomize, readManifests, render } from '../support/kubernetes/kustomize.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 // What `kubectl apply -k` sends, by the real kustomize.
 

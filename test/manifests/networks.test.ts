@@ -5,6 +5,9 @@ import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from '../../plugins/consistent-ifname/config.ts';
 import { parseSeamlessGatewayConfig } from '../../plugins/seamless-gateway/config.ts';
 import { parseStaticRouteConfig } from '../../plugins/static-route/config.ts';
+import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
+import { type Manifest, readManifests } from '../support/kubernetes/kustomize.ts';
+import { run, type Scratch, works } from '../support/namespaces/namespace.ts';
 import {
   type Driver,
   type List,
@@ -13,10 +16,7 @@ import {
   noCnitool,
   noReferencePlugins,
   scratchNode,
-} from '../support/chain.ts';
-import { schemaProblems } from '../support/kubernetes-schema.ts';
-import { type Manifest, readManifests } from '../support/kustomize.ts';
-import { run, type Scratch, works } from '../support/namespace.ts';
+} from '../support/plugins/chain.ts';
 
 // The networks and pods of manifests/networks and manifests/examples. What Multus does with a pod's annotations is done by
 // hand: each network is added under the next interface name, with the addresses that the annotation names.

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { run, scratchFolder, works } from '../support/namespace.ts';
-import { callShim, noCompiler, result, SHIPPED, shimNode, standInAgent, VARIANTS } from '../support/shim.ts';
+import { callShim, noCompiler, result, SHIPPED, shimNode, standInAgent, VARIANTS } from '../support/agent/shim.ts';
+import { run, scratchFolder, works } from '../support/namespaces/namespace.ts';
 
 // The shim as a file, and what it takes while it runs.
 

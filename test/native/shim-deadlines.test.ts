@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { noStrace } from '../support/killed.ts';
 import {
   ACCEPTED,
   callShim,
@@ -15,7 +14,8 @@ import {
   standaloneCall,
   standInAgent,
   VARIANTS,
-} from '../support/shim.ts';
+} from '../support/agent/shim.ts';
+import { noStrace } from '../support/plugins/killed.ts';
 
 // Agents that let the shim wait, and a caller who may not ask. The deadlines are shorter than those that are shipped.
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { scratchFolder } from '../support/namespace.ts';
+import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 // What comes from outside and is taken apart in C: the agent's answer, and the config for its version.
 

@@ -1,8 +1,6 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { noStrace } from '../support/killed.ts';
-import { run } from '../support/namespace.ts';
 import {
   ACCEPTED,
   callShim,
@@ -14,7 +12,9 @@ import {
   standaloneCall,
   standInAgent,
   VARIANTS,
-} from '../support/shim.ts';
+} from '../support/agent/shim.ts';
+import { run } from '../support/namespaces/namespace.ts';
+import { noStrace } from '../support/plugins/killed.ts';
 
 // The shim's standard streams as callers may leave them: closed, full, non-blocking; and calls that are interrupted.
 

@@ -2,7 +2,6 @@ import { copyFileSync, existsSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { bundleOf, execute } from '../support/call.ts';
 import {
   ACCEPTED,
   answerHeader,
@@ -15,7 +14,8 @@ import {
   standaloneCall,
   standInAgent,
   VARIANTS,
-} from '../support/shim.ts';
+} from '../support/agent/shim.ts';
+import { bundleOf, execute } from '../support/plugins/call.ts';
 
 // What the shim tells the agent, how it relays the answer, and how it does without.
 

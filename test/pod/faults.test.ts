@@ -3,13 +3,20 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
-import type { ContainerdNode } from '../support/containerd.ts';
-import { noStrace } from '../support/killed.ts';
-import { agentStatus } from '../support/node-agent.ts';
-import { ANY_SET, PLUGIN_NAMES, PLUGIN_SETS, type PluginSet, placeScript, putInPlace } from '../support/plugin-set.ts';
-import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
-import { podTier } from '../support/pod-tier.ts';
-import { many, podNames } from '../support/pods.ts';
+import { agentStatus } from '../support/agent/node-agent.ts';
+import type { ContainerdNode } from '../support/containerd/containerd.ts';
+import {
+  ANY_SET,
+  PLUGIN_NAMES,
+  PLUGIN_SETS,
+  type PluginSet,
+  placeScript,
+  putInPlace,
+} from '../support/containerd/plugin-set.ts';
+import { CONFIGURED, greenList, look, traces } from '../support/containerd/pod-network.ts';
+import { podTier } from '../support/containerd/pod-tier.ts';
+import { many, podNames } from '../support/containerd/pods.ts';
+import { noStrace } from '../support/plugins/killed.ts';
 
 // What goes wrong on real nodes while pods of a real containerd come and go.
 

@@ -2,17 +2,17 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../../lib/version.ts';
-import type { ContainerdNode } from '../support/containerd.ts';
-import { runToEnd } from '../support/containers.ts';
-import { startDaemonPod } from '../support/daemon-set.ts';
-import { noKustomize, render } from '../support/kustomize.ts';
-import { run, scratchFolder } from '../support/namespace.ts';
-import { agentStatus } from '../support/node-agent.ts';
-import { PLUGIN_NAMES } from '../support/plugin-set.ts';
-import { CONFIGURED, greenList, look, traces } from '../support/pod-network.ts';
-import { podTier } from '../support/pod-tier.ts';
-import { agentServed, comeAndGo, many, podNames } from '../support/pods.ts';
-import { mustRunScript } from '../support/scripts.ts';
+import { agentStatus } from '../support/agent/node-agent.ts';
+import { mustRunScript } from '../support/build/scripts.ts';
+import type { ContainerdNode } from '../support/containerd/containerd.ts';
+import { runToEnd } from '../support/containerd/containers.ts';
+import { PLUGIN_NAMES } from '../support/containerd/plugin-set.ts';
+import { CONFIGURED, greenList, look, traces } from '../support/containerd/pod-network.ts';
+import { podTier } from '../support/containerd/pod-tier.ts';
+import { agentServed, comeAndGo, many, podNames } from '../support/containerd/pods.ts';
+import { startDaemonPod } from '../support/kubernetes/daemon-set.ts';
+import { noKustomize, render } from '../support/kubernetes/kustomize.ts';
+import { run, scratchFolder } from '../support/namespaces/namespace.ts';
 
 // The way of the executables to a node, as in a cluster: the image is run as a container, and the pods that start then use
 // what it has put there, or the agent in another container of it.

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { ANY_SET, PLUGIN_SETS, putInPlace } from '../support/plugin-set.ts';
-import { GREEN_NAME, greenList, traces } from '../support/pod-network.ts';
-import { podTier } from '../support/pod-tier.ts';
-import { agentServed, comeAndGo } from '../support/pods.ts';
+import { ANY_SET, PLUGIN_SETS, putInPlace } from '../support/containerd/plugin-set.ts';
+import { GREEN_NAME, greenList, traces } from '../support/containerd/pod-network.ts';
+import { podTier } from '../support/containerd/pod-tier.ts';
+import { agentServed, comeAndGo } from '../support/containerd/pods.ts';
 
 // Pods of a real containerd.
 

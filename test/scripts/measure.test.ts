@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { compileMeasure, measure, measureRounds, type Sample } from '../../scripts/bench/measure.ts';
 import { medianOf, ratioOf } from '../../scripts/bench/statistics.ts';
-import { scratchFolder, works } from '../support/namespace.ts';
+import { scratchFolder, works } from '../support/namespaces/namespace.ts';
 
 const skip = works('cc', ['--version']) ? false : 'needs a C compiler';
 

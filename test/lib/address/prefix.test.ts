@@ -14,7 +14,7 @@ import {
   type Prefix,
   parsePrefix,
 } from '../../../lib/address/prefix.ts';
-import { run, works } from '../../support/namespace.ts';
+import { run, works } from '../../support/namespaces/namespace.ts';
 
 const good: [text: string, prefix: Prefix][] = [
   ['0.0.0.0/0', { family: 4, address: '0.0.0.0', length: 0 }],

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { afterChanges, describeInOrder } from '../../../lib/change/after-changes.ts';
 import type { Change } from '../../../lib/change/change.ts';
-import { Observation } from '../../../lib/change/observation.ts';
 import { apply } from '../../../lib/change/transaction.ts';
 import { type Route, routeVia } from '../../../lib/netlink/route.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { noNamespaces, scratchPod } from '../../support/namespace.ts';
-import { observed } from '../../support/observed.ts';
+import { Observation } from '../../../lib/observation/observation.ts';
+import { noNamespaces, scratchPod } from '../../support/namespaces/namespace.ts';
+import { observed } from '../../support/plugins/observed.ts';
 
 const via = (gw: string, dst: string, family: 4 | 6 = 4): Route => routeVia(gw, { dst, family, link: 0, protocol: 87 });
 const on = (link: number, route: Route): Route => ({

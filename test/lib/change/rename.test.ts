@@ -3,9 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
-import { type Answer, call, success, variables } from '../../support/call.ts';
-import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/link-state.ts';
-import { noNamespaces, type Scratch, scratchFolder } from '../../support/namespace.ts';
+import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/namespaces/link-state.ts';
+import { noNamespaces, type Scratch, scratchFolder } from '../../support/namespaces/namespace.ts';
 import {
   type OldKernel,
   pretendOldKernel,
@@ -13,8 +12,9 @@ import {
   RTM_NEWNEIGH,
   RTM_NEWROUTE,
   RTM_SETLINK,
-} from '../../support/old-kernel.ts';
-import type { Sent } from '../../support/transport.ts';
+} from '../../support/namespaces/old-kernel.ts';
+import type { Sent } from '../../support/namespaces/transport.ts';
+import { type Answer, call, success, variables } from '../../support/plugins/call.ts';
 
 const GREEN = 'net9f27410725ab';
 const ETH0 = 3;
@@ -234,7 +234,7 @@ t.test('a process killed before any write to the kernel', { skip: noNamespaces }
 });
 
 function killedAt({ pod, config }: World, write: number, verb: string): string | null {
-  const harness = join(import.meta.dirname, '../../support/call-on-old-kernel.ts');
+  const harness = join(import.meta.dirname, '../../support/plugins/call-on-old-kernel.ts');
   const { signal, status, stdout } = spawnSync(process.execPath, [harness, String(write)], {
     env: { PATH: process.env.PATH, ...variables(verb, pod.path) } as NodeJS.ProcessEnv,
     input: JSON.stringify(config),

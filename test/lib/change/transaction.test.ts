@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { call, variables } from '../../support/call.ts';
-import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespace.ts';
+import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { call, variables } from '../../support/plugins/call.ts';
 
 // Found by test/bad-input-property.test.ts.
 t.test('a replaced route whose gateway lies in a replaced subnet comes back too', { skip: noNamespaces }, async (t) => {

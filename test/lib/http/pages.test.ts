@@ -1,9 +1,9 @@
 import { METHODS } from 'node:http';
 import t from 'tap';
 import { createPages, text } from '../../../lib/http/pages.ts';
-import { agentHere, noRoot, page, parseMetrics } from '../../support/agent.ts';
-import { connection, received } from '../../support/agent-client.ts';
-import { run, works } from '../../support/namespace.ts';
+import { agentHere, noRoot, page, parseMetrics } from '../../support/agent/agent.ts';
+import { connection, received } from '../../support/agent/agent-client.ts';
+import { run, works } from '../../support/namespaces/namespace.ts';
 
 /** Sends lines and shows all that comes back until the line is closed. */
 async function raw(socket: string, lines: string): Promise<string> {

@@ -2,8 +2,8 @@ import { linkSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import t from 'tap';
 import { Hashes } from '../../../lib/install/hashes.ts';
-import { sums } from '../../support/installer.ts';
-import { run, scratchFolder } from '../../support/namespace.ts';
+import { sums } from '../../support/build/installer.ts';
+import { run, scratchFolder } from '../../support/namespaces/namespace.ts';
 
 t.test('is what sha256sum says, also after a change that keeps size and time, and through a hard link', async (t) => {
   const folder = scratchFolder(t);

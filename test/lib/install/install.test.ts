@@ -15,9 +15,9 @@ import { Hashes } from '../../../lib/install/hashes.ts';
 import { type Guard, type Installed, install } from '../../../lib/install/install.ts';
 import { type InstallMode, planExecutables, planLists } from '../../../lib/install/plan.ts';
 import { readSources } from '../../../lib/install/wanted.ts';
-import { everythingIn, INSTALLED, inodeOf, sums } from '../../support/installer.ts';
-import { run, scratchFolder } from '../../support/namespace.ts';
-import { EXECUTABLES, noCompiler, PLUGINS, type Release, release } from '../../support/releases.ts';
+import { everythingIn, INSTALLED, inodeOf, sums } from '../../support/build/installer.ts';
+import { EXECUTABLES, noCompiler, PLUGINS, type Release, release } from '../../support/build/releases.ts';
+import { run, scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const LIST = { cniVersion: '1.1.0', name: 'green', plugins: [{ type: 'bridge' }] };
 
@@ -292,11 +292,11 @@ t.test('refuses an own folder that is a link, or that others can write to', { sk
   const elsewhere = scratchFolder(t);
   symlinkSync(elsewhere, join(binDir, '.waymark'));
   const first = release(t, '1.0.0');
-  await t.rejects(there.install(first), { name: 'DataFolderError', message: /symbolic links are refused/ });
+  await t.rejects(there.install(first), { name: 'FileError', message: /symbolic links are refused/ });
   unlinkSync(join(binDir, '.waymark'));
   mkdirSync(join(binDir, '.waymark'));
   chmodSync(join(binDir, '.waymark'), 0o777);
-  await t.rejects(there.install(first), { name: 'DataFolderError', message: /writable by other users/ });
+  await t.rejects(there.install(first), { name: 'FileError', message: /writable by other users/ });
   t.strictSame(everythingIn(binDir), ['.waymark']);
   t.strictSame(everythingIn(elsewhere), []);
 });

@@ -7,9 +7,9 @@ import { install } from '../../../lib/install/install.ts';
 import { keepInstalled, type Readiness } from '../../../lib/install/keep.ts';
 import { planExecutables } from '../../../lib/install/plan.ts';
 import { readSources } from '../../../lib/install/wanted.ts';
-import { sums, until } from '../../support/installer.ts';
-import { scratchFolder } from '../../support/namespace.ts';
-import { EXECUTABLES, noCompiler, release } from '../../support/releases.ts';
+import { sums, until } from '../../support/build/installer.ts';
+import { EXECUTABLES, noCompiler, release } from '../../support/build/releases.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const CHECK_EVERY_MS = 500;
 

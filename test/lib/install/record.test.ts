@@ -9,7 +9,7 @@ import {
   recordDuring,
   writeRecord,
 } from '../../../lib/install/record.ts';
-import { scratchFolder } from '../../support/namespace.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const [OLD, NEW] = ['a'.repeat(64), 'b'.repeat(64)];
 const list = { path: '/net/x.conflist', sha256: OLD };

@@ -4,8 +4,8 @@ import t, { type Test } from 'tap';
 import { Hashes } from '../../../lib/install/hashes.ts';
 import { ownFolder, recordDuring, writeRecord } from '../../../lib/install/record.ts';
 import { uninstall } from '../../../lib/install/uninstall.ts';
-import { everythingIn, sums } from '../../support/installer.ts';
-import { scratchFolder } from '../../support/namespace.ts';
+import { everythingIn, sums } from '../../support/build/installer.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 /** A folder as an installer leaves it: the files, the record, what an executable unpacked; and another's plugin. */
 function installed(t: Test): { binDir: string; paths: string[]; netDir: string } {
@@ -85,5 +85,5 @@ t.test('touches nothing when the record is damaged, or the folder is a link', as
   t.ok(paths.every((path) => existsSync(path)));
   const other = scratchFolder(t);
   symlinkSync(ownFolder(binDir), ownFolder(other));
-  await t.rejects(uninstall(other, new Hashes()), { name: 'DataFolderError' });
+  await t.rejects(uninstall(other, new Hashes()), { name: 'FileError' });
 });

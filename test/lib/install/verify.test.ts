@@ -2,8 +2,8 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { verifyPlugin, versionOf } from '../../../lib/install/verify.ts';
-import { scratchFolder } from '../../support/namespace.ts';
-import { noCompiler, release } from '../../support/releases.ts';
+import { noCompiler, release } from '../../support/build/releases.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const { signal } = new AbortController();
 

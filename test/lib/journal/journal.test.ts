@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync,
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { DataFolderError } from '../../../lib/journal/folder.ts';
+import { FileError } from '../../../lib/files/files.ts';
 import { type Entry, forgetInvalid, Journal } from '../../../lib/journal/journal.ts';
-import { scratchFolder } from '../../support/namespace.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 /** Entries with everything that could disturb a file of lines: brackets, commas, newlines, quotes, many bytes. */
 const entries: Entry[] = [
@@ -68,9 +68,9 @@ t.test('a journal', async (t) => {
     const scratch = scratchFolder(t);
     mkdirSync(join(scratch, 'real'), { mode: 0o700 });
     symlinkSync(join(scratch, 'real'), join(scratch, 'link'));
-    t.throws(() => journalIn(join(scratch, 'link')).write('ns', entries), DataFolderError);
+    t.throws(() => journalIn(join(scratch, 'link')).write('ns', entries), FileError);
     chmodSync(join(scratch, 'real'), 0o777);
-    t.throws(() => journalIn(join(scratch, 'real')).write('ns', entries), DataFolderError);
+    t.throws(() => journalIn(join(scratch, 'real')).write('ns', entries), FileError);
     t.strictSame(readdirSync(join(scratch, 'real')), []);
   });
 
@@ -79,7 +79,7 @@ t.test('a journal', async (t) => {
     const journal = journalIn(folder);
     journal.write('ns', entries);
     symlinkSync(journal.path, join(folder, 'container-2-eth0.json'));
-    t.throws(() => journalIn(folder, 'container-2').read(), DataFolderError);
+    t.throws(() => journalIn(folder, 'container-2').read(), FileError);
   });
 });
 
@@ -315,7 +315,7 @@ t.test('two attachments whose names make one file name', async (t) => {
   t.equal(first.path, second.path);
   first.write('ns', [{ network: 'n', change: { op: 'x' } }]);
 
-  t.throws(() => second.write('ns', [{ network: 'n' }]), { name: 'DataFolderError', message: /another container/ });
+  t.throws(() => second.write('ns', [{ network: 'n' }]), { name: 'FileError', message: /another container/ });
   t.equal(second.read(), undefined, 'the second does not read the first one’s');
   second.forget();
   t.match(first.read(), { entries: [{ change: { op: 'x' } }] }, 'and does not forget it');

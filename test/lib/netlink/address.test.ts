@@ -1,10 +1,10 @@
 import t from 'tap';
 import { decodeAddress, type LinkAddress, listAddresses } from '../../../lib/netlink/address.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
-import { buildExampleState } from '../../support/example-state.ts';
-import { addressOf, golden, type IpObject } from '../../support/ip-json.ts';
-import { noNamespaces, run, scratchNamespace } from '../../support/namespace.ts';
-import { attribute, message, replay, socketIn } from '../../support/transport.ts';
+import { buildExampleState } from '../../support/namespaces/example-state.ts';
+import { addressOf, golden, type IpObject } from '../../support/namespaces/ip-json.ts';
+import { noNamespaces, run, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { attribute, message, replay, socketIn } from '../../support/namespaces/transport.ts';
 
 t.test('the recorded dumps are decoded to what ip -j -d address printed of the same links', async (t) => {
   const { ip, received } = golden('addresses');

@@ -2,10 +2,10 @@ import t from 'tap';
 import { NetlinkError } from '../../../lib/netlink/errors.ts';
 import { decodeLink, findLink, listLinks, macText } from '../../../lib/netlink/link.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
-import { buildExampleState } from '../../support/example-state.ts';
-import { golden, indexByName, linkOf } from '../../support/ip-json.ts';
-import { noNamespaces, scratchNamespace } from '../../support/namespace.ts';
-import { replay, socketIn } from '../../support/transport.ts';
+import { buildExampleState } from '../../support/namespaces/example-state.ts';
+import { golden, indexByName, linkOf } from '../../support/namespaces/ip-json.ts';
+import { noNamespaces, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { replay, socketIn } from '../../support/namespaces/transport.ts';
 
 t.test('the recorded dump is decoded to what ip -j -d link printed of the same links', async (t) => {
   const { ip, received } = golden('links');

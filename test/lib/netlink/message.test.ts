@@ -8,7 +8,7 @@ import {
   parseDone,
   payloadOf,
 } from '../../../lib/netlink/message.ts';
-import { acknowledgement, done, message, s32 } from '../../support/transport.ts';
+import { acknowledgement, done, message, s32 } from '../../support/namespaces/transport.ts';
 
 const request = { type: 24, flags: 0, seq: 7, payload: Buffer.alloc(0) };
 

@@ -5,8 +5,8 @@ import { listLinks } from '../../../lib/netlink/link.ts';
 import { nativeSockets } from '../../../lib/netlink/native.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { noNamespaces, scratchNamespace } from '../../support/namespace.ts';
-import { socketIn } from '../../support/transport.ts';
+import { noNamespaces, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { socketIn } from '../../support/namespaces/transport.ts';
 
 const { openSocket } = nativeSockets();
 

@@ -8,9 +8,9 @@ import {
   resolveNeighbourRequest,
 } from '../../../lib/netlink/neighbour.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
-import { golden, indexByName, neighbourOf } from '../../support/ip-json.ts';
-import { noNamespaces, scratchPod } from '../../support/namespace.ts';
-import { attribute, replay, socketIn } from '../../support/transport.ts';
+import { golden, indexByName, neighbourOf } from '../../support/namespaces/ip-json.ts';
+import { noNamespaces, scratchPod } from '../../support/namespaces/namespace.ts';
+import { attribute, replay, socketIn } from '../../support/namespaces/transport.ts';
 
 t.test('the recorded dumps are decoded to what ip -j neighbour printed of the same links', async (t) => {
   const { ip, received } = golden('neighbours');

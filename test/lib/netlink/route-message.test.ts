@@ -9,9 +9,9 @@ import {
   lookUpRouteRequest,
 } from '../../../lib/netlink/route-message.ts';
 import { listRoutes } from '../../../lib/netlink/routes.ts';
-import { type IpObject, indexByName } from '../../support/ip-json.ts';
-import { noNamespaces, scratchPod } from '../../support/namespace.ts';
-import { attribute, socketIn } from '../../support/transport.ts';
+import { type IpObject, indexByName } from '../../support/namespaces/ip-json.ts';
+import { noNamespaces, scratchPod } from '../../support/namespaces/namespace.ts';
+import { attribute, socketIn } from '../../support/namespaces/transport.ts';
 
 /** In the place of a link's index, which is known only when the link is there. */
 const LINK = 0;

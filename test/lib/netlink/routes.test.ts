@@ -6,10 +6,24 @@ import { addRouteRequest, deleteRouteRequest } from '../../../lib/netlink/route-
 import { findDefaultRoute, listRoutes } from '../../../lib/netlink/routes.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { buildExampleState, ENCAPSULATED_ROUTES } from '../../support/example-state.ts';
-import { comparable, golden, type IpObject, indexByName, nameByIndex, printedRoute } from '../../support/ip-json.ts';
-import { noNamespaces, run, type Scratch, scratchNamespace } from '../../support/namespace.ts';
-import { acknowledgement, done, fakeTransport, recordingTransport, replay, socketIn } from '../../support/transport.ts';
+import { buildExampleState, ENCAPSULATED_ROUTES } from '../../support/namespaces/example-state.ts';
+import {
+  comparable,
+  golden,
+  type IpObject,
+  indexByName,
+  nameByIndex,
+  printedRoute,
+} from '../../support/namespaces/ip-json.ts';
+import { noNamespaces, run, type Scratch, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import {
+  acknowledgement,
+  done,
+  fakeTransport,
+  recordingTransport,
+  replay,
+  socketIn,
+} from '../../support/namespaces/transport.ts';
 
 for (const family of [4, 6] as const) {
   t.test(`the recorded IPv${family} dump is decoded to what ip -j -d route printed of the same routes`, async (t) => {

@@ -7,7 +7,7 @@ import { addRouteRequest, deleteRouteRequest } from '../../../lib/netlink/route-
 import { listRoutes } from '../../../lib/netlink/routes.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { noNamespaces, scratchNamespace, scratchPod } from '../../support/namespace.ts';
+import { noNamespaces, scratchNamespace, scratchPod } from '../../support/namespaces/namespace.ts';
 import {
   acknowledgement,
   done,
@@ -17,7 +17,7 @@ import {
   s32,
   socketIn,
   systemError,
-} from '../../support/transport.ts';
+} from '../../support/namespaces/transport.ts';
 
 // linux/netlink.h
 const NLM_F_REQUEST = 0x1;

@@ -12,7 +12,7 @@ import {
   OWN_NAMESPACE,
   openNamespace,
 } from '../../../lib/netns/netns.ts';
-import { noNamespaces, run, scratchFolder, scratchNamespace } from '../../support/namespace.ts';
+import { noNamespaces, run, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
 
 t.test('a path that leads nowhere "does not exist"', async (t) => {
   const folder = scratchFolder(t);

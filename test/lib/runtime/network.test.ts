@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { loadNetwork } from '../../../lib/runtime/network.ts';
-import { scratchFolder } from '../../support/namespace.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 function folderWith(t: Test, files: { [name: string]: unknown }): string {
   const folder = scratchFolder(t);

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import type { AttachmentInput } from '../../../lib/runtime/derive.ts';
 import { parseNetwork } from '../../../lib/runtime/network.ts';
 import { Runtime } from '../../../lib/runtime/runtime.ts';
-import { scratchFolder } from '../../support/namespace.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 // Stand-ins for plugins: they write down how they were called, and answer what the test wants. What the runtime does
 // with real plugins is shown in test/chain.

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
-import { call, type Env, success, variables } from '../../support/call.ts';
-import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/killed.ts';
-import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/link-state.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespace.ts';
+import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/namespaces/link-state.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { call, type Env, success, variables } from '../../support/plugins/call.ts';
+import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/plugins/killed.ts';
 
 const GREEN = 'net9f27410725ab';
 const SECOND_KEY = '$' + '{name}/$' + '{ifname}';

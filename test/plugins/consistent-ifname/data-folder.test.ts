@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { variables } from '../../support/call.ts';
-import { noNamespaces, run, scratchFolder, scratchPod } from '../../support/namespace.ts';
+import { noNamespaces, run, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { variables } from '../../support/plugins/call.ts';
 
 const PROCESS = join(import.meta.dirname, '../../../plugins/consistent-ifname/process.ts');
 

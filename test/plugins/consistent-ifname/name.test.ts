@@ -2,7 +2,7 @@ import t from 'tap';
 import { CniError } from '../../../lib/cni/errors.ts';
 import { parseConsistentIfnameConfig } from '../../../plugins/consistent-ifname/config.ts';
 import { consistentName } from '../../../plugins/consistent-ifname/name.ts';
-import { run } from '../../support/namespace.ts';
+import { run } from '../../support/namespaces/namespace.ts';
 
 const NETWORKS = ['green', 'blue', 'a', 'default', 'multus-cni-network', 'x'.repeat(200), '0', 'Net_1.2-b'];
 

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { describe } from '../../../lib/change/change.ts';
-import type { Observation } from '../../../lib/change/observation.ts';
 import { CniError } from '../../../lib/cni/errors.ts';
 import type { Result } from '../../../lib/cni/result.ts';
 import type { Link } from '../../../lib/netlink/link.ts';
+import type { Observation } from '../../../lib/observation/observation.ts';
 import { parseConsistentIfnameConfig } from '../../../plugins/consistent-ifname/config.ts';
 import { planConsistentName } from '../../../plugins/consistent-ifname/plan.ts';
-import { observed } from '../../support/observed.ts';
-import { planRequest } from '../../support/plan-request.ts';
+import { observed } from '../../support/plugins/observed.ts';
+import { planRequest } from '../../support/plugins/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 const GREEN = 'net9f27410725ab';

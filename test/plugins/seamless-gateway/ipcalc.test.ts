@@ -4,8 +4,8 @@ import { formatPrefix, type Prefix } from '../../../lib/address/prefix.ts';
 import type { Request } from '../../../lib/cni/request.ts';
 import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
 import { gatewaysOf, planSeamlessGateway } from '../../../plugins/seamless-gateway/plan.ts';
-import { run, works } from '../../support/namespace.ts';
-import { observed } from '../../support/observed.ts';
+import { run, works } from '../../support/namespaces/namespace.ts';
+import { observed } from '../../support/plugins/observed.ts';
 
 // The script that this plugin takes the place of asked ipcalc for the gateway: where it has an answer, ours is the same.
 

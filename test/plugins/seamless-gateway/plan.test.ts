@@ -1,14 +1,14 @@
 import t from 'tap';
 import { describe } from '../../../lib/change/change.ts';
-import type { Observation } from '../../../lib/change/observation.ts';
-import { NotYet } from '../../../lib/change/plan.ts';
 import type { Request } from '../../../lib/cni/request.ts';
 import type { Result } from '../../../lib/cni/result.ts';
 import type { Route } from '../../../lib/netlink/route.ts';
+import type { Observation } from '../../../lib/observation/observation.ts';
+import { NotYet } from '../../../lib/plugin/plan.ts';
 import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
 import { gatewaysOf, planSeamlessGateway } from '../../../plugins/seamless-gateway/plan.ts';
-import { observed } from '../../support/observed.ts';
-import { planRequest } from '../../support/plan-request.ts';
+import { observed } from '../../support/plugins/observed.ts';
+import { planRequest } from '../../support/plugins/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 

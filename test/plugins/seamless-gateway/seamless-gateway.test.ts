@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Answer, type Env, executeIn, success, variables } from '../../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespace.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { type Answer, type Env, executeIn, success, variables } from '../../support/plugins/call.ts';
 
 // A node with uplinks and a pod on a veth pair, whose other end the node has. The plugin runs in the node's namespace.
 

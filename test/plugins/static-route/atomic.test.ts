@@ -2,9 +2,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { call, execute, success, variables } from '../../support/call.ts';
-import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/killed.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespace.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { call, execute, success, variables } from '../../support/plugins/call.ts';
+import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/plugins/killed.ts';
 
 const ROUTES = [
   { dst: '10.1.0.0/16', gw: '10.244.1.1' },

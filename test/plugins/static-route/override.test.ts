@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { call, success, variables } from '../../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespace.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { call, success, variables } from '../../support/plugins/call.ts';
 
 // A route-override config with its type changed, without the faults of that plugin.
 

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { describe } from '../../../lib/change/change.ts';
-import type { Observation } from '../../../lib/change/observation.ts';
 import type { Result } from '../../../lib/cni/result.ts';
 import type { Route } from '../../../lib/netlink/route.ts';
+import type { Observation } from '../../../lib/observation/observation.ts';
 import { parseStaticRouteConfig } from '../../../plugins/static-route/config.ts';
 import { planStaticRoutes } from '../../../plugins/static-route/plan.ts';
-import { observed } from '../../support/observed.ts';
-import { planRequest } from '../../support/plan-request.ts';
+import { observed } from '../../support/plugins/observed.ts';
+import { planRequest } from '../../support/plugins/plan-request.ts';
 
 const NETNS = '/run/netns/pod';
 const POD = observed({

@@ -2,9 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { call, success, variables } from '../../support/call.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespace.ts';
-import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../../support/topology.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { call, success, variables } from '../../support/plugins/call.ts';
+import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../../support/plugins/topology.ts';
 
 type Pod = Scratch & { folder: string; verb(command: string, keys: object): ReturnType<typeof call> };
 

@@ -1,0 +1,100 @@
+import { describeInOrder } from '../change/after-changes.ts';
+import { AttachmentJournal } from '../change/attachment-journal.ts';
+import { holds, type Planned } from '../change/change.ts';
+import { renameLink } from '../change/rename.ts';
+import { apply, ChangeRefused } from '../change/transaction.ts';
+import type { Log } from '../cni/log.ts';
+import type { JsonObject, Request } from '../cni/request.ts';
+import { type Result, toVersion } from '../cni/result.ts';
+import type { Call } from '../cni/runner.ts';
+import type { Entry } from '../journal/journal.ts';
+import type { RouteSocket } from '../netlink/socket.ts';
+import { Observation } from '../observation/observation.ts';
+import { type Definition, noopDocument, readConfig } from './definition.ts';
+import { conflictError, refusedError, timeoutError } from './errors.ts';
+import { NotYet, type Plan, type PlanInput } from './plan.ts';
+import type { Pod } from './pod.ts';
+
+/** Plan, journal, apply; answers with the result. On a refusal all is as before. Throws CniError. */
+export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): Promise<object> {
+  const { request, log } = call;
+  const { socket, namespace } = pod;
+  const { config, previous } = await readConfig(definition, call);
+  const journal = AttachmentJournal.of(definition.name, call.place.pathOf(config.dataDir), request, namespace, socket);
+  if (!call.noop) await finishRenames(socket, journal);
+
+  const { input, plan } = await planPatiently(definition, { request, config, previous, host: pod.host }, socket);
+  const { observed } = input;
+  const pending = pendingChanges(plan, observed);
+  const changes = pending.map(({ change }) => change);
+  if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
+
+  await definition.verify?.(input, plan, socket);
+  const before = journal.record(pending);
+  try {
+    await apply(socket, changes, observed, { ...call.pacing, detours: journal.detours() });
+  } catch (error) {
+    if (!(error instanceof ChangeRefused)) throw error;
+    restoreJournal(journal, before, error, log);
+    throw refusedError(error, pending, observed);
+  }
+  if (changes.length > 0) log.info('made changes', { changes: changes.length });
+  return resultDocument(plan.result, previous, request);
+}
+
+/** The changes of a plan that do not hold yet. Throws CniError 103 if other routes are in their way. */
+export function pendingChanges(plan: Plan, observed: Observation): Planned[] {
+  if (plan.conflicts.length > 0) throw conflictError(plan.conflicts);
+  return plan.changes.filter(({ change }) => !holds(change, observed));
+}
+
+// Plans again and again, from fresh observations, until nothing is missing or the time is over.
+async function planPatiently<C>(
+  definition: Definition<C>,
+  given: Omit<PlanInput<C>, 'observed'>,
+  socket: RouteSocket,
+): Promise<{ input: PlanInput<C>; plan: Plan }> {
+  const seconds = definition.patience?.(given.config) ?? 0;
+  const deadline = performance.now() + seconds * 1000;
+  for (;;) {
+    const input = { ...given, observed: Observation.of(socket) };
+    try {
+      return { input, plan: definition.plan(input) };
+    } catch (error) {
+      if (!(error instanceof NotYet) || seconds === 0) throw error;
+      if (performance.now() >= deadline) throw timeoutError(error, seconds);
+      await new Promise((resolve) => setTimeout(resolve, PATIENCE_PAUSE_MS));
+    }
+  }
+}
+
+const PATIENCE_PAUSE_MS = 50;
+
+// A process that was killed while a link was down for its new name has left it so.
+async function finishRenames(socket: RouteSocket, journal: AttachmentJournal): Promise<void> {
+  for (const rename of journal.unfinished()) {
+    const text = `finish to rename interface ${rename.from} to ${rename.to}`;
+    const refusal = await renameLink(socket, rename, text, journal.detours());
+    // A link that is gone needs nothing any more.
+    if (refusal !== undefined && refusal.code !== 'ENODEV') throw refusal;
+  }
+}
+
+// The failure to tell is the first one. A journal that says too much does no harm: what is not there is not undone.
+function restoreJournal(journal: AttachmentJournal, before: Entry[], { notUndone }: ChangeRefused, log: Log): void {
+  try {
+    journal.restore(before, notUndone);
+  } catch (error) {
+    log.warn(`the journal keeps changes that were undone: ${(error as Error).message}`);
+  }
+}
+
+/** The answer to an ADD: the result in the version asked for. */
+export function resultDocument(result: Result, previous: Result | undefined, { document, version }: Request): object {
+  const given = document.prevResult as JsonObject | undefined;
+  // Nothing to add, and the version asked for: passed on to the letter.
+  if (given !== undefined && result === previous && (given.cniVersion ?? version) === version) {
+    return { cniVersion: version, ...given };
+  }
+  return toVersion(result, version);
+}

@@ -1,0 +1,87 @@
+import { AttachmentJournal } from '../change/attachment-journal.ts';
+import { type Change, describe } from '../change/change.ts';
+import { undo } from '../change/transaction.ts';
+import { dataDirOf } from '../cni/config.ts';
+import { CniError } from '../cni/errors.ts';
+import type { Call } from '../cni/runner.ts';
+import type { RouteSocket } from '../netlink/socket.ts';
+import { Observation } from '../observation/observation.ts';
+import { type Definition, noopDocument, readConfig } from './definition.ts';
+import { notUndoneError } from './errors.ts';
+import { lazyHost, openIfNamespace } from './pod.ts';
+
+/**
+ * Undoes what the journal says, and forgets it. Throws CniError 104 if the kernel refuses to take something back.
+ *
+ * The plugin's own keys are not needed, and not read, so that a config which ADD refused does not keep a pod from going
+ * away: "Plugins should generally complete a DEL action without error even if some resources are missing."
+ */
+export async function del<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
+  const { request, namespace, log, place } = call;
+  const socket = namespace && openIfNamespace(namespace);
+  try {
+    const folder = place.pathOf(dataDirOf(request.document));
+    const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
+    // Nothing is left to undo where the namespace is gone, and with it all that was in it.
+    const changes = socket === undefined ? [] : await changesToUndo(definition, call, journal, socket);
+    if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));
+
+    if (socket !== undefined) {
+      // What a link loses on the way to its name is written down beside the rename.
+      if (changes.some(({ op }) => op === 'rename-link')) journal.record(changes.map((change) => ({ change })));
+      const { count, failed, reason } = await undo(socket, changes, { ...call.pacing, detours: journal.detours() });
+      if (reason !== undefined) throw notUndoneError(failed, reason);
+      if (count > 0) log.info('took changes back', { changes: count });
+    }
+    journal.forget();
+    return undefined;
+  } finally {
+    socket?.close();
+  }
+}
+
+// What the journal says; and where it is missing or damaged, what the config would have added and nobody else claims.
+async function changesToUndo<C>(
+  definition: Definition<C>,
+  call: Call,
+  journal: AttachmentJournal,
+  socket: RouteSocket,
+): Promise<Change[]> {
+  const { changes, complete } = journal.changes();
+  if (complete) return changes;
+  call.log.warn('the journal is missing or damaged; what the config would have added is taken away', {
+    path: journal.path,
+  });
+  const known = new Set([...changes, ...journal.claimsOfOthers()].map((change) => JSON.stringify(change)));
+  const planned = await changesOfConfig(definition, call, Observation.of(socket));
+  return [...changes, ...planned.filter((change) => !known.has(JSON.stringify(change)))];
+}
+
+async function changesOfConfig<C>(definition: Definition<C>, call: Call, observed: Observation): Promise<Change[]> {
+  const host = lazyHost(call.place);
+  try {
+    const { config, previous } = await readConfig(definition, call);
+    const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });
+    return plan.changes.map(({ change }) => change).filter((change) => isKnownByConfig(change, observed));
+  } catch (error) {
+    // No interface, no address, no valid config: then ADD has made nothing, or it went with the interface.
+    if (!(error instanceof CniError)) throw error;
+    call.log.warn(`nothing more can be undone: ${error.message}`);
+    return [];
+  } finally {
+    host.close();
+  }
+}
+
+// Only what adds can be undone by the config alone: it does not know what was there before. A rename can be where the
+// link still answers to its first name.
+function isKnownByConfig(change: Change, observed: Observation): boolean {
+  if (change.op === 'rename-link') return observed.linkAt(change.link)?.altnames.includes(change.from) === true;
+  return change.op.startsWith('add-');
+}
+
+function describeUndo(changes: readonly Change[], socket: RouteSocket | undefined): string[] {
+  if (socket === undefined) return [];
+  const observed = Observation.of(socket);
+  return changes.toReversed().map((change) => `undo: ${describe(change, observed)}`);
+}

@@ -1,0 +1,64 @@
+import { type Change, describe, type Planned } from '../change/change.ts';
+import type { ChangeRefused } from '../change/transaction.ts';
+import { CniCode, CniError } from '../cni/errors.ts';
+import { FileError } from '../files/files.ts';
+import { AddonError, NetlinkError } from '../netlink/errors.ts';
+import { NamespaceError } from '../netns/netns.ts';
+import type { Observation } from '../observation/observation.ts';
+import type { Conflict } from './plan.ts';
+
+/** Other routes are in the way: 103, with a line for each. */
+export function conflictError(conflicts: readonly Conflict[]): CniError {
+  const lines = conflicts.map(({ source, wanted, found }) => `${source}: ${wanted} is wanted, but ${found} is there`);
+  const first = lines.length === 1 ? lines[0] : `${lines.length} different routes are in the way`;
+  return new CniError(CniCode.conflict, `${first}; see "onConflict"`, { details: lines.join('\n') });
+}
+
+/**
+ * The kernel refused a change, and ADD was undone: 104; or, where another came in the way meanwhile, 103 for a route and
+ * 105 for a name.
+ */
+export function refusedError(refused: ChangeRefused, pending: readonly Planned[], observed: Observation): CniError {
+  const { reason, index, notUndone } = refused;
+  const planned = pending[index];
+  const source = planned?.source ?? '';
+  const lines = [
+    `${source}: ${reason.message}`,
+    ...notUndone.map((change) => `not undone: ${describe(change, observed)}`),
+  ];
+  const { code, text } = verdict(reason, planned?.change);
+  return new CniError(code, `${source}: ${text}`, { details: lines.join('\n'), cause: refused });
+}
+
+function verdict(reason: NetlinkError, change: Change | undefined): { code: CniCode; text: string } {
+  if (reason.code !== 'EEXIST') return { code: CniCode.kernelRefused, text: `the kernel refused to ${reason.message}` };
+  if (change?.op === 'add-route') return { code: CniCode.conflict, text: 'a different route came in the way' };
+  return { code: CniCode.nameTaken, text: 'the name was taken meanwhile' };
+}
+
+/** What was waited for did not appear: 107. */
+export function timeoutError(missing: CniError, seconds: number): CniError {
+  const { message, details } = missing;
+  return new CniError(CniCode.timeout, `${message}; waited ${seconds} s for it`, { details, cause: missing });
+}
+
+/** The kernel refused to take something back: 104. */
+export function notUndoneError(failed: readonly Change[], reason: NetlinkError): CniError {
+  const message = `${failed.length} changes could not be undone: the kernel refused to ${reason.message}`;
+  return new CniError(CniCode.kernelRefused, message, { cause: reason });
+}
+
+/** The layers below have errors with data; this is the one place that gives them codes. */
+export async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof FileError || error instanceof AddonError)
+      throw new CniError(CniCode.ioFailure, error.message, { cause: error });
+    if (error instanceof NetlinkError) throw new CniError(CniCode.kernelRefused, error.message, { cause: error });
+    if (error instanceof NamespaceError) {
+      throw new CniError(CniCode.invalidEnvironment, `CNI_NETNS: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+import { holds, type Planned } from '../change/change.ts';
+import { describeRoute, type Route } from '../netlink/route.ts';
+import type { Observation } from '../observation/observation.ts';
+import type { Conflict } from './plan.ts';
+
+/** What to do where another route has the destination, table and priority of one of ours. */
+export type OnConflict = 'fail' | 'replace' | 'keep';
+
+/** A route that is wanted, and the place in the config that wants it. */
+export type WantedRoute = { readonly route: Route; readonly source: string };
+
+export type Reconciled = {
+  readonly changes: Planned[];
+  readonly conflicts: Conflict[];
+  /** The wanted routes that give way to others, by `keep`. */
+  readonly kept: ReadonlySet<Route>;
+};
+
+/**
+ * The changes that lead to the wanted routes, given those that are there, but for those that will be `gone` by then. A
+ * route that is there as wanted stays.
+ */
+export function reconcileRoutes(
+  wanted: readonly WantedRoute[],
+  observed: Observation,
+  onConflict: OnConflict,
+  gone: ReadonlySet<Route> = new Set(),
+): Reconciled {
+  const changes: Planned[] = [];
+  const conflicts: Conflict[] = [];
+  const kept = new Set<Route>();
+  for (const { route, source } of wanted) {
+    const add = { op: 'add-route', route } as const;
+    const present = observed.routesLike(route).filter((other) => !gone.has(other));
+    if (present.length === 0 || holds(add, observed)) {
+      changes.push({ change: add, source });
+    } else if (onConflict === 'replace') {
+      changes.push(...present.map((other) => ({ change: { op: 'delete-route', route: other } as const, source })));
+      changes.push({ change: add, source });
+    } else if (onConflict === 'keep') {
+      kept.add(route);
+    } else {
+      const text = (which: Route) => describeRoute(which, observed.linkName);
+      conflicts.push({ source, wanted: text(route), found: present.map(text).join(' and ') });
+    }
+  }
+  return { changes, conflicts, kept };
+}

@@ -1,0 +1,83 @@
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import { constants, copyFileSync, existsSync, linkSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import type { Env } from '../plugins/call.ts';
+import { scratchFolder } from '../namespaces/namespace.ts';
+
+const BUILT = join(import.meta.dirname, '../../../dist/bin');
+
+export const EXECUTABLES = ['waymark', 'static-route', 'seamless-gateway', 'consistent-ifname'] as const;
+
+export const noSingle: string | false = existsSync(join(BUILT, 'waymark')) ? false : 'needs scripts/build.sh';
+
+/**
+ * The single-file executables in a folder of the test's own, as a node has them, so that what they unpack does not come to
+ * lie in dist/. They are links where the file system has room for them: nobody must write into one.
+ */
+export function installed(t: Test, folder = scratchFolder(t)): string {
+  mkdirSync(folder, { recursive: true });
+  linkOrCopy(join(BUILT, 'waymark'), join(folder, 'waymark'));
+  for (const name of EXECUTABLES.slice(1)) linkSync(join(folder, 'waymark'), join(folder, name));
+  return folder;
+}
+
+/** How a program ended. */
+export type Ended = { code: number | null; signal: string | null; stdout: string; stderr: string };
+
+export type Options = { cwd?: string; argv0?: string };
+
+/** Runs a program with these variables and no others. Anything but text and bytes on stdin is sent as JSON. */
+export function start(file: string, env: Env, stdin: unknown = '', args: string[] = [], options: Options = {}): Ended {
+  return endedOf(
+    spawnSync(file, args, {
+      env: env as NodeJS.ProcessEnv,
+      input: bytesOf(stdin),
+      encoding: 'utf8',
+      ...options,
+    }),
+  );
+}
+
+/** The same, for many at once. */
+export function startInParallel(file: string, env: Env, stdin: unknown): Promise<Ended> {
+  const child = spawn(file, [], { env: env as NodeJS.ProcessEnv });
+  return new Promise((resolve, reject) => {
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.stdin.on('error', () => {});
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+    child.stdin.end(bytesOf(stdin));
+  });
+}
+
+/** Runs a line of the shell with `$0` and `$@`, for redirections. */
+export function shell(line: string, env: Env, file: string, args: string[] = [], stdin: unknown = ''): Ended {
+  return start('/bin/sh', env, stdin, ['-c', line, file, ...args]);
+}
+
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+    copyFileSync(from, to, constants.COPYFILE_FICLONE);
+  }
+}
+
+function endedOf({ status, signal, stdout, stderr, error }: SpawnSyncReturns<string>): Ended {
+  // A program may be through before it has read what it is sent.
+  if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  return { code: status, signal, stdout, stderr };
+}
+
+function bytesOf(stdin: unknown): Uint8Array {
+  if (stdin instanceof Uint8Array) return stdin;
+  return Buffer.from(typeof stdin === 'string' ? stdin : JSON.stringify(stdin));
+}

@@ -1,0 +1,120 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { appendFile, chmod, copyFile, cp, link, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { type NodeAgent, startAgent } from '../agent/node-agent.ts';
+import type { ContainerdNode } from './containerd.ts';
+
+const DIST = join(import.meta.dirname, '../../../dist');
+const BINARIES = join(DIST, 'bin');
+
+/** The names that network lists call our plugins by. */
+export const PLUGIN_NAMES = ['static-route', 'seamless-gateway', 'consistent-ifname'] as const;
+
+/** Executables that the pod tests can be run with. */
+export type PluginSet = {
+  readonly name: string;
+  /** Puts the executables into a folder of the node, where they may be already, and be running. */
+  install(node: ContainerdNode, folder?: string): Promise<void>;
+  /** Puts others in their place for the nth time, while they run: as their user does. */
+  replace(node: ContainerdNode, nth: number): Promise<void>;
+  /** Those who serve their calls, if they do not do so themselves; there when it resolves. */
+  readonly agent?: { start(node: ContainerdNode): Promise<void>; end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> };
+};
+
+/** dist/bin: one file with the runtime in it, under every name. */
+const SINGLE_FILES: PluginSet = {
+  name: 'single-file executables',
+  install: async (node, folder = node.binDir) => {
+    mkdirSync(folder, { recursive: true });
+    const first = join(folder, '.waymark.new');
+    await copyFile(join(BINARIES, 'waymark'), first);
+    for (const name of PLUGIN_NAMES) {
+      await link(first, join(folder, `.${name}.new`));
+      await rename(join(folder, `.${name}.new`), join(folder, name));
+    }
+    await rename(first, join(folder, 'waymark'));
+  },
+  // The installer leaves alone what is there already, so every other time it is given files with a byte more.
+  replace: async (node, nth) => {
+    const other = join(node.machine.folder, 'other');
+    if (!existsSync(other)) {
+      await SINGLE_FILES.install(node, other);
+      await appendFile(join(other, 'waymark'), '\n');
+    }
+    const words = ['install', '--once', '--from', nth % 2 === 0 ? BINARIES : other, '--bin-dir', '/opt/cni/bin'];
+    await node.machine.finish(join(BINARIES, 'waymark'), words);
+  },
+};
+
+let agent: NodeAgent | undefined;
+
+/** dist/shim in the plugins' places, with the single-file executable to fall back to, and `waymark agent` on the node. */
+const SHIMS_AND_AGENT: PluginSet & Required<Pick<PluginSet, 'agent'>> = {
+  name: 'shims and the agent',
+  install: (node, folder = node.binDir) => installShims(node, BINARIES, folder),
+  // The agent too, in either way: the new one takes over from the old one, or comes when that is gone.
+  replace: async (node, nth) => {
+    const other = join(node.machine.folder, 'others');
+    if (!existsSync(other)) {
+      await SINGLE_FILES.install(node, join(other, 'bin'));
+      await cp(join(DIST, 'shim'), join(other, 'shim'), { recursive: true });
+      for (const name of PLUGIN_NAMES) await appendFile(join(other, 'shim', name), '\n');
+      await appendFile(join(other, 'bin/waymark'), '\n');
+    }
+    await installShims(node, nth % 2 === 0 ? BINARIES : join(other, 'bin'), node.binDir);
+    const old = agent;
+    if (nth % 2 === 0) await old?.end('SIGTERM');
+    agent = await startAgent(node);
+    if (nth % 2 === 1) await old?.end('SIGTERM');
+  },
+  agent: {
+    start: async (node) => {
+      agent = await startAgent(node);
+    },
+    end: async (signal) => {
+      await agent?.end(signal);
+      agent = undefined;
+    },
+  },
+};
+
+function installShims(node: ContainerdNode, from: string, to: string): Promise<void> {
+  const words = ['install', '--once', '--mode', 'agent', '--from', from, '--bin-dir', to];
+  return node.machine.finish(join(BINARIES, 'waymark'), words);
+}
+
+/** dist/bundle: each plugin's script, run by the pinned runtime. */
+const LAUNCHERS: PluginSet = {
+  name: 'launchers of the bundles',
+  install: async (node, folder = node.binDir) => {
+    mkdirSync(folder, { recursive: true });
+    for (const name of PLUGIN_NAMES) {
+      await placeScript(join(folder, name), `exec ${join(DIST, 'bundle', name, name)} "$@"`);
+    }
+  },
+  replace: (node) => LAUNCHERS.install(node),
+};
+
+/** The sets to run the pod tests with. */
+export const PLUGIN_SETS: readonly PluginSet[] = existsSync(join(BINARIES, 'waymark'))
+  ? [SINGLE_FILES, SHIMS_AND_AGENT]
+  : [LAUNCHERS];
+
+/** The set for tests that are about something else. */
+export const ANY_SET: PluginSet = PLUGIN_SETS[0] ?? LAUNCHERS;
+
+/** Writes a shell script in one step, also in the place of an executable that is running. */
+export async function placeScript(path: string, script: string): Promise<void> {
+  await rm(`${path}.new`, { force: true });
+  await writeFile(`${path}.new`, `#!/bin/sh\n${script}\n`);
+  await chmod(`${path}.new`, 0o755);
+  await rename(`${path}.new`, path);
+}
+
+/** Installs a set on a node, and has its agent there until the test ends. */
+export async function putInPlace(t: Test, set: PluginSet, node: ContainerdNode): Promise<void> {
+  await set.install(node);
+  await set.agent?.start(node);
+  t.teardown(() => set.agent?.end('SIGTERM'));
+}

@@ -1,0 +1,83 @@
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { findLink } from '../../../lib/netlink/link.ts';
+import { nativeSockets } from '../../../lib/netlink/native.ts';
+import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
+import type { Namespace } from '../../../lib/netns/netns.ts';
+import { acknowledgement, parseRequests, type Sent } from './transport.ts';
+
+// A kernel that refuses to rename a link which is up, as Linux does before 6.2: every socket that is opened is one to the
+// real kernel, which does not get to see such requests.
+
+export const RTM_SETLINK = 19;
+export const RTM_NEWADDR = 20;
+export const RTM_NEWROUTE = 24;
+export const RTM_NEWNEIGH = 28;
+const IFLA_IFNAME = 3;
+const IFINFOMSG_BYTES = 16;
+const EBUSY = 16;
+const EPERM = 1;
+
+export type OldKernel = {
+  /** Requests that the kernel would refuse with EPERM. */
+  refuses?: (sent: Sent, linkOf: (index: number) => string | undefined) => boolean;
+  /** Told before each write. */
+  beforeWrite?: (sent: readonly Sent[]) => void;
+};
+
+const open = RouteSocket.open;
+
+/** From now on all sockets of this process are to an old kernel. Returns what ends that. */
+export function pretendOldKernel(kernel: OldKernel = {}): () => void {
+  RouteSocket.open = (namespace) => {
+    const watcher = open(namespace);
+    const { fd, cookie } = nativeSockets().openSocket(namespace.fd);
+    return new RouteSocket(oldTransport(fd, watcher, kernel), cookie);
+  };
+  return () => {
+    RouteSocket.open = open;
+  };
+}
+
+/** A socket to the kernel as it is. */
+export function realSocket(namespace: Namespace): RouteSocket {
+  return open(namespace);
+}
+
+function oldTransport(fd: number, watcher: RouteSocket, { refuses, beforeWrite }: OldKernel): Transport {
+  const answers: Buffer[] = [];
+  const linkOf = (index: number) => findLink(watcher, index)?.name;
+  const errnoFor = (sent: Sent) => {
+    if (isRename(sent) && findLink(watcher, sent.payload.readInt32LE(4))?.up) return EBUSY;
+    return refuses?.(sent, linkOf) ? EPERM : 0;
+  };
+  return {
+    send: (bytes) => {
+      const requests = parseRequests(Buffer.from(bytes));
+      beforeWrite?.(requests);
+      const refused = requests.map((sent) => ({ sent, errno: errnoFor(sent) })).filter(({ errno }) => errno !== 0);
+      if (refused.length === 0) writeSync(fd, bytes);
+      else if (refused.length === requests.length)
+        answers.push(...refused.map(({ sent, errno }) => acknowledgement(sent, errno)));
+      else throw new Error('some of the requests in one write would be refused, and others not');
+    },
+    receive: () => {
+      const answer = answers.shift();
+      if (answer !== undefined) return answer;
+      const datagram = Buffer.alloc(65_536);
+      return datagram.subarray(0, readSync(fd, datagram));
+    },
+    close: () => {
+      closeSync(fd);
+      watcher.close();
+    },
+  };
+}
+
+// The name is the first attribute of our requests: struct ifinfomsg, then length and type.
+function isRename({ type, payload }: Sent): boolean {
+  return (
+    type === RTM_SETLINK &&
+    payload.length > IFINFOMSG_BYTES &&
+    payload.readUInt16LE(IFINFOMSG_BYTES + 2) === IFLA_IFNAME
+  );
+}

@@ -1,0 +1,117 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { type Plugin, run } from '../../../lib/cni/runner.ts';
+
+/** What a plugin answered. `document` is stdout as JSON; undefined if it printed nothing. */
+export type Answer = { code: number; stdout: string; stderr: string; document: Document | undefined };
+
+/** A result or an error; the tests look at what they need. */
+export type Document = {
+  cniVersion: string;
+  code?: number;
+  msg?: string;
+  details?: string;
+  changes?: string[];
+  interfaces?: { name: string; mac?: string; sandbox?: string }[];
+  ips?: { address: string; gateway?: string; interface?: number }[];
+  routes?: { dst: string; gw?: string; [key: string]: unknown }[];
+  [key: string]: unknown;
+};
+
+export type Env = { [name: string]: string | undefined };
+
+/** The variables of an ordinary call. */
+export function variables(command: string, netns: string, more: Env = {}): Env {
+  return {
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: 'container-1',
+    CNI_NETNS: netns,
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: '/opt/cni/bin',
+    ...more,
+  };
+}
+
+/** Calls a plugin within this process, by the runner that its executable has. */
+export async function call(plugin: Plugin, env: Env, stdin: unknown, args: string[] = []): Promise<Answer> {
+  let stdout = '';
+  let stderr = '';
+  const code = await run(plugin, {
+    env,
+    args,
+    readStdin: () => bytesOf(stdin),
+    writeStdout: (text) => {
+      stdout += text;
+    },
+    writeStderr: (text) => {
+      stderr += text;
+    },
+  });
+  return answerOf(code, stdout, stderr);
+}
+
+/** Calls a plugin's bundle as a process of its own, as a runtime does. */
+export function execute(name: string, env: Env, stdin: unknown, args: string[] = []): Answer {
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [bundleOf(name), ...args], {
+    env: env as NodeJS.ProcessEnv,
+    input: bytesOf(stdin),
+    maxBuffer: 1 << 28,
+  });
+  if (error) throw error;
+  return answerOf(status ?? -1, String(stdout), String(stderr));
+}
+
+/**
+ * Calls a plugin's source as a process of its own, with a scratch namespace in the place of the node's: for plugins that
+ * look at it, which within this process would be the machine's.
+ */
+export function executeIn(
+  node: { name: string },
+  plugin: string,
+  env: Env,
+  stdin: unknown,
+  args: string[] = [],
+): Promise<Answer> {
+  const main = join(import.meta.dirname, '../../../plugins', plugin, 'process.ts');
+  const child = spawn('ip', ['netns', 'exec', node.name, process.execPath, main, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+  });
+  return new Promise((resolve, reject) => {
+    const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
+    child.stdout.on('data', (chunk) => stdout.push(chunk));
+    child.stderr.on('data', (chunk) => stderr.push(chunk));
+    // The plugin may be through before it has read what it is sent.
+    child.stdin.on('error', () => {});
+    child.on('error', reject);
+    child.on('close', (code) =>
+      resolve(answerOf(code ?? -1, String(Buffer.concat(stdout)), String(Buffer.concat(stderr)))),
+    );
+    child.stdin.end(bytesOf(stdin));
+  });
+}
+
+/** The file that Node.js runs as this executable. */
+export function bundleOf(name: string): string {
+  return join(import.meta.dirname, '../../../dist/bundle', name, 'index.js');
+}
+
+/** The folder with this executable in it, for CNI_PATH. */
+export function bundleFolder(name: string): string {
+  return join(import.meta.dirname, '../../../dist/bundle', name);
+}
+
+/** The answer of a call that must succeed. Throws with all that it said otherwise. */
+export function success(answer: Answer): Document {
+  if (answer.code !== 0) throw new Error(`exit code ${answer.code}\n${answer.stdout}\n${answer.stderr}`);
+  return answer.document ?? ({} as Document);
+}
+
+function answerOf(code: number, stdout: string, stderr: string): Answer {
+  return { code, stdout, stderr, document: stdout === '' ? undefined : JSON.parse(stdout) };
+}
+
+// Text and bytes as they are, anything else as JSON.
+function bytesOf(stdin: unknown): Uint8Array {
+  if (stdin instanceof Uint8Array) return stdin;
+  return Buffer.from(typeof stdin === 'string' ? stdin : JSON.stringify(stdin));
+}

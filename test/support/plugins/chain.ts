@@ -1,0 +1,102 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, works } from '../namespaces/namespace.ts';
+import { bundleFolder, type Document } from './call.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+
+/** Where the reference plugins are: built by scripts/setup.sh, or Debian's. */
+const REFERENCE_FOLDERS = [join(ROOT, '.tools/bin'), '/usr/lib/cni'];
+/** The first of them that has the plugins. */
+export const REFERENCE_FOLDER: string = REFERENCE_FOLDERS.find((folder) => existsSync(join(folder, 'bridge'))) ?? '';
+
+export const noReferencePlugins: string | false =
+  noNamespaces || (REFERENCE_FOLDER === '' ? 'needs the reference CNI plugins' : false);
+
+export const noCnitool: string | false =
+  noReferencePlugins || (works('cnitool', ['--help']) ? false : 'needs cnitool, which needs Go');
+
+/** The programs that run a network list: they are interchangeable. */
+export type Driver = 'cnitool' | 'waymark cni';
+
+export type Ran = { status: number | null; stdout: string; stderr: string };
+
+/** A node and a pod of a test's own, with network lists, leases, journals and cached results in a folder of its own. */
+export type Node = {
+  readonly node: Scratch;
+  readonly pod: Scratch;
+  readonly folder: string;
+  /** Our plugins' data folder, which the lists get by itself. */
+  readonly dataDir: string;
+  /** Writes a list; `dataDir` of our plugins and of host-local lead into the folder. */
+  writeList(list: List): void;
+  /** Runs a command of a driver on the pod, in the node's namespace. */
+  drive(driver: Driver, command: string, network: string, env?: { [name: string]: string }): Ran;
+  /** The same, which must succeed; the result that it printed. */
+  must(driver: Driver, command: string, network: string, env?: { [name: string]: string }): Document;
+  /** What is left of attachments in the folder: leases, journals, cached results. */
+  leftovers(): string[];
+};
+
+export type List = { cniVersion: string; name: string; plugins: ListPlugin[]; [key: string]: unknown };
+export type ListPlugin = { type: string; ipam?: { type: string; [key: string]: unknown }; [key: string]: unknown };
+
+const OURS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
+
+/** The usual first plugin: an address of 10.131.0.0/23 and one of fd00:131::/64 on a bridge that has the first ones. */
+export const BRIDGE: ListPlugin = {
+  type: 'bridge',
+  bridge: 'br0',
+  isGateway: true,
+  ipam: { type: 'host-local', ranges: [[{ subnet: '10.131.0.0/23' }], [{ subnet: 'fd00:131::/64' }]] },
+};
+
+/** A pod on a node of its own, or on another pod's. */
+export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
+  const folder = scratchFolder(t);
+  const pod = scratchNamespace(t);
+  const lists = join(folder, 'net.d');
+  const dataDir = join(folder, 'data');
+  mkdirSync(lists);
+  mkdirSync(join(folder, 'cni'));
+
+  const drive: Node['drive'] = (driver, command, network, env = {}) => {
+    const program = driver === 'cnitool' ? 'cnitool' : `${join(bundleFolder('waymark'), 'waymark')} cni`;
+    // cnitool has no option for its cache, so both see the folder's own in the place of /var/lib/cni.
+    const script = `mkdir -p ${folder}/lib/cni && mount --bind ${folder}/lib /var/lib && exec ${program} ${command} ${network} ${pod.path}`;
+    const path = [...OURS.map(bundleFolder), REFERENCE_FOLDER].join(':');
+    const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-c', script], {
+      encoding: 'utf8',
+      env: { ...process.env, CNI_PATH: path, NETCONFPATH: lists, ...env },
+    });
+    return { status, stdout, stderr };
+  };
+
+  return {
+    node,
+    pod,
+    folder,
+    dataDir,
+    drive,
+    writeList: (list) => {
+      const plugins = list.plugins.map((plugin) => ({
+        ...plugin,
+        ...(OURS.includes(plugin.type) && { dataDir }),
+        ...(plugin.ipam?.type === 'host-local' && { ipam: { ...plugin.ipam, dataDir: join(folder, 'leases') } }),
+      }));
+      writeFileSync(join(lists, `${list.name}.conflist`), JSON.stringify({ ...list, plugins }));
+    },
+    must: (driver, command, network, env) => {
+      const { status, stdout, stderr } = drive(driver, command, network, env);
+      if (status !== 0) throw new Error(`${driver} ${command} ${network}: ${status}\n${stdout}\n${stderr}`);
+      return stdout === '' ? ({} as Document) : JSON.parse(stdout);
+    },
+    leftovers: () =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && !entry.parentPath.startsWith(lists))
+        .map(({ name }) => name)
+        .filter((name) => name !== 'lock' && !name.startsWith('last_reserved_ip')),
+  };
+}
