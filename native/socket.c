@@ -4,7 +4,8 @@
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
  * stays in the namespace it was created in (network_namespaces(7)), so no
- * JavaScript ever runs inside a pod's namespace.
+ * JavaScript ever runs inside a pod's namespace. The socket talks to the kernel
+ * only: nobody else can send to it.
  *
  * On failure it throws an Error with `errno` (positive) and `syscall`. If the
  * thread cannot come back to its own namespace, the process is aborted: to go
@@ -84,6 +85,19 @@ static int socket_inside(int target, const char **syscall) {
   return fd;
 }
 
+/*
+ * From now on the kernel refuses what anybody but itself sends to this socket (netlink_getsockbyportid: ECONNREFUSED).
+ * Without this, whoever has CAP_NET_ADMIN in the namespace could forge its answers. What came in between is dropped:
+ * nothing was asked yet, so it answers nothing. 0, or an errno.
+ */
+static int talk_to_kernel_only(int fd) {
+  const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  if (connect(fd, (const struct sockaddr *)&kernel, sizeof kernel) != 0) return errno;
+  char byte;
+  while (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) >= 0 || errno == ENOBUFS) continue;
+  return errno == EAGAIN ? 0 : errno;
+}
+
 /* 0, or the errno of the first option that could not be set. */
 static int set_options(int fd) {
   static const int on[] = {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK};
@@ -120,10 +134,15 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   const char *syscall;
   int fd = socket_inside(target, &syscall);
   if (fd < 0) return throw_errno(env, syscall, errno);
-  int failure = set_options(fd);
+  syscall = "connect";
+  int failure = talk_to_kernel_only(fd);
+  if (failure == 0) {
+    syscall = "setsockopt";
+    failure = set_options(fd);
+  }
   if (failure != 0) {
     close(fd);
-    return throw_errno(env, "setsockopt", failure);
+    return throw_errno(env, syscall, failure);
   }
 
   napi_create_object(env, &result);

@@ -44,6 +44,15 @@ const DATAGRAM_BYTES = 65_536;
 /** A table that changes this often while it is read is not read any more. */
 const DUMP_ATTEMPTS = 20;
 
+/** The kernel answers within the write. What has not come by then does not come. */
+const ANSWER_MS = 10_000;
+
+/** How much a socket reads, and for how long. */
+export type SocketLimits = {
+  /** How long the whole answer to a write may take, in milliseconds; 10 seconds unless given. */
+  readonly answerMs?: number | undefined;
+};
+
 /**
  * An rtnetlink socket in one network namespace. It stays there, whatever the process does (rtnetlink(7)).
  *
@@ -53,17 +62,23 @@ export class RouteSocket {
   /** The namespace's cookie, unique until the next boot; 0 where the kernel has none. */
   readonly namespaceCookie: bigint;
   readonly #transport: Transport;
+  readonly #limits: SocketLimits;
   #seq = 0;
+  #deadline = 0;
 
-  constructor(transport: Transport, namespaceCookie = 0n) {
+  constructor(transport: Transport, namespaceCookie = 0n, limits: SocketLimits = {}) {
     this.#transport = transport;
     this.namespaceCookie = namespaceCookie;
+    this.#limits = limits;
   }
 
-  /** Opens a socket in a namespace. Throws NetlinkError; NamespaceError if it is not a network namespace; AddonError. */
-  static open(namespace: Namespace): RouteSocket {
+  /**
+   * Opens a socket in a namespace that nobody but the kernel can send to. Throws NetlinkError; NamespaceError if it is
+   * not a network namespace; AddonError.
+   */
+  static open(namespace: Namespace, limits: SocketLimits = {}): RouteSocket {
     const { fd, cookie } = openIn(namespace);
-    return new RouteSocket(descriptorTransport(fd), cookie);
+    return new RouteSocket(descriptorTransport(fd), cookie, limits);
   }
 
   close(): void {
@@ -169,10 +184,13 @@ export class RouteSocket {
     } catch (error) {
       throw socketError('netlink write', error);
     }
+    this.#deadline = performance.now() + (this.#limits.answerMs ?? ANSWER_MS);
     return this.#seq;
   }
 
+  // SO_RCVTIMEO of native/socket.c is for one read; this is for as many as it takes.
   #receive(operation: () => string): NetlinkMessage[] {
+    if (performance.now() > this.#deadline) throw new NetlinkError(`${operation()}: no answer in time`, ETIMEDOUT);
     try {
       return parseMessages(this.#transport.receive());
     } catch (error) {
@@ -183,6 +201,7 @@ export class RouteSocket {
 
 const EAGAIN = 11;
 const EINVAL = 22;
+const ETIMEDOUT = 110;
 
 function openIn(namespace: Namespace): { fd: number; cookie: bigint } {
   const { openSocket } = nativeSockets();

@@ -289,6 +289,18 @@ t.test('change', async (t) => {
   });
 });
 
+t.test('an answer that goes on and on is given up with ETIMEDOUT, not waited for', async (t) => {
+  const noise = { ...fakeTransport(() => []), receive: () => part(0, 1) };
+  const socket = () => new RouteSocket(noise, 0n, { answerMs: 20 });
+  const late = { name: 'NetlinkError', code: 'ETIMEDOUT', operation: /^read: no answer in time$/ };
+  t.throws(() => socket().dump('read', dumpRequest), late);
+  t.throws(() => socket().get('read', dumpRequest), late);
+  await t.rejects(
+    socket().change([dumpRequest], () => 'read'),
+    late,
+  );
+});
+
 t.test('close closes the transport', async (t) => {
   const transport = fakeTransport(() => []);
   new RouteSocket(transport).close();
