@@ -45,7 +45,7 @@ pack() { # pack <architecture>
     echo "release: no shims for $1, so $name goes without" >&2
   fi
   chmod 755 "$work/$name"/*/*
-  cp -r conf docs manifests CHANGELOG.md LICENSE README.md "$work/THIRD-PARTY-LICENSES" "$work/$name/"
+  cp -r conf docs manifests CHANGELOG.md CONTRIBUTING.md LICENSE README.md "$work/THIRD-PARTY-LICENSES" "$work/$name/"
   for readme in plugins/*/README.md; do install -D -m 644 "$readme" "$work/$name/$readme"; done
   reproducible_tar "$work" "$name" | gzip --no-name >"$work/release/$name.tar.gz"
 }

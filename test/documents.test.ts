@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
+import { parse } from 'yaml';
 import type { Scratch } from './support/namespaces/namespace.ts';
 import { bundleFolder } from './support/plugins/call.ts';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/plugins/chain.ts';
@@ -87,14 +88,89 @@ t.test('packets go where conf/README.md says', { skip: noReferencePlugins }, asy
   }
 });
 
-t.test('the README’s list is the one in conf/', async (t) => {
-  const [example = ''] = codeBlocks(read('README.md'), 'json');
+t.test('the README’s network is the example in manifests/', async (t) => {
+  const [example = ''] = codeBlocks(read('README.md'), 'yaml');
+  t.strictSame(parse(example), parse(read('manifests/examples/backbone/network.yaml')));
+});
+
+t.test('the README’s network gives the pod the routes it shows', { skip: noReferencePlugins }, async (t) => {
+  const [manifest = ''] = codeBlocks(read('README.md'), 'yaml');
+  const list: List = JSON.parse(parse(manifest).spec.config);
+  const [without = 'no example', with_ = 'no example'] = codeBlocks(read('README.md'), 'console');
+  const cases: [example: string, list: List][] = [
+    [without, { ...list, plugins: list.plugins.slice(0, 1) }],
+    [with_, list],
+  ];
+  for (const [example, list] of cases) {
+    const world = nodeWithUplink(t);
+    addFirstNetwork(world);
+    const before = stateOf(world.pod);
+    world.writeList(list);
+    const env = { CNI_IFNAME: 'net1' };
+    world.must('waymark cni', 'add', list.name, env);
+    t.strictSame(printedIn(world.pod, example), linesOf(example));
+    world.must('waymark cni', 'del', list.name, env);
+    t.equal(stateOf(world.pod), before);
+    t.strictSame(world.leftovers(), []);
+  }
+});
+
+t.test('the list in docs/configuration.md is the one in conf/', async (t) => {
+  const [example = ''] = codeBlocks(read('docs/configuration.md'), 'json');
   t.strictSame(JSON.parse(example), JSON.parse(read('conf/40-all-three.conflist')));
 });
 
-t.test('the README’s example of explain is what it prints', { skip: noReferencePlugins }, async (t) => {
+t.test(
+  'the commands of docs/configuration.md run its list on a namespace, and leave nothing in it',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const block =
+      codeBlocks(read('docs/configuration.md'), 'bash').find((text) => text.includes('waymark cni add')) ?? '';
+    const [build, ...commands] = block.trim().split('\n');
+    t.equal(build, 'npm run build');
+    const [last] = commands.splice(-1);
+    t.equal(last, 'ip netns del pod');
+    const { node, folder } = nodeWithUplink(t);
+    // Namespaces, journals, leases and results go into folders that only these commands see.
+    const mounts = ['/run', '/var/lib'].map((place) => `mount -t tmpfs tmpfs ${place}`);
+    const look = 'ip -n pod -j route show; ls /run/waymark/*/ /var/lib/cni/results';
+    const script = [...mounts, ...commands, 'echo ---', look, last].join('\n');
+    const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-euc', script], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      env: { ...process.env, HOME: folder },
+    });
+    t.equal(status, 0, stderr);
+    const [result = '', left = ''] = stdout.split('---\n');
+    t.match(JSON.parse(result), { interfaces: [{}, {}, { name: 'net9f27410725ab' }, { name: 'eth0' }] });
+    t.match(left, /^\[\s*\]\n/, 'no route is left');
+    t.notMatch(left, /eth0/, 'nor a journal or a result');
+  },
+);
+
+t.test(
+  'the plugin that docs/migration.md shows for a subnet map adds the routes of the map',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const [example = ''] = codeBlocks(read('docs/migration.md'), 'json');
+    const world = nodeWithUplink(t);
+    const before = stateOf(world.pod);
+    const topologyFile = join(world.folder, 'map.yaml');
+    const subnets = ['10.131.0.0/23: { gw: 10.131.0.1 }', '172.20.0.0/16: { gw: 172.20.0.1 }'];
+    writeFileSync(topologyFile, `# a comment\nvrf: { chile: { subnets: { ${subnets.join(', ')} } } }\n`);
+    const plugin = JSON.parse(example);
+    t.ok(plugin.topologyFile.endsWith('/ddsnet4u.yaml'));
+    world.writeList({ cniVersion: '1.1.0', name: 'net', plugins: [BRIDGE, { ...plugin, topologyFile }] });
+    world.must('waymark cni', 'add', 'net');
+    t.match(world.pod.ipJson('route show proto 87'), [{ dst: '172.20.0.0/16', gateway: '10.131.0.1' }]);
+    world.must('waymark cni', 'del', 'net');
+    t.equal(stateOf(world.pod), before);
+  },
+);
+
+t.test('the example of explain is what it prints', { skip: noReferencePlugins }, async (t) => {
   const example =
-    codeBlocks(read('README.md'), 'console').find((block) => block.startsWith('$ waymark explain ')) ?? '';
+    codeBlocks(read('docs/explain.md'), 'console').find((block) => block.startsWith('$ waymark explain ')) ?? '';
   const [command = '', ...output] = example.trimEnd().split('\n');
   const [, , file = '', ...args] = command.slice(2).split(' ');
   const world = nodeWithUplink(t);

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import t from 'tap';
@@ -59,13 +59,30 @@ t.test('the release of the build', async (t) => {
             .trim()
             .split('\n')
             .map((file) => `${name}/${file}`),
-          ...['CHANGELOG.md', 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES'].map((file) => `${name}/${file}`),
+          ...['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES'].map(
+            (file) => `${name}/${file}`,
+          ),
         ].sort(),
       );
       const links = output('tar', ['-tvzf', join(folder, `${name}.tar.gz`)]).match(/ link to /g);
       t.equal(links?.length, 3 + 2);
     },
   );
+
+  t.test('has documents whose links lead to files of the tarball', async (t) => {
+    const unpacked = scratchFolder(t);
+    output('tar', ['-xzf', join(folder, `${name}.tar.gz`), '-C', unpacked]);
+    const documents = readdirSync(unpacked, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.md'),
+    );
+    t.ok(documents.length > 8);
+    for (const document of documents) {
+      const text = readFileSync(join(unpacked, document), 'utf8');
+      for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)\s#]+)/g)) {
+        if (!existsSync(join(unpacked, dirname(document), target))) t.fail(`${document}: ${target}`);
+      }
+    }
+  });
 
   t.test('is verified and run by the commands of docs/releases.md', async (t) => {
     const [commands = ''] = /(?<=```bash\n# in the folder of the release\n)[^`]+/.exec(read('docs/releases.md')) ?? [];

@@ -261,7 +261,7 @@ t.test('the overlay of one’s own in the README does what it says', { skip: noK
 
 t.test('every folder that a document applies is there', { skip: noKustomize }, async (t) => {
   let count = 0;
-  for (const document of ['README.md', 'manifests/README.md'])
+  for (const document of ['README.md', 'docs/install.md', 'manifests/README.md'])
     for (const [, flag, path = ''] of readFileSync(join(ROOT, document), 'utf8').matchAll(
       /kubectl (?:apply|delete) -(k|f) (manifests\S*)/g,
     )) {
@@ -269,5 +269,5 @@ t.test('every folder that a document applies is there', { skip: noKustomize }, a
       t.ok(manifests.length > 0, `${document}: ${path}`);
       count++;
     }
-  t.ok(count > 5);
+  t.ok(count > 6);
 });
