@@ -54,6 +54,7 @@ const NOT_A_CONFIG: readonly Case[] = [
 /** Values of other types than the one that a key wants. */
 const WRONG: { readonly [type: string]: readonly unknown[] } = {
   string: [null, 5, true, [], {}, ['x']],
+  level: [null, 11, -1, 1.5, '11', true, [], {}, ['info']],
   integer: [null, '5', true, [], {}, 1.5, -1, 1e300, 1e-9],
   boolean: [null, 'true', 1, 0, [], {}],
   list: [null, 'x', 5, true, {}],
@@ -64,7 +65,7 @@ const KEYS: readonly [key: string, type: string][] = [
   ['interface', 'string'],
   ['dataDir', 'string'],
   ['logFile', 'string'],
-  ['logLevel', 'string'],
+  ['logLevel', 'level'],
   ['skipcheck', 'boolean'],
   ['routes', 'list'],
   ['onConflict', 'string'],

@@ -1,18 +1,15 @@
 import * as z from 'zod/mini';
+import { logLevelKey } from './log-level.ts';
 import { absolutePath, clip, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
 
 /** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
 export const DEFAULT_DATA_DIR = '/run/waymark';
 
-export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
-
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
 /** The keys that every plugin takes beside the spec's and its own. */
 export const commonKeys = {
   interface: z.optional(interfaceName),
   dataDir: z._default(absolutePath, DEFAULT_DATA_DIR),
-  logLevel: z.optional(z.enum(LOG_LEVELS)),
+  logLevel: z.optional(logLevelKey),
   logFile: z.optional(absolutePath),
   skipcheck: z._default(z.boolean(), false),
 };

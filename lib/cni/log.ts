@@ -1,5 +1,5 @@
 import { appendFileSync, constants } from 'node:fs';
-import { LOG_LEVELS, type LogLevel } from './config.ts';
+import { LOG_LEVELS, type LogLevel } from './log-level.ts';
 import { HERE, type Place } from './place.ts';
 
 /** Writes lines of JSON: `{"level":"warn","time":…,"plugin":…,"msg":…}` and what else is worth knowing. */

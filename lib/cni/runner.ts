@@ -1,9 +1,9 @@
 import { readSync, writeSync } from 'node:fs';
 import type { ChangeOptions } from '../netlink/socket.ts';
 import { isSameNamespace, type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
-import { LOG_LEVELS, type LogLevel } from './config.ts';
 import { CniCode, CniError } from './errors.ts';
 import { createLog, type Log } from './log.ts';
+import { parseLogLevel } from './log-level.ts';
 import { HERE, type Place } from './place.ts';
 import {
   checkVariables,
@@ -156,19 +156,13 @@ function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }
 
 function logOf(plugin: Plugin, request: Request, outside: Outside, place: Place): Log {
   const { document, verb, containerID, ifname, network } = request;
-  const level = asLevel(document.logLevel) ?? asLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
+  const level = parseLogLevel(document.logLevel) ?? parseLogLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
   const file = asPath(document.logFile) ?? asPath(outside.env._CNI_LOGGING_FILE);
   const target = { level, file, stderr: outside.writeStderr, place };
   return createLog(target, { plugin: plugin.name, verb, containerID, ifname, network });
 }
 
-// What is wrong with these keys is told when the plugin reads its config; until then, they do not stand in the way.
-// kactus' people have a number in _CNI_LOGGING_LEVEL, 1 for errors only and 5 for everything.
-function asLevel(value: unknown): LogLevel | undefined {
-  const numbered = /^[1-5]$/.test(String(value)) ? LOG_LEVELS[Number(value) + 1] : undefined;
-  return numbered ?? LOG_LEVELS.find((level) => level === value);
-}
-
+// Until the plugin reads its config, and reports what is wrong with these keys, they do not stand in the way.
 function asPath(value: unknown): string | undefined {
   return typeof value === 'string' && value.startsWith('/') ? value : undefined;
 }

@@ -1,3 +1,4 @@
+import { HIGHEST_VERBOSITY, LOG_LEVEL_SYNONYMS, LOG_LEVELS } from '../../lib/cni/log-level.ts';
 import {
   absolutePath,
   address,
@@ -23,11 +24,26 @@ export type Description = {
 /** Descriptions by path: `routes[].dst`; `{}` stands for any key of a map. */
 export type Descriptions = { readonly [path: string]: Description };
 
+// Editors offer the words of the enumeration; this takes them in any case, and what else the plugins take.
+const LOG_LEVEL_PATTERN = `^(${[...LOG_LEVELS, ...Object.keys(LOG_LEVEL_SYNONYMS)].map(inAnyCase).join('|')}|0?[0-9]|10)$`;
+
+function inAnyCase(word: string): string {
+  return word.replace(/[a-z]/g, (letter) => `[${letter.toUpperCase()}${letter}]`);
+}
+
 /** The keys of every plugin. */
 export const COMMON: Descriptions = {
   interface: { description: "The pod's interface to work on; by default the attachment's.", ...interfaceName },
   dataDir: { description: 'The folder of the journals on the node.', ...absolutePath },
-  logLevel: { description: 'What is logged; info by default.' },
+  logLevel: {
+    description: "What is logged; info by default. Multus' words and klog's numbers do too.",
+    replaces: true,
+    anyOf: [
+      { enum: LOG_LEVELS },
+      { type: 'string', pattern: LOG_LEVEL_PATTERN },
+      { type: 'integer', minimum: 0, maximum: HIGHEST_VERBOSITY },
+    ],
+  },
   logFile: { description: 'Where the log goes, as lines of JSON; stderr by default.', ...absolutePath },
   skipcheck: { description: 'CHECK answers success, whatever the pod is like.' },
 };

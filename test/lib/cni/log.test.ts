@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { LOG_LEVELS, type LogLevel } from '../../../lib/cni/config.ts';
 import { createLog, type Log } from '../../../lib/cni/log.ts';
+import { LOG_LEVELS, type LogLevel } from '../../../lib/cni/log-level.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const METHODS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
