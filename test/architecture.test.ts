@@ -15,6 +15,8 @@ const LAYERS = [
   'lib/change',
   'lib/observation',
   'lib/runtime',
+  'lib/kubernetes',
+  'lib/cri',
   'lib/cni',
   'lib/journal',
   'lib/files',

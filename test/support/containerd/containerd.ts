@@ -149,6 +149,8 @@ export class RealNode implements ContainerdNode {
       // A pod in the node's network has the node's name.
       hostname: namespaceOptions.network === 'POD' ? name : '',
       logDirectory: join(this.#folder, 'logs'),
+      // As the kubelet puts them.
+      labels: { 'io.kubernetes.pod.uid': `uid-of-${name}` },
       linux: {
         cgroupParent: `/${this.machine.cgroup}`,
         securityContext: { namespaceOptions },

@@ -8,6 +8,7 @@ export type PodConfig = {
   metadata: { name: string; uid: string; namespace: string; attempt: number };
   hostname: string;
   logDirectory: string;
+  labels: { [name: string]: string };
   linux: { cgroupParent: string; securityContext: { namespaceOptions: NamespaceOptions } };
 };
 export type NamespaceOptions = { network: 'POD' | 'NODE'; pid: 'CONTAINER' | 'NODE' };

@@ -1,0 +1,152 @@
+import t, { type Test } from 'tap';
+import type { KubeObject } from '../../../lib/kubernetes/object.ts';
+import { Watch, type WatchOptions } from '../../../lib/kubernetes/watch.ts';
+import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
+import { until } from '../../support/until.ts';
+
+const PODS = '/api/v1/pods';
+const pathOf = (name: string) => `/api/v1/namespaces/a/pods/${name}`;
+const pod = (name: string, value: string, nodeName = 'n') => ({
+  metadata: { name, namespace: 'a', labels: { value } },
+  spec: { nodeName },
+});
+
+async function watching(t: Test, more: Partial<WatchOptions<string>> = {}, prepare = (_: ApiStandIn) => {}) {
+  const server = new ApiStandIn();
+  await server.start();
+  prepare(server);
+  const told: string[] = [];
+  const failures: string[] = [];
+  const client = server.client();
+  const watch = new Watch<string>({
+    client,
+    path: PODS,
+    query: { fieldSelector: 'spec.nodeName=n' },
+    keep: ({ metadata }: KubeObject) => metadata.labels?.value ?? '',
+    changed: (key, now, before) => told.push(`${key}: ${before ?? '-'} > ${now ?? '-'}`),
+    failed: (error) => failures.push(error.message),
+    backoff: { firstMs: 5, maxMs: 20 },
+    ...more,
+  });
+  watch.start();
+  t.teardown(async () => {
+    await watch.stop();
+    client.close();
+    await server.stop();
+  });
+  return { server, watch, told, failures };
+}
+
+t.test('reads the list in pages, then follows it', async (t) => {
+  // From its cache, which "0" asks for, a real server gives all at once; this one has lost its place.
+  const { server, watch, told } = await watching(t, { pageSize: 2 }, (server) => {
+    for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) server.put(pathOf(name), pod(name, 'old'));
+    server.put(pathOf('elsewhere'), pod('elsewhere', 'old', 'another'));
+    let lists = 0;
+    server.fault = ({ query }, response) => {
+      if (query.has('watch') || lists++ > 0) return undefined;
+      refuse(response, 410, 'Expired', 'too old');
+      return true;
+    };
+  });
+  await until(() => watch.items.size === 5 && server.watching === 1);
+  const lists = server.asked.filter(({ query }) => !query.has('watch'));
+  t.strictSame(
+    lists.map(({ query }) => query.has('continue')),
+    [false, false, true, true],
+  );
+  server.put(pathOf('p1'), pod('p1', 'new'));
+  server.delete(pathOf('p2'));
+  server.put(pathOf('p6'), pod('p6', 'late'));
+  await until(() => watch.items.has('a/p6'));
+  t.strictSame(told.slice(5), ['a/p1: old > new', 'a/p2: old > -', 'a/p6: - > late']);
+  t.notOk(watch.items.has('a/elsewhere'));
+});
+
+for (const how of ['end', 'destroy'] as const) {
+  t.test(`takes a watch up where it broke off (${how}), and misses nothing`, async (t) => {
+    const { server, watch, told } = await watching(t, {}, (server) => server.put(pathOf('p'), pod('p', '0')));
+    await until(() => server.watching === 1);
+    server.bookmark();
+    server.put(pathOf('p'), pod('p', '1'));
+    await until(() => watch.items.get('a/p') === '1');
+    server.endWatches(how);
+    server.put(pathOf('p'), pod('p', '2'));
+    server.put(pathOf('p'), pod('p', '3'));
+    await until(() => watch.items.get('a/p') === '3');
+    t.strictSame(told, ['a/p: - > 0', 'a/p: 0 > 1', 'a/p: 1 > 2', 'a/p: 2 > 3']);
+    t.equal(server.asked.filter(({ query }) => !query.has('watch')).length, 1, 'the list was read once');
+  });
+}
+
+t.test('reads the list again after 410, from the store, and tells what went meanwhile', async (t) => {
+  const { server, watch, told } = await watching(t, {}, (server) => {
+    server.put(pathOf('stays'), pod('stays', '0'));
+    server.put(pathOf('goes'), pod('goes', '0'));
+  });
+  await until(() => server.watching === 1);
+  server.fault = (_, response) => {
+    response.destroy();
+    return true;
+  };
+  server.endWatches();
+  server.delete(pathOf('goes'));
+  server.put(pathOf('stays'), pod('stays', '1'));
+  server.compact();
+  server.fault = () => undefined;
+  await until(() => watch.items.get('a/stays') === '1' && server.watching === 1);
+  t.strictSame(told.slice(2), ['a/goes: 0 > -', 'a/stays: 0 > 1']);
+  const versions = server.asked
+    .filter(({ query }) => !query.has('watch'))
+    .map(({ query }) => query.get('resourceVersion'));
+  t.strictSame(versions, ['0', null]);
+});
+
+t.test('takes an ERROR event of code 410 as such', async (t) => {
+  let errors = 0;
+  const { server, watch } = await watching(t, {}, (server) => {
+    server.put(pathOf('p'), pod('p', '0'));
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch') || errors++ > 0) return undefined;
+      response.writeHead(200).end('{"type":"ERROR","object":{"code":410,"message":"too old","reason":"Expired"}}\n');
+      return true;
+    };
+  });
+  await until(() => server.watching === 1);
+  t.equal(watch.items.get('a/p'), '0');
+  t.equal(server.asked.filter(({ query }) => !query.has('watch')).length, 2);
+});
+
+t.test('outlives a server that is away, refuses, or ends each watch at once', async (t) => {
+  let kind = 0;
+  const { server, watch, failures } = await watching(t, {}, (server) => {
+    server.put(pathOf('p'), pod('p', '0'));
+    server.fault = ({ query }, response) => {
+      const at = kind++;
+      if (at === 0) response.destroy();
+      else if (at === 1) refuse(response, 500, 'InternalError', 'etcd is away');
+      else if (query.has('watch') && at < 6) response.writeHead(200).end();
+      else return undefined;
+      return true;
+    };
+  });
+  await until(() => server.watching === 1);
+  t.equal(watch.items.get('a/p'), '0');
+  t.match(failures, [/cannot be reached/, /etcd is away/, /ended at once/]);
+});
+
+t.test('a line that is cut into pieces, or no JSON, loses nothing', async (t) => {
+  let garbage = false;
+  const { server, watch } = await watching(t, {}, (server) => {
+    server.put(pathOf('p'), pod('p', 'é'.repeat(40_000)));
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch') || garbage) return undefined;
+      garbage = true;
+      response.writeHead(200).end('{"type":"MODIF\n');
+      return true;
+    };
+  });
+  await until(() => server.watching === 1);
+  server.put(pathOf('p'), pod('p', 'ü'.repeat(40_000)));
+  await until(() => watch.items.get('a/p') === 'ü'.repeat(40_000));
+});
