@@ -1,6 +1,6 @@
+import { lowestDefaults } from '../netlink/default-routes.ts';
 import type { Link } from '../netlink/link.ts';
 import { isSameRoute, type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
-import { bestDefault } from '../netlink/routes.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Change, describe } from './change.ts';
 
@@ -22,7 +22,7 @@ export function afterChanges(observed: Observation, changes: readonly Change[]):
     links: () => observed.links().map((link) => changes.reduce(linkAfter, link)),
     addresses: (link) => observed.addresses(link),
     routes,
-    defaultRoute: (family) => bestDefault(routes(family, RT_TABLE_MAIN)),
+    defaultRoutes: (family) => lowestDefaults(routes(family, RT_TABLE_MAIN)),
   });
 }
 

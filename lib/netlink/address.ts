@@ -8,7 +8,7 @@ import {
   parseAddressFlags,
 } from 'netlink/dist/rt/gen_structs.js';
 import { getString, getU32, type NetlinkMessage, putString, readU32, writeU32 } from 'netlink/dist/structs.js';
-import { addressFromBytes, addressToBytes } from '../address/address.ts';
+import { addressFromBytes, addressToBytes, type Family } from '../address/address.ts';
 import type { Prefix } from '../address/prefix.ts';
 import { AF_UNSPEC, afOf, familyOfAf } from './family.ts';
 import { attributesOf, payloadOf, type Request } from './message.ts';
@@ -31,7 +31,7 @@ export type LinkAddress = {
   protocol?: number;
   /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
   scope: number;
-  /** IFA_F_*, of which the fields below are some. */
+  /** IFA_F_*; the fields below are some of them. */
   flags: number;
   secondary: boolean;
   deprecated: boolean;
@@ -52,6 +52,8 @@ const IFA_RT_PRIORITY = 9;
 const IFA_PROTO = 11;
 const IFA_F_SECONDARY = 0x01;
 const IFA_F_NODAD = 0x02;
+const IFA_F_OPTIMISTIC = 0x04;
+const IFA_F_DADFAILED = 0x08;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 /** The flags that the kernel gives by itself. */
@@ -60,7 +62,7 @@ const KERNELS_FLAGS = IFA_F_PERMANENT | IFA_F_TENTATIVE | IFA_F_SECONDARY;
 const FLAGS_OFFSET = 2;
 const CACHEINFO_BYTES = 16;
 
-/** An ordinary address: global, or of the link by its prefix, in use for ever. `link` is an index. */
+/** An ordinary address that lasts for ever: global, or link-local if its prefix says so. `link` is an index. */
 export function lastingAddress(prefix: Prefix, link: number): LinkAddress {
   const scope = prefix.address.startsWith('fe80:') ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   const is = { secondary: false, deprecated: false, tentative: false, permanent: true };
@@ -69,11 +71,38 @@ export function lastingAddress(prefix: Prefix, link: number): LinkAddress {
 
 /** The addresses of one link, both families, in the kernel's order. Throws NetlinkError. */
 export function listAddresses(socket: RouteSocket, linkIndex: number): LinkAddress[] {
-  const payload = payloadOf((out) => out.emit(formatAddress({ family: AF_UNSPEC, index: linkIndex })));
+  return dumpAddresses(socket, { family: AF_UNSPEC, index: linkIndex }).filter(({ link }) => link === linkIndex);
+}
+
+/** The addresses of one family on every link, in the kernel's order. Throws NetlinkError. */
+export function listAddressesOf(socket: RouteSocket, family: Family): LinkAddress[] {
+  return dumpAddresses(socket, { family: afOf(family) });
+}
+
+function dumpAddresses(socket: RouteSocket, header: { family: number; index?: number }): LinkAddress[] {
+  const payload = payloadOf((out) => out.emit(formatAddress(header)));
   return socket
     .dump('list addresses', { type: MessageType.GETADDR, flags: 0, payload })
-    .flatMap((message) => decodeAddress(message) ?? [])
-    .filter(({ link }) => link === linkIndex);
+    .flatMap((message) => decodeAddress(message) ?? []);
+}
+
+/**
+ * Can a host be reached at this address? It is global and in use: not a second one of its subnet or a temporary one
+ * (`secondary`), not on its way out (`deprecated`), and not waiting for duplicate address detection (`tentative`), unless
+ * the kernel uses it meanwhile (optimistic, RFC 4429).
+ */
+export function isUsable(address: LinkAddress): boolean {
+  const isWaiting = address.tentative && (address.flags & IFA_F_OPTIMISTIC) === 0;
+  return isPrimary(address) && !isWaiting;
+}
+
+/** Is this address usable once duplicate address detection (RFC 4862, 5.4) is through? Not if that has failed. */
+export function isNotYetUsable(address: LinkAddress): boolean {
+  return isPrimary(address) && !isUsable(address) && (address.flags & IFA_F_DADFAILED) === 0;
+}
+
+function isPrimary({ scope, secondary, deprecated }: LinkAddress): boolean {
+  return scope === RT_SCOPE_UNIVERSE && !secondary && !deprecated;
 }
 
 /** Reads an RTM_NEWADDR; undefined for other messages and families. */
@@ -110,8 +139,8 @@ export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined 
 }
 
 /**
- * A request to add the address as it was read, and to use it at once, without looking for duplicates: it has been in
- * use. Refused with EEXIST if the link has it.
+ * A request to add the address as it was read, and to use it at once, without duplicate address detection: it was in
+ * use before. Refused with EEXIST if the link has it.
  */
 export function addAddressRequest(address: LinkAddress): Request {
   const flags = address.prefix.family === 6 ? address.flags | IFA_F_NODAD : address.flags;
@@ -119,7 +148,7 @@ export function addAddressRequest(address: LinkAddress): Request {
   return { type: MessageType.NEWADDR, flags: FlagsNew.CREATE | FlagsNew.EXCL, payload };
 }
 
-/** A request to give the flags, lifetimes and metric as they were read to an address that the link has. */
+/** A request to set the flags, lifetimes and metric of an address that the link has to those that were read. */
 export function updateAddressRequest(address: LinkAddress): Request {
   return { type: MessageType.NEWADDR, flags: FlagsNew.REPLACE, payload: encodeAddress(address) };
 }
@@ -139,7 +168,7 @@ function encodeAddress(address: LinkAddress): Uint8Array {
   });
 }
 
-/** A request to delete the address. Refused with EADDRNOTAVAIL if the link has it not. */
+/** A request to delete the address. Refused with EADDRNOTAVAIL if the link does not have it. */
 export function deleteAddressRequest({ prefix, link }: LinkAddress): Request {
   const payload = payloadOf((out) => {
     out.emit(formatAddress({ family: afOf(prefix.family), prefixlen: prefix.length, index: link }));

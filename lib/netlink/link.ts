@@ -5,7 +5,7 @@ import { NetlinkError } from './errors.ts';
 import { attributesOf, payloadOf, type Request } from './message.ts';
 import type { RouteSocket } from './socket.ts';
 
-/** A network interface: what `ip -j -d link` shows of it. `mac` is absent where the link has no address. */
+/** A network interface, as `ip -j -d link` shows it. `mac` is absent if the link has no address. */
 export type Link = {
   index: number;
   name: string;
@@ -13,6 +13,8 @@ export type Link = {
   mtu: number;
   mac?: string;
   up: boolean;
+  /** Can it send: is the cable plugged in, the other end of a veth pair up (IFF_LOWER_UP)? */
+  carrier: boolean;
   loopback: boolean;
   /** The driver, as `veth`; absent for physical devices. */
   kind?: string;
@@ -20,9 +22,9 @@ export type Link = {
   master?: number;
 };
 
-/** A link of which no more is known than its name and index: it is up, as Ethernet has it. */
+/** A link of which only the name and the index are known: taken for an Ethernet link that is up. */
 export function plainLink(name: string, index: number): Link {
-  return { index, name, altnames: [], mtu: 1500, up: true, loopback: false };
+  return { index, name, altnames: [], mtu: 1500, up: true, carrier: true, loopback: false };
 }
 
 // linux/if_link.h. netlink's parseLinkAttrs is not used: it fails on the statistics of kernels newer than itself.
@@ -52,7 +54,7 @@ export function listLinks(socket: RouteSocket): Link[] {
     .flatMap((message) => decodeLink(message) ?? []);
 }
 
-/** The link that bears this name or altname, or has this index; undefined if there is none. Throws NetlinkError. */
+/** The link with this name, altname or index; undefined if there is none. Throws NetlinkError. */
 export function findLink(socket: RouteSocket, wanted: string | number): Link | undefined {
   const payload = payloadOf((out) => {
     out.emit(formatLink(typeof wanted === 'number' ? { index: wanted } : {}));
@@ -68,7 +70,7 @@ export function findLink(socket: RouteSocket, wanted: string | number): Link | u
   }
 }
 
-/** A request to give a link another name. Refused with EEXIST if it is taken; EBUSY, before Linux 6.2, if the link is up. */
+/** A request to rename a link. Refused with EEXIST if the name is taken; with EBUSY, before Linux 6.2, if the link is up. */
 export function renameLinkRequest({ link, name }: { link: number; name: string }): Request {
   const payload = payloadOf((out) => {
     out.emit(formatLink({ index: link }));
@@ -85,13 +87,13 @@ export function setLinkUpRequest({ link, up }: { link: number; up: boolean }): R
   return { type: MessageType.SETLINK, flags: 0, payload };
 }
 
-/** A request to give a link one more name. Refused with EEXIST if it is a name or an altname of any link. */
+/** A request to add an altname to a link. Refused with EEXIST if it is a name or an altname of any link. */
 export function addAltnameRequest({ link, name }: { link: number; name: string }): Request {
   const flags = FlagsNew.CREATE | FlagsNew.EXCL | FlagsNew.APPEND;
   return { type: MessageType.NEWLINKPROP, flags, payload: altnamePayload(link, name) };
 }
 
-/** A request to take an altname from a link. Refused with ENOENT or EINVAL if it has none of this name. */
+/** A request to delete an altname of a link. Refused with ENOENT or EINVAL if the link has no such altname. */
 export function deleteAltnameRequest({ link, name }: { link: number; name: string }): Request {
   return { type: MessageType.DELLINKPROP, flags: 0, payload: altnamePayload(link, name) };
 }
@@ -116,6 +118,7 @@ export function decodeLink(message: NetlinkMessage): Link | undefined {
     altnames: [],
     mtu: 0,
     up: flags?.up === true,
+    carrier: flags?.lowerUp === true,
     loopback: flags?.loopback === true,
   };
   for (const [type, data] of attributesOf(message.data.subarray(IFINFOMSG_BYTES))) readAttribute(link, type, data);
@@ -145,7 +148,7 @@ function nameAttribute(name: string): number {
   return Buffer.byteLength(name) < IFNAMSIZ ? IFLA_IFNAME : IFLA_ALT_IFNAME;
 }
 
-/** A hardware address as text, `00:11:22:33:44:55`, of whatever length. */
+/** A hardware address of any length as text: `00:11:22:33:44:55`. */
 export function macText(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString('hex')

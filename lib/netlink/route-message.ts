@@ -66,13 +66,14 @@ export function dumpRoutesRequest(family: Family, filter: { table?: number; oif?
   return { type: MessageType.GETROUTE, flags: 0, payload };
 }
 
-/** A request for the route that a packet to this address would take, as it stands in its table. */
-export function lookUpRouteRequest(family: Family, address: string): Request {
+/** A request for the route that a packet to this address would take, out of this link if one is given, as it is in its table. */
+export function lookUpRouteRequest(family: Family, address: string, oif?: number): Request {
   const payload = payloadOf((out) => {
     // Without it, IPv4 says that every route is of the main table; IPv6 tells the table anyway, and refuses the flag.
     const flags = family === 4 ? ({ fibMatch: true, lookupTable: true } as const) : ({ fibMatch: true } as const);
     out.emit(formatRoute({ family: afOf(family), dstLen: bitsOf(family), flags }));
     out.push(RTA_DST, addressToBytes(address));
+    if (oif !== undefined) out.pushU32(RTA_OIF, oif);
   });
   return { type: MessageType.GETROUTE, flags: 0, payload };
 }

@@ -81,6 +81,11 @@ export const RTPROT_KERNEL = 2;
 /** `rtm_protocol` of routes that somebody added who did not say who it is (linux/rtnetlink.h). */
 export const RTPROT_BOOT = 3;
 
+/** Is it a default route for every packet? One for some packets only (`from`, `tos`) is not. */
+export function isDefaultRoute({ dst, type, from, tos }: Route): boolean {
+  return type === 'unicast' && dst.endsWith('/0') && from === undefined && tos === undefined;
+}
+
 /** An ordinary route of the main table through a gateway on a link. */
 export function routeVia(gw: string, route: { dst: string; family: Family; link: number; protocol: number }): Route {
   const { dst, family, link, protocol } = route;

@@ -1,13 +1,15 @@
 import type { Family } from '../address/address.ts';
 import { type LinkAddress, listAddresses } from '../netlink/address.ts';
+import { findDefaultRoutes, lowestDefaults } from '../netlink/default-routes.ts';
 import { type Link, listLinks } from '../netlink/link.ts';
 import { type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
-import { bestDefault, findDefaultRoute, listRoutes } from '../netlink/routes.ts';
+import { listRoutes } from '../netlink/routes.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
+import { preferredLink } from './default-link.ts';
 
 /**
- * What the kernel says about a namespace, read when it is first asked for and then remembered: a picture from before
- * the changes. Plans depend on nothing else, so a test gives them one made of data.
+ * The state of a namespace before any change: read from the kernel when it is first needed, then remembered. Plans
+ * depend on nothing else, so a test can plan against an observation made of data.
  */
 export class Observation {
   readonly #read: Reader;
@@ -24,11 +26,11 @@ export class Observation {
       links: () => listLinks(socket),
       addresses: (link) => listAddresses(socket, link),
       routes: (family, table) => listRoutes(socket, family, { table }),
-      defaultRoute: (family) => findDefaultRoute(socket, family),
+      defaultRoutes: (family) => findDefaultRoutes(socket, family),
     });
   }
 
-  /** A namespace that is known by data alone. */
+  /** A namespace made of data. */
   static ofData({ links, addresses, routes }: NamespaceData): Observation {
     const routesIn = (family: Family, table: number) =>
       routes.filter((route) => route.family === family && route.table === table);
@@ -36,7 +38,7 @@ export class Observation {
       links: () => [...links],
       addresses: (link) => addresses.filter((address) => address.link === link),
       routes: routesIn,
-      defaultRoute: (family) => bestDefault(routesIn(family, RT_TABLE_MAIN)),
+      defaultRoutes: (family) => lowestDefaults(routesIn(family, RT_TABLE_MAIN)),
     });
   }
 
@@ -56,7 +58,7 @@ export class Observation {
     return this.links().find((link) => link.name === name || link.altnames.includes(name));
   }
 
-  /** The name of the link with this index, for people to read. */
+  /** The name of the link with this index, for messages. */
   readonly linkName = (index: number): string => {
     return this.linkAt(index)?.name ?? `#${index}`;
   };
@@ -67,14 +69,14 @@ export class Observation {
   }
 
   /**
-   * The routes that have the same key (destination, table, priority and so on), whatever else they do: at most one, but
-   * for IPv6, which has one for each link where no gateway is involved.
+   * The routes with the same key (destination, table, priority and so on), whatever else they do. There is at most one,
+   * except for IPv6 routes without a gateway, of which each link can have one.
    */
   routesLike(route: Route): readonly Route[] {
     return this.#table(route.family, route.table).get(routeKey(route)) ?? [];
   }
 
-  /** Every route of a table, in the kernel's order but for those with one key. */
+  /** Every route of a table, in the kernel's order, except that routes with the same key are together. */
   routesIn(family: Family, table: number): readonly Route[] {
     return [...this.#table(family, table).values()].flat();
   }
@@ -85,9 +87,17 @@ export class Observation {
     });
   }
 
-  /** The host's default route of a family: its best one, as the kernel would choose. */
-  defaultRoute(family: Family): Route | undefined {
-    return this.#read.defaultRoute(family);
+  /** The default routes of a family that have the lowest metric, in no particular order. */
+  defaultRoutes(family: Family): Route[] {
+    return this.#read.defaultRoutes(family);
+  }
+
+  /**
+   * The link that the default route of a family leaves by: the same one at every call and on every boot, by the rule in
+   * default-link.ts. undefined if there is no default route.
+   */
+  defaultLink(family: Family): Link | undefined {
+    return preferredLink(this.defaultRoutes(family), family, this);
   }
 }
 
@@ -95,10 +105,10 @@ export type Reader = {
   links(): Link[];
   addresses(link: number): LinkAddress[];
   routes(family: Family, table: number): Route[];
-  defaultRoute(family: Family): Route | undefined;
+  defaultRoutes(family: Family): Route[];
 };
 
-/** What makes a namespace: its links, their addresses (by the link's index), and the routes of all tables. */
+/** What a namespace consists of: its links, their addresses (by the link's index), and the routes of all tables. */
 export type NamespaceData = {
   readonly links: readonly Link[];
   readonly addresses: readonly LinkAddress[];

@@ -2,9 +2,9 @@ import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, lastHost, nthAddress, type Prefix } from '../../lib/address/prefix.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { withRoutes } from '../../lib/cni/result.ts';
-import type { LinkAddress } from '../../lib/netlink/address.ts';
+import { isNotYetUsable, isUsable, type LinkAddress } from '../../lib/netlink/address.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { RT_SCOPE_UNIVERSE, routeVia } from '../../lib/netlink/route.ts';
+import { routeVia } from '../../lib/netlink/route.ts';
 import type { Observation } from '../../lib/observation/observation.ts';
 import { attachmentLink } from '../../lib/plugin/attachment.ts';
 import { NotYet, type Plan, type PlanInput } from '../../lib/plugin/plan.ts';
@@ -18,9 +18,9 @@ type Input = PlanInput<SeamlessGatewayConfig>;
 const FAMILIES: readonly Family[] = [4, 6];
 
 /**
- * A route to each of the host's addresses, through the gateway of the pod's subnet.
+ * Plans a route to each of the host's addresses, through the gateway of the pod's subnet.
  *
- * Throws CniError 100 or 101 if an interface or an address is missing on either side, 102 if no gateway can be computed.
+ * Throws CniError 100 or 101 if either side lacks an interface or an address, 102 if no gateway can be computed.
  */
 export function planSeamlessGateway(input: Input): Plan {
   const { request, config, previous, observed } = input;
@@ -32,7 +32,7 @@ export function planSeamlessGateway(input: Input): Plan {
   return { changes, conflicts, kept, result: withRoutes(base, added) };
 }
 
-/** The gateways of a plan's routes, each once: what `verifyGateway` looks for. */
+/** The gateways of a plan's routes, each once: those that `verifyGateway` verifies. */
 export function gatewaysOf(plan: Plan): { link: number; address: string }[] {
   const hops = plan.changes.flatMap(({ change }) => (change.op === 'add-route' ? change.route.hops : []));
   const gateways = new Map(hops.flatMap(({ gw, oif }) => (gw === undefined ? [] : [[gw, { link: oif, address: gw }]])));
@@ -41,17 +41,20 @@ export function gatewaysOf(plan: Plan): { link: number; address: string }[] {
 
 function wantedRoute({ config, observed }: Input, link: Link, { address, source }: HostAddress): WantedRoute {
   const family = familyOf(address);
-  const pod = primaryAddress(observed.addresses(link.index), family);
-  if (pod === undefined) throw missing(`the pod's interface "${link.name}" has no IPv${family} address`);
+  const pod = primaryOf({ observed, link }, family);
+  if (pod === undefined) throw noAddress({ observed, link, text: podText(link) }, family);
   const gw = gatewayIn(pod.prefix, gatewayChoice(config, family));
   const dst = `${address}/${bitsOf(family)}`;
   return { route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }), source };
 }
 
-/** An address of the host, and where it comes from, for people to read. */
+/** An address of the host, and where it comes from, for messages. */
 type HostAddress = { address: string; source: string };
 
-// The config's; else the primary one of each family that both sides have.
+/** A link of the host or of the pod, and what messages call it. */
+type Side = { observed: Observation; link: Link; text: string };
+
+// Those of the config; else the primary one of each family that both sides have, or will have.
 function hostAddresses(input: Input, link: Link): HostAddress[] {
   const { config, observed } = input;
   const wanted = config.families?.map((name): Family => (name === 'ipv4' ? 4 : 6));
@@ -61,23 +64,25 @@ function hostAddresses(input: Input, link: Link): HostAddress[] {
 
   const host = input.host();
   const hostLink = hostInterface(host, config.hostInterface);
+  const sides: Side[] = [
+    { observed: host, link: hostLink, text: `the host's interface "${hostLink.name}"` },
+    { observed, link, text: podText(link) },
+  ];
   const found = FAMILIES.filter(isWanted).flatMap((family) => {
-    const onHost = primaryAddress(host.addresses(hostLink.index), family);
-    const inPod = primaryAddress(observed.addresses(link.index), family);
-    if (onHost !== undefined && inPod !== undefined) {
-      const { address } = onHost.prefix;
-      return [{ address, source: `host address ${address}` }];
-    }
-    if (!wanted?.includes(family)) return [];
-    const where =
-      onHost === undefined ? `the host's interface "${hostLink.name}"` : `the pod's interface "${link.name}"`;
-    throw missing(`${where} has no IPv${family} address`);
+    const isRequired = wanted?.includes(family) ?? false;
+    if (!isRequired && !sides.every((side) => hasOrWillHave(side, family))) return [];
+    const [onHost] = sides.map((side) => {
+      const address = primaryOf(side, family);
+      if (address === undefined) throw noAddress(side, family);
+      return address.prefix.address;
+    });
+    return onHost === undefined ? [] : [{ address: onHost, source: `host address ${onHost}` }];
   });
   if (found.length > 0) return found;
   throw missing(`the host's interface "${hostLink.name}" and the pod's "${link.name}" have no addresses of one family`);
 }
 
-// Of two default routes with the same metric, IPv4's counts; nobody compares metrics across families.
+// IPv4's default route comes first: metrics cannot be compared across families.
 function hostInterface(host: Observation, name: string | undefined): Link {
   if (name !== undefined) {
     const link = host.linkNamed(name);
@@ -87,19 +92,37 @@ function hostInterface(host: Observation, name: string | undefined): Link {
     throw new NotYet(CniCode.noInterface, `hostInterface: the host has no interface "${name}"`, { details });
   }
   for (const family of FAMILIES) {
-    const index = host.defaultRoute(family)?.hops[0]?.oif;
-    const link = index === undefined ? undefined : host.linkAt(index);
+    const link = host.defaultLink(family);
     if (link !== undefined) return link;
   }
-  throw missing('the host has no default route, from which to tell its interface; name it with "hostInterface"');
+  throw missing('the host has no default route; set "hostInterface"');
 }
 
-// The first that the kernel would use for itself: global, not a second one of its subnet, not on its way in or out.
-function primaryAddress(addresses: readonly LinkAddress[], family: Family): LinkAddress | undefined {
-  return addresses.find(({ prefix, scope, secondary, deprecated, tentative }) => {
-    const isUsable = !secondary && !deprecated && !tentative;
-    return prefix.family === family && scope === RT_SCOPE_UNIVERSE && isUsable;
+// A tentative address is not yet usable, but will be: without this, a pod would get the routes of one family only.
+function hasOrWillHave(side: Side, family: Family): boolean {
+  return primaryOf(side, family) !== undefined || tentativeOf(side, family) !== undefined;
+}
+
+// The kernel's first of those that can be used.
+function primaryOf({ observed, link }: Omit<Side, 'text'>, family: Family): LinkAddress | undefined {
+  return observed.addresses(link.index).find((address) => address.prefix.family === family && isUsable(address));
+}
+
+function tentativeOf({ observed, link }: Side, family: Family): LinkAddress | undefined {
+  return observed.addresses(link.index).find((address) => address.prefix.family === family && isNotYetUsable(address));
+}
+
+function noAddress(side: Side, family: Family): NotYet {
+  const tentative = tentativeOf(side, family)?.prefix.address;
+  if (tentative === undefined) return missing(`${side.text} has no IPv${family} address`);
+  const details = 'duplicate address detection takes a second or two; set "waitSeconds" to wait for it';
+  return new NotYet(CniCode.noAddress, `${side.text} has no IPv${family} address yet: ${tentative} is tentative`, {
+    details,
   });
+}
+
+function podText(link: Link): string {
+  return `the pod's interface "${link.name}"`;
 }
 
 function gatewayIn(subnet: Prefix, choice: GatewayChoice): string {

@@ -47,7 +47,7 @@ t.test('what is foretold is what the kernel then has', { skip: noNamespaces }, a
     tables: ([4, 6] as const).flatMap((family) =>
       [254, 100].map((table) => [...of.routesIn(family, table)].map((route) => JSON.stringify(route)).sort()),
     ),
-    defaults: [of.defaultRoute(4), of.defaultRoute(6)],
+    defaults: [...of.defaultRoutes(4), ...of.defaultRoutes(6)],
   });
   const told = pictures(foretold);
   await apply(socket, changes, before);

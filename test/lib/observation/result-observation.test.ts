@@ -41,7 +41,7 @@ t.test('a result tells what the pod that it is of has', { skip: noNamespaces }, 
       routes: own
         .map((route) => JSON.stringify({ ...route, hops: route.hops.map((hop) => ({ ...hop, oif: 0 })) }))
         .sort(),
-      isDefault: of.defaultRoute(4)?.hops[0]?.gw,
+      isDefault: of.defaultRoutes(4)[0]?.hops[0]?.gw,
     };
   };
   t.strictSame(picture(thought), picture(Observation.of(socket)));

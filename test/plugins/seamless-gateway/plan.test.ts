@@ -100,6 +100,30 @@ const cases: [title: string, wanted: string[], keys?: object, more?: More][] = [
     { host: hostWith('10.0.9.2/24 deprecated', '10.0.32.2/24', 'fd00:9::2/64 deprecated', 'fd00:32::2/64') },
   ],
   ['but no tentative one', [SIX], {}, { host: hostWith('fd00:9::2/64 tentative', 'fd00:32::2/64') }],
+  [
+    'of IPv4, where only the pod’s IPv6 address is tentative and the host has none',
+    [FOUR],
+    {},
+    { host: hostWith('10.0.32.2/24'), pod: podWith('10.131.0.5/23', 'fd00:131::5/64 tentative') },
+  ],
+  [
+    'of IPv4, where IPv4 is asked for and the IPv6 address is tentative',
+    [FOUR],
+    { families: ['ipv4'] },
+    { pod: podWith('10.131.0.5/23', 'fd00:131::5/64 tentative') },
+  ],
+  [
+    'of IPv4, where duplicate address detection has failed for IPv6',
+    [FOUR],
+    {},
+    { pod: podWith('10.131.0.5/23', 'fd00:131::5/64 tentative dadfailed') },
+  ],
+  [
+    'of both, where the IPv6 address is tentative but in use',
+    [FOUR, SIX],
+    {},
+    { pod: podWith('10.131.0.5/23', 'fd00:131::5/64 tentative optimistic') },
+  ],
   ['but no link-local one', [FOUR], {}, { host: hostWith('fe80::2/64', '169.254.0.2/16 link', '10.0.32.2/24') }],
   [
     'through the gateway of the pod’s primary address',
@@ -200,6 +224,9 @@ type Refusal = [
 
 const four = { families: ['ipv4'] };
 const six = { families: ['ipv6'] };
+const podTentative = podWith('10.131.0.5/23', 'fd00:131::5/64 tentative');
+const hostTentative = hostWith('10.0.32.2/24', 'fd00:32::2/64 tentative');
+const waitHint = 'duplicate address detection takes a second or two; set "waitSeconds" to wait for it';
 
 const refusals: Refusal[] = [
   [
@@ -220,7 +247,7 @@ const refusals: Refusal[] = [
     'a host without a default route',
     {
       code: 101,
-      message: 'the host has no default route, from which to tell its interface; name it with "hostInterface"',
+      message: 'the host has no default route; set "hostInterface"',
     },
     {},
     { host: observed(HOST_LINKS) },
@@ -250,6 +277,38 @@ const refusals: Refusal[] = [
     { host: hostWith('10.0.32.2/24'), pod: podWith('fd00:131::5/64') },
   ],
   ['a pod without addresses', { code: 101, message: /have no addresses of one family/ }, {}, { pod: podWith() }],
+  [
+    'an IPv6 address of the pod that is tentative, beside IPv4 ones',
+    {
+      code: 101,
+      message: 'the pod\'s interface "eth0" has no IPv6 address yet: fd00:131::5 is tentative',
+      details: waitHint,
+    },
+    {},
+    { pod: podTentative },
+  ],
+  [
+    'an IPv6 address of the host that is tentative, beside IPv4 ones',
+    {
+      code: 101,
+      message: 'the host\'s interface "uplink0" has no IPv6 address yet: fd00:32::2 is tentative',
+      details: waitHint,
+    },
+    {},
+    { host: hostTentative },
+  ],
+  [
+    'a tentative address of a family that is asked for',
+    { code: 101, message: /fd00:131::5 is tentative/ },
+    six,
+    { pod: podTentative },
+  ],
+  [
+    'a tentative address, for a written address of the host',
+    { code: 101, message: /fd00:131::5 is tentative/ },
+    { hostAddresses: ['2001:db8::1'] },
+    { pod: podTentative },
+  ],
   ...['10.1.1.3/31', '10.1.1.3/32'].map(
     (address): Refusal => [
       address,

@@ -1,7 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import {
+  noNamespaces,
+  run,
+  type Scratch,
+  scratchFolder,
+  scratchNamespace,
+} from '../../support/namespaces/namespace.ts';
 import { type Answer, type Env, executeIn, success, variables } from '../../support/plugins/call.ts';
 
 // A node with uplinks and a pod on a veth pair, whose other end the node has. The plugin runs in the node's namespace.
@@ -59,6 +65,25 @@ function world(t: Test, commands: string[], podAddresses = [FOUR.pod]): World {
 const address = (text: string, more = '') => `address add ${text} dev uplink0${more}`;
 const USUAL = [address(FOUR.uplink), DEFAULT_4];
 const USUAL_6 = [address(SIX.uplink), DEFAULT_6];
+
+/** Waits until the plugin has a socket in the pod and sleeps: then it has looked, and waits for what it has not found. */
+async function untilItWaits({ name }: Scratch): Promise<void> {
+  for (;;) {
+    const table = run('ip', ['netns', 'exec', name, 'cat', '/proc/net/netlink']);
+    // The columns are sk, Eth (0 is rtnetlink), Pid, which is the process id for its first socket, and others.
+    const pids = table.split('\n').flatMap((line) => /^\S+ +0 +([1-9]\d*) /.exec(line)?.[1] ?? []);
+    if (pids.some((pid) => stateOf(pid) === 'S')) return;
+    await pause(20);
+  }
+}
+
+function stateOf(pid: string): string | undefined {
+  try {
+    return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -169,21 +194,31 @@ const cases: Case[] = [
     routes: [via('10.0.32.2')],
   },
   {
-    title: 'the first of two with one metric, for the kernel',
+    title: 'the interface whose name is first, of two default routes with one metric',
     node: [address(FOUR.uplink), ...SECOND, DEFAULT_4, onSecond().replace('add', 'append')],
     routes: [via('10.0.32.2')],
   },
   {
-    title: 'the first of two with one metric, for the kernel, though it was added later',
+    title: 'the interface whose name is first, of two default routes with one metric, whichever is the kernel’s first',
     node: [address(FOUR.uplink), ...SECOND, DEFAULT_4, onSecond().replace('add', 'prepend')],
-    routes: [via('10.0.33.2')],
+    routes: [via('10.0.32.2')],
   },
   {
-    title: 'the first of two next hops',
+    title: 'the interface whose name is first, of two next hops in any order',
     node: [
       address(FOUR.uplink),
       ...SECOND,
       'route add default nexthop via 10.0.33.1 dev uplink1 nexthop via 10.0.32.1 dev uplink0',
+    ],
+    routes: [via('10.0.32.2')],
+  },
+  {
+    title: 'the interface that has a carrier, of two next hops',
+    node: [
+      address(FOUR.uplink),
+      ...SECOND,
+      'route add default nexthop via 10.0.32.1 dev uplink0 nexthop via 10.0.33.1 dev uplink1',
+      'link set wire0 down',
     ],
     routes: [via('10.0.33.2')],
   },
@@ -357,7 +392,7 @@ t.test('what is missing', { skip: noNamespaces }, async (t) => {
       t.ok(waited >= 1500 && waited < 10_000, `107 after ${waited} ms`);
 
       const waiting = scene.ask('ADD', { ...keys, waitSeconds: 20 });
-      await pause(600);
+      await untilItWaits(scene.pod);
       t.strictSame(scene.ours(), []);
       const [on, command] = late;
       scene[on].ip(command);
@@ -365,6 +400,29 @@ t.test('what is missing', { skip: noNamespaces }, async (t) => {
       t.strictSame(scene.ours(), [ROUTE_4], 'is waited for');
     });
   }
+});
+
+t.test('in dual stack, a tentative address of the pod is waited for', { skip: noNamespaces }, async (t) => {
+  const scene = world(t, [...USUAL, ...USUAL_6]);
+  // Ten minutes of duplicate address detection, unless the test ends it.
+  const sysctl = (name: string, value: number) =>
+    run('ip', ['netns', 'exec', scene.pod.name, 'sh', '-c', `echo ${value} >/proc/sys/net/ipv6/${name}`]);
+  sysctl('conf/all/accept_dad', 1);
+  sysctl('conf/eth0/accept_dad', 1);
+  sysctl('conf/eth0/dad_transmits', 600);
+  scene.pod.ip(`address add ${SIX.pod} dev eth0`);
+  t.match(scene.pod.ip('-6 address show dev eth0 tentative'), 'fd00:131::5/64', 'it is tentative');
+  t.match((await scene.ask('ADD')).document, { code: 101, msg: /fd00:131::5 is tentative/ });
+  t.strictSame(scene.ours(), [], 'without "waitSeconds", ADD fails and adds no route of IPv4 either');
+
+  const waiting = scene.ask('ADD', { waitSeconds: 60 });
+  await untilItWaits(scene.pod);
+  t.strictSame(scene.ours(), []);
+  scene.pod.ip(`address del ${SIX.pod} dev eth0`);
+  scene.pod.ip(`address add ${SIX.pod} dev eth0 nodad`);
+  success(await waiting);
+  t.strictSame(scene.ours(), [ROUTE_4, ROUTE_6]);
+  success(await scene.ask('CHECK'));
 });
 
 t.test('verifyGateway', { skip: noNamespaces }, async (t) => {

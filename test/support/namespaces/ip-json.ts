@@ -40,6 +40,7 @@ export function linkOf(printed: IpObject, indexOf: (name: unknown) => number): L
     mtu: printed.mtu as number,
     ...(printed.address !== undefined && { mac: printed.address as string }),
     up: flags.includes('UP'),
+    carrier: flags.includes('LOWER_UP'),
     loopback: flags.includes('LOOPBACK'),
     // A bridge's port has only a port's kind besides its own: `info_slave_kind`.
     ...(info?.info_kind !== undefined && { kind: info.info_kind as string }),

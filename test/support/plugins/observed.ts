@@ -4,9 +4,13 @@ import { type Link, plainLink } from '../../../lib/netlink/link.ts';
 import { type Route, RT_SCOPE_LINK } from '../../../lib/netlink/route.ts';
 import { Observation } from '../../../lib/observation/observation.ts';
 
+// linux/if_addr.h
+const IFA_F_OPTIMISTIC = 0x04;
+const IFA_F_DADFAILED = 0x08;
+
 /**
- * A namespace made of data, to plan against: links by name with their addresses, and the routes that are there. Behind
- * an address stands what is special about it, as `10.0.0.1/24 secondary`. `more` is what else some of the links have.
+ * A namespace made of data, to plan against: links by name with their addresses, and the routes that are there. Words
+ * after an address are its flags, as in `10.0.0.1/24 secondary`. `more` has further fields of some of the links.
  */
 export function observed(
   links: { [name: string]: string[] },
@@ -24,6 +28,8 @@ export function observed(
 function address(line: string, link: number): LinkAddress {
   const [text = '', ...words] = line.split(' ');
   const has = (word: string) => words.includes(word);
-  const flags = { secondary: has('secondary'), deprecated: has('deprecated'), tentative: has('tentative') };
-  return { ...lastingAddress(parsePrefix(text), link), ...flags, ...(has('link') && { scope: RT_SCOPE_LINK }) };
+  const is = { secondary: has('secondary'), deprecated: has('deprecated'), tentative: has('tentative') };
+  const plain = lastingAddress(parsePrefix(text), link);
+  const flags = plain.flags | (has('optimistic') ? IFA_F_OPTIMISTIC : 0) | (has('dadfailed') ? IFA_F_DADFAILED : 0);
+  return { ...plain, ...is, flags, ...(has('link') && { scope: RT_SCOPE_LINK }) };
 }
