@@ -5,9 +5,11 @@ import type { Plugin } from '../lib/cni/runner.ts';
 import { createPages, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
+import type { AgentLimits } from './limits.ts';
 import { Metrics } from './metrics.ts';
-import { Queue, type QueueLimits } from './queue.ts';
-import type { CallReport } from './report.ts';
+import type { ShimRequest } from './protocol.ts';
+import { type NotServed, Queue } from './queue.ts';
+import { type CallReport, whoseCall } from './report.ts';
 import { AgentServer } from './server.ts';
 import { listenAt, listening, listenOnDescriptor } from './socket-file.ts';
 import { Failures, statusOf } from './status.ts';
@@ -18,7 +20,7 @@ export type AgentOptions = {
   readonly socket: string | number;
   /** Health, readiness and metrics over TCP, beside the socket. */
   readonly listen?: { host: string; port: number } | undefined;
-  readonly limits: QueueLimits;
+  readonly limits: AgentLimits;
   readonly log: Logger;
   /** How long a client may take to say what it wants, and to take the answer. */
   readonly requestMs?: number;
@@ -42,7 +44,7 @@ export class Agent {
     const { plugins, limits, log } = options;
     this.#options = options;
     this.#queue = new Queue(limits);
-    this.#metrics = new Metrics(this.#queue);
+    this.#metrics = new Metrics({ queue: this.#queue, configBytes: () => this.#server.configBytes });
     const pages = {
       '/healthz': async () => text('ok'),
       '/readyz': async () => this.#readiness(),
@@ -55,10 +57,12 @@ export class Agent {
     // What went wrong with whose pod is for root alone, who may connect to the socket.
     const status = async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) });
     this.#server = new AgentServer({
-      calls: new Calls(plugins, this.#queue, this.#metrics),
+      calls: new Calls({ plugins, queue: this.#queue, metrics: this.#metrics, limits }),
       metrics: this.#metrics,
+      limits,
       http: createPages({ ...pages, '/status': status }),
       report: (call) => this.#report(call),
+      handedBack: (request, why) => this.#handedBack(request, why),
       fault: (error) => log.error({ err: error }, 'a fault of the agent'),
       requestMs: options.requestMs ?? DEFAULT_REQUEST_MS,
     });
@@ -83,13 +87,13 @@ export class Agent {
     log.info({ socket, listen }, 'serving');
   }
 
-  /** Finishes what runs, and refuses all else, whose shims go to the single-file executable. */
+  /** Finishes what runs. What waits, patiently or for its turn, and what comes, goes to the single-file executable. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#removeSocket();
     this.#server.stop();
-    this.#queue.refuseWaiting();
+    this.#queue.stop();
     await this.#server.whenAnswered();
     this.#publicPages.close();
     this.#options.log.info('stopped');
@@ -117,4 +121,13 @@ export class Agent {
     this.#failures.add(call);
     this.#options.log.warn(fields, message ?? 'failed');
   }
+
+  #handedBack(request: ShimRequest, why: NotServed): void {
+    const fields = { ...whoseCall(request), reason: why.message, ...(why.cause !== undefined && { err: why.cause }) };
+    // That callers give up, or that an agent is stopped, is ordinary.
+    if (ORDINARY.has(why.message)) this.#options.log.debug(fields, 'handed back');
+    else this.#options.log.warn(fields, 'handed back: the single-file executable does it');
+  }
 }
+
+const ORDINARY: ReadonlySet<string> = new Set(['caller gone', 'stopping']);

@@ -1,22 +1,38 @@
-import { CniCode, CniError } from '../lib/cni/errors.ts';
-import { type Plugin, run } from '../lib/cni/runner.ts';
-import { CURRENT_VERSION } from '../lib/cni/version.ts';
+import { type Pacing, type Plugin, run } from '../lib/cni/runner.ts';
+import { DumpTooLarge } from '../lib/netlink/errors.ts';
 import { callerOf } from './caller.ts';
+import { type AgentLimits, Budget, LARGE_CONFIG_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { ShimRequest } from './protocol.ts';
-import { NotBegun, Overload, type Queue } from './queue.ts';
+import { NotServed, type Queue, type Turn } from './queue.ts';
 import { type CallReport, type CallResult, reportOf } from './report.ts';
+
+/** Who calls, and whether it is still there: one that gave up goes to the single-file executable. */
+export type Client = {
+  readonly pid: number;
+  isGone(): boolean;
+  /** Registers what is called when it goes; returns what takes that back. */
+  onGone(listener: () => void): () => void;
+};
+
+export type CallsOptions = {
+  readonly plugins: readonly Plugin[];
+  readonly queue: Queue;
+  readonly metrics: Metrics;
+  readonly limits: Pick<AgentLimits, 'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds'>;
+};
 
 /** Serves the calls of the plugins in this process. */
 export class Calls {
   readonly #plugins: ReadonlyMap<string, Plugin>;
-  readonly #queue: Queue;
-  readonly #metrics: Metrics;
+  readonly #options: CallsOptions;
+  /** Patient calls hold no more than half of what all may, so that there is room for those that are done at once. */
+  readonly #patience: Budget;
 
-  constructor(plugins: readonly Plugin[], queue: Queue, metrics: Metrics) {
-    this.#plugins = new Map(plugins.map((plugin) => [plugin.name, plugin]));
-    this.#queue = queue;
-    this.#metrics = metrics;
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    this.#plugins = new Map(options.plugins.map((plugin) => [plugin.name, plugin]));
+    this.#patience = new Budget(options.limits.allConfigsBytes / 2);
   }
 
   serves(name: string): boolean {
@@ -24,33 +40,24 @@ export class Calls {
   }
 
   /**
-   * Runs a call when it is its container's turn. `isGone` tells whether the caller is still there: a call whose caller
-   * gave up and went to the single-file executable must not begin any more. Throws NotBegun for it, and for one whose files
-   * and network we cannot look at; all else is an answer.
+   * Runs a call when it is its container's turn. Throws NotServed where the caller has gone or is out of reach, or where
+   * the call exceeds the agent's limits; all else is an answer.
    */
-  async serve(request: ShimRequest, pid: number, isGone: () => boolean): Promise<CallReport> {
+  async serve(request: ShimRequest, client: Client): Promise<CallReport> {
     const started = performance.now();
-    const result = await this.#inTurn(request, pid, isGone);
+    // Those without a container are of a network, and look at the journals of all its containers.
+    const key = request.env.CNI_CONTAINERID || request.plugin;
+    const large = request.stdin.length > LARGE_CONFIG_BYTES;
+    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn), { large });
     const report = reportOf(request, result, (performance.now() - started) / 1000);
-    this.#metrics.countCall(report);
+    this.#options.metrics.countCall(report);
     return report;
   }
 
-  async #inTurn(request: ShimRequest, pid: number, isGone: () => boolean): Promise<CallResult> {
-    // Those without a container are of a network, and look at the journals of all its containers.
-    const key = request.env.CNI_CONTAINERID || request.plugin;
-    try {
-      return await this.#queue.run(key, () => this.#run(request, pid, isGone));
-    } catch (error) {
-      if (error instanceof NotBegun) throw error;
-      return failure(error instanceof Overload ? CniCode.tryAgainLater : CniCode.internal, (error as Error).message);
-    }
-  }
-
-  async #run({ plugin: name, env, stdin }: ShimRequest, pid: number, isGone: () => boolean): Promise<CallResult> {
+  async #run({ plugin: name, env, stdin }: ShimRequest, client: Client, turn: Turn): Promise<CallResult> {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) throw new Error(`there is no plugin "${name}"`);
-    const caller = openCaller(pid, isGone);
+    const caller = openCaller(client);
     let stdout = '';
     let stderr = '';
     try {
@@ -64,36 +71,53 @@ export class Calls {
         writeStderr: (text) => {
           stderr += text;
         },
-        pacing: { breathe, counted: (what, changes) => this.#metrics.countChanges(what, name, changes) },
+        pacing: this.#pacing(name, stdin.length, client, turn),
         place: caller,
+        abandons: (error) => error instanceof NotServed || error instanceof DumpTooLarge,
       });
       return { code, stdout, stderr };
+    } catch (error) {
+      throw error instanceof DumpTooLarge ? new NotServed('table too large', { cause: error }) : error;
     } finally {
       caller.close();
     }
   }
+
+  #pacing(plugin: string, configBytes: number, client: Client, turn: Turn): Pacing {
+    const { metrics, limits } = this.#options;
+    return {
+      breathe,
+      counted: (what, changes) => metrics.countChanges(what, plugin, changes),
+      dumpBytes: limits.dumpBytes,
+      annotationSeconds: limits.annotationSeconds,
+      pause: async (ms) => {
+        if (client.isGone()) throw new NotServed('caller gone');
+        if (!this.#patience.take(configBytes)) throw new NotServed('too many configs');
+        try {
+          await turn.pause(ms, (listener) => client.onGone(listener));
+        } finally {
+          this.#patience.give(configBytes);
+        }
+      },
+    };
+  }
 }
 
 // If the caller is still there now, what was opened before is its own, and not that of another with its process id.
-function openCaller(pid: number, isGone: () => boolean) {
+function openCaller(client: Client) {
   let caller: ReturnType<typeof callerOf>;
   try {
-    caller = callerOf(pid);
+    caller = callerOf(client.pid);
   } catch (cause) {
-    if (isGone()) throw new NotBegun('caller gone');
-    throw new NotBegun('caller out of reach', { cause });
+    if (client.isGone()) throw new NotServed('caller gone');
+    throw new NotServed('caller out of reach', { cause });
   }
-  if (!isGone()) return caller;
+  if (!client.isGone()) return caller;
   caller.close();
-  throw new NotBegun('caller gone');
+  throw new NotServed('caller gone');
 }
 
 // Between the slices of a long list, the other calls have their turn.
 function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function failure(code: CniCode, message: string): CallResult {
-  const document = new CniError(code, message).toDocument(CURRENT_VERSION);
-  return { code: 1, stdout: `${JSON.stringify(document, undefined, 4)}\n`, stderr: '' };
 }

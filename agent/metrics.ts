@@ -9,6 +9,9 @@ const BUCKETS_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.0
 /** The labels come from callers who are root, but a verb that there is not must not become a series of its own. */
 const VERBS = new Set(['ADD', 'CHECK', 'DEL', 'GC', 'STATUS', 'VERSION']);
 
+/** What is looked at when the metrics are asked for. */
+export type Gauged = { readonly queue: Queue; readonly configBytes: () => number };
+
 /** What the agent counts, for Prometheus and for `waymark status`. */
 export class Metrics {
   readonly registry = new Registry();
@@ -24,7 +27,7 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(queue: Queue) {
+  constructor({ queue, configBytes }: Gauged) {
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -36,6 +39,8 @@ export class Metrics {
       });
     gauge('waymark_requests_running', 'Calls that run', () => queue.running);
     gauge('waymark_queue_length', 'Calls that wait for their turn', () => queue.waiting);
+    gauge('waymark_requests_patient', 'Calls that wait for what is not there yet', () => queue.patient);
+    gauge('waymark_config_bytes', 'Configs of all calls that are being read, wait or run', configBytes);
     const info = new Gauge({
       name: 'waymark_build_info',
       help: '1',

@@ -21,11 +21,25 @@ export function startsLikeRequest(bytes: Uint8Array): boolean {
 
 /** Collects a request from the pieces that arrive. */
 export class RequestReader {
+  readonly #take: (configBytes: number) => void;
   #pieces: Buffer[] = [];
   #received = 0;
   #wanted: number | undefined;
+  #held = 0;
 
-  /** The request, once it is whole. Throws ProtocolError as early as it can be told. */
+  /** `take` is called once the size of the config is known; what it throws, `push` throws. */
+  constructor(take: (configBytes: number) => void = () => {}) {
+    this.#take = take;
+  }
+
+  /** How much was taken and not released yet. */
+  release(): number {
+    const held = this.#held;
+    this.#held = 0;
+    return held;
+  }
+
+  /** The request, once it is whole. Throws ProtocolError as soon as the bytes cannot become one. */
   push(piece: Buffer): ShimRequest | undefined {
     this.#pieces.push(piece);
     this.#received += piece.length;
@@ -44,6 +58,8 @@ export class RequestReader {
     const { environment, stdin } = lengthsOf(start);
     // One byte beyond the limit is how a shim tells that there was more.
     if (environment > MAX_ENVIRONMENT_BYTES || stdin > MAX_CONFIG_BYTES + 1) throw new ProtocolError('too long');
+    this.#take(stdin);
+    this.#held = stdin;
     return HEADER_BYTES + environment + stdin;
   }
 

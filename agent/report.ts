@@ -18,16 +18,23 @@ export type CallReport = CallResult & {
   readonly seconds: number;
 };
 
-/** The report of a call that took so many seconds. */
-export function reportOf({ plugin, env }: ShimRequest, result: CallResult, seconds: number): CallReport {
-  const error = result.code === 0 ? undefined : errorIn(result.stdout);
+/** Who asked for what. */
+export function whoseCall({ plugin, env }: ShimRequest) {
   return {
-    ...result,
     plugin,
     verb: env.CNI_COMMAND ?? '',
     containerID: env.CNI_CONTAINERID ?? '',
     ifname: env.CNI_IFNAME ?? '',
     pod: podOf(env.CNI_ARGS ?? ''),
+  };
+}
+
+/** The report of a call that took so many seconds. */
+export function reportOf(request: ShimRequest, result: CallResult, seconds: number): CallReport {
+  const error = result.code === 0 ? undefined : errorIn(result.stdout);
+  return {
+    ...result,
+    ...whoseCall(request),
     cniCode: error?.code ?? (result.code === 0 ? 0 : CniCode.internal),
     message: error?.msg,
     seconds,

@@ -1,7 +1,8 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerOf } from '../lib/netlink/peer.ts';
-import type { Calls } from './calls.ts';
+import type { Calls, Client } from './calls.ts';
+import { type AgentLimits, Budget } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import {
   ACCEPTED,
@@ -11,7 +12,7 @@ import {
   type ShimRequest,
   startsLikeRequest,
 } from './protocol.ts';
-import { NotBegun } from './queue.ts';
+import { NotServed } from './queue.ts';
 import type { CallReport } from './report.ts';
 
 export type ServerOptions = {
@@ -19,9 +20,12 @@ export type ServerOptions = {
   readonly metrics: Metrics;
   /** Serves what comes over the same socket as HTTP. */
   readonly http: HttpServer;
-  /** Told of every call that was answered. */
+  readonly limits: Pick<AgentLimits, 'configBytes' | 'allConfigsBytes'>;
+  /** Called for every call that was answered. */
   readonly report: (call: CallReport) => void;
-  /** Told of what should not happen. */
+  /** Called for every call whose shim has to go elsewhere, with the reason. */
+  readonly handedBack: (request: ShimRequest, why: NotServed) => void;
+  /** Called for what should not happen. */
   readonly fault: (error: unknown) => void;
   /** How long a client may take to say what it wants, and to take the answer. */
   readonly requestMs: number;
@@ -36,6 +40,7 @@ const MAX_CONNECTIONS = 4096;
 export class AgentServer {
   readonly server: Server;
   readonly #options: ServerOptions;
+  readonly #configs: Budget;
   /** Those that have not said yet what they want. */
   readonly #silent = new Set<Socket>();
   readonly #serving = new Set<Promise<void>>();
@@ -43,8 +48,14 @@ export class AgentServer {
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#configs = new Budget(options.limits.allConfigsBytes);
     this.server = createServer((socket) => this.#connected(socket));
     this.server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** The bytes of the configs of all calls that are being read, wait or run. */
+  get configBytes(): number {
+    return this.#configs.used;
   }
 
   /** From now on nothing new is begun. What runs goes on. */
@@ -76,8 +87,11 @@ export class AgentServer {
       clearTimeout(timer);
       this.#silent.delete(socket);
     };
-    socket.on('close', spoken);
-    const reader = new RequestReader();
+    const reader = new RequestReader((bytes) => this.#take(bytes));
+    socket.on('close', () => {
+      spoken();
+      this.#configs.give(reader.release());
+    });
     socket.on('data', (piece: Buffer) => {
       if (socket.bytesRead === piece.length && !startsLikeRequest(piece)) {
         spoken();
@@ -87,7 +101,12 @@ export class AgentServer {
       const request = this.#read(socket, reader, piece);
       if (request === undefined) return;
       spoken();
-      const served = this.#serve(socket, request, pid).finally(() => this.#serving.delete(served));
+      // From here on the config is the call's, which may go on when the client has gone.
+      const held = reader.release();
+      const served = this.#serve(socket, request, pid).finally(() => {
+        this.#serving.delete(served);
+        this.#configs.give(held);
+      });
       this.#serving.add(served);
     });
   }
@@ -96,35 +115,36 @@ export class AgentServer {
     try {
       return reader.push(piece);
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#refuse(socket, 'protocol');
+      if (error instanceof ProtocolError) this.#refuse(socket, 'protocol');
+      else if (error instanceof NotServed) this.#refuse(socket, error.message);
+      else throw error;
       return undefined;
     }
   }
 
+  // Before it is read: what is not served need not be held.
+  #take(configBytes: number): void {
+    if (configBytes > this.#options.limits.configBytes) throw new NotServed('config too large');
+    if (!this.#configs.take(configBytes)) throw new NotServed('too many configs');
+  }
+
   async #serve(socket: Socket, request: ShimRequest, pid: number): Promise<void> {
-    const { calls, report, fault } = this.#options;
+    const { calls, report, handedBack, fault } = this.#options;
     if (this.#stopping || !calls.serves(request.plugin)) {
       this.#refuse(socket, this.#stopping ? 'stopping' : 'unknown plugin');
       return;
     }
-
-    let answered = false;
-    // Most calls are answered within this turn of the event loop, and need no more than that.
-    setImmediate(() => {
-      if (!answered && !socket.destroyed) socket.write(ACCEPTED);
-    });
+    // Before anything else: a shim that knew nothing for too long would begin the call anew beside us.
+    socket.write(ACCEPTED);
     try {
-      const call = await calls.serve(request, pid, () => socket.destroyed || peerOf(descriptorOf(socket)).gone);
-      answered = true;
+      const call = await calls.serve(request, clientOf(socket, pid));
       socket.setTimeout(this.#options.requestMs, () => socket.destroy());
       socket.end(formatResult(call.code, call.stdout, call.stderr));
       report(call);
     } catch (error) {
-      answered = true;
-      this.#refuse(socket, error instanceof NotBegun ? error.message : 'internal');
-      // A caller that is gone, or an agent that stops, is nothing to tell of.
-      if (!(error instanceof NotBegun) || error.cause !== undefined) fault(error);
+      if (error instanceof NotServed) handedBack(request, error);
+      else fault(error);
+      this.#refuse(socket, error instanceof NotServed ? error.message : 'internal');
     }
   }
 
@@ -140,6 +160,17 @@ export class AgentServer {
     this.#options.metrics.countRefused(reason);
     socket.destroy();
   }
+}
+
+function clientOf(socket: Socket, pid: number): Client {
+  return {
+    pid,
+    isGone: () => socket.destroyed || peerOf(descriptorOf(socket)).gone,
+    onGone: (listener) => {
+      socket.once('close', listener);
+      return () => socket.off('close', listener);
+    },
+  };
 }
 
 /** The descriptor of a socket, which Node.js keeps to itself. */

@@ -19,6 +19,7 @@ export type Status = {
   readonly errors: number;
   readonly running: number;
   readonly waiting: number;
+  readonly patient: number;
   readonly memoryBytes: number;
   readonly latencySeconds: { readonly [quantile: string]: number | null };
   readonly calls: readonly { plugin: string; verb: string; code: number; count: number }[];
@@ -63,6 +64,7 @@ export async function statusOf(
     errors: sum(calls.filter(({ code }) => code !== 0)),
     running: queue.running,
     waiting: queue.waiting,
+    patient: queue.patient,
     memoryBytes: process.memoryUsage.rss(),
     latencySeconds: Object.fromEntries(QUANTILES.map((q) => [`p${q * 100}`, quantile(durations, q)])),
     calls,

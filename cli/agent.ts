@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
+import type { AgentLimits } from '../agent/limits.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
@@ -18,6 +19,10 @@ export type AgentCommandOptions = {
   maxRunning: number;
   maxWaiting: number;
   queueSeconds: number;
+  maxConfigKib: number;
+  maxConfigsKib: number;
+  maxDumpKib: number;
+  annotationSeconds: number;
 };
 
 export const DEFAULT_SOCKET = '/run/waymark/agent.sock';
@@ -51,12 +56,24 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
     plugins: PLUGINS,
     socket: passedDescriptor(env, pid) ?? path,
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
-    limits: { running: options.maxRunning, waiting: options.maxWaiting, waitMs: options.queueSeconds * 1000 },
+    limits: limitsOf(options),
     log,
   });
   await agent.start();
   await told;
   await agent.stop();
+}
+
+function limitsOf(options: AgentCommandOptions): AgentLimits {
+  return {
+    running: options.maxRunning,
+    waiting: options.maxWaiting,
+    waitMs: options.queueSeconds * 1000,
+    configBytes: options.maxConfigKib * 1024,
+    allConfigsBytes: options.maxConfigsKib * 1024,
+    dumpBytes: options.maxDumpKib * 1024,
+    annotationSeconds: options.annotationSeconds,
+  };
 }
 
 // A line that nobody takes, for a disk is full or a pipe, is lost: calls are served all the same.

@@ -54,8 +54,12 @@ export function program(): Command {
     .option('--listen <host:port>', 'serve /healthz, /readyz and /metrics over TCP too, as in 127.0.0.1:9476')
     .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', 'info')
     .option('--max-running <number>', 'calls that run at the same time', wholeNumber, 64)
-    .option('--max-waiting <number>', 'calls that wait; beyond them the answer is error 11', wholeNumber, 1024)
-    .option('--queue-seconds <number>', 'how long a call waits before the answer is error 11', wholeNumber, 30)
+    .option('--max-waiting <number>', 'calls that wait; the shims of others run the executable', wholeNumber, 1024)
+    .option('--queue-seconds <number>', 'how long a call waits for its turn, likewise', queueSeconds, 30)
+    .option('--max-config-kib <number>', 'the largest config of a call, likewise', wholeNumber, 1024)
+    .option('--max-configs-kib <number>', 'the configs of all calls together, likewise', wholeNumber, 8192)
+    .option('--max-dump-kib <number>', 'the largest table to read from the kernel, likewise', wholeNumber, 2048)
+    .option('--annotation-seconds <number>', 'the longest wait that an annotation can ask for', wholeNumber, 60)
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
       await runAgent(options, process.env, process.pid);
@@ -114,6 +118,14 @@ export function program(): Command {
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('a whole number from 1 is needed');
+}
+
+/** What shims wait for the agent allows for (RESULT_MS in native/shim.c). */
+const MAX_QUEUE_SECONDS = 60;
+
+function queueSeconds(text: string): number {
+  if (wholeNumber(text) <= MAX_QUEUE_SECONDS) return Number(text);
+  throw new InvalidArgumentError(`a whole number up to ${MAX_QUEUE_SECONDS} is needed`);
 }
 
 function collect(value: string, before: readonly string[]): string[] {

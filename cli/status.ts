@@ -13,11 +13,11 @@ export async function readStatus(socket: string): Promise<Status> {
 
 /** The same for a person to read. */
 export function formatStatus(status: Status): string {
-  const { version, pid, uptimeSeconds, requests, errors, running, waiting, memoryBytes } = status;
+  const { version, pid, uptimeSeconds, requests, errors, running, waiting, patient, memoryBytes } = status;
   const latency = Object.entries(status.latencySeconds).map(([name, value]) => `${name} ${milliseconds(value)}`);
   return [
     `waymark agent ${version}, process ${pid}, up ${duration(uptimeSeconds)}, ${Math.round(memoryBytes / 1e6)} MB`,
-    `requests: ${requests}, of which errors: ${errors}; running ${running}, waiting ${waiting}`,
+    `requests: ${requests}, of which errors: ${errors}; running ${running}, waiting ${waiting}, patient ${patient}`,
     `latency: ${latency.join(', ')}`,
     ...status.calls.map(({ plugin, verb, code, count }) => `  ${plugin} ${verb}: ${count} ${result(code)}`),
     `journals: ${Object.entries(status.journals)

@@ -38,7 +38,7 @@
 #define FIRST_ANSWER_MS 10000 /* from the request to 'A' or 'R': an agent that needs longer is stuck */
 #endif
 #ifndef RESULT_MS
-#define RESULT_MS 600000 /* from 'A' to 'R': more than the longest wait that a config can ask for */
+#define RESULT_MS 1320000 /* from 'A' to 'R': waitSeconds, verifyGateway and the wait for a turn, at their longest */
 #endif
 #ifndef DEFAULT_SOCKET
 #define DEFAULT_SOCKET "/run/waymark/agent.sock"

@@ -70,7 +70,7 @@ const RULES: [what: string, pattern: RegExp, only: RegExp, instead: string][] = 
   [
     'opens netlink sockets',
     /process\.dlopen|openSocket\(/,
-    /^lib\/netlink\/(native|socket)\.ts$/,
+    /^lib\/netlink\/(native|transport)\.ts$/,
     'RouteSocket.open of lib/netlink/socket.ts',
   ],
   ['opens namespace files', /\/ns\/net|openSync\([^)]*netns/, /^lib\/netns\//, 'openNamespace of lib/netns/netns.ts'],

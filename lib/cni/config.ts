@@ -107,8 +107,11 @@ export function dataDirOf(document: { readonly [key: string]: unknown }): string
   return read.value ?? DEFAULT_DATA_DIR;
 }
 
-// `args` may hold keys of other conventions; only `cni` is the plugins' (CONVENTIONS.md of the spec).
-function attachmentArgs(document: { readonly [key: string]: unknown }): { readonly [key: string]: unknown } {
+/**
+ * The keys of one attachment, which whoever may write a pod's annotations decides on. `args` may hold keys of other
+ * conventions; only `cni` is the plugins' (CONVENTIONS.md of the spec).
+ */
+export function attachmentArgs(document: { readonly [key: string]: unknown }): { readonly [key: string]: unknown } {
   const args = document.args;
   if (!isObject(args) || !isObject(args.cni)) return {};
   return args.cni;

@@ -28,10 +28,19 @@ export type Outside = {
   readonly pacing?: Pacing;
   /** Where the caller is, if it is not where we are. */
   readonly place?: Place;
+  /** Errors that end the call without an answer, since somebody else is going to serve it: `run` throws them. */
+  readonly abandons?: (error: unknown) => boolean;
 };
 
+/** How much of the process a call takes: none of it matters where the process is the call's own. */
 export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
-  /** Told of changes that were made, and of those that were taken back. */
+  /** The largest table that is read from the kernel, in bytes. */
+  dumpBytes?: number;
+  /** The longest wait that a pod's annotation may ask for, in seconds. */
+  annotationSeconds?: number;
+  /** Lets milliseconds pass, and others run meanwhile. Throws what ends the call. */
+  pause?: (ms: number) => Promise<void>;
+  /** Called with changes that were made, and with those that were taken back. */
   counted?: (what: 'applied' | 'undone', changes: readonly { readonly op: string }[]) => void;
 };
 
@@ -83,7 +92,10 @@ export async function runProcess(plugin: Plugin): Promise<void> {
   process.exit(await run(plugin, outside));
 }
 
-/** Answers one call: exactly one JSON document on stdout, or nothing. Returns the exit code, and never throws. */
+/**
+ * Answers one call: exactly one JSON document on stdout, or nothing. Returns the exit code. Throws only what `outside`
+ * abandons the call for.
+ */
 export async function run(plugin: Plugin, outside: Outside): Promise<number> {
   let version: CniVersion = CURRENT_VERSION;
   try {
@@ -98,6 +110,7 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
     checkVerb(command, version);
     return await handle(plugin, requestOf(command, outside.env, read), outside);
   } catch (error) {
+    if (outside.abandons?.(error)) throw error;
     return answerError(outside, toCniError(error), version);
   }
 }
@@ -112,6 +125,7 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
     const call: Call = { request, namespace, log, noop, pacing, place };
     return answer(outside, await plugin.handlers[request.verb](call));
   } catch (error) {
+    if (outside.abandons?.(error)) throw error;
     const { code, message, details } = toCniError(error);
     log.error(message, { code, details });
     throw error;

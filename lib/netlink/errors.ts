@@ -23,6 +23,19 @@ export class NetlinkError extends Error {
   }
 }
 
+/** A table is larger than the socket's user wants to read. Nothing was changed by asking. */
+export class DumpTooLarge extends Error {
+  readonly operation: string;
+  readonly limitBytes: number;
+
+  constructor(operation: string, limitBytes: number) {
+    super(`${operation}: more than ${limitBytes} bytes`);
+    this.name = 'DumpTooLarge';
+    this.operation = operation;
+    this.limitBytes = limitBytes;
+  }
+}
+
 /** The native addon cannot be loaded: the dynamic loader's own words, with the path. */
 export class AddonError extends Error {
   constructor(cause: Error) {

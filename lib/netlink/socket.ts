@@ -1,8 +1,7 @@
-import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
 import { Flags, FlagsGet } from 'netlink/dist/constants.js';
 import { type NetlinkMessage, parseMessages } from 'netlink/dist/structs.js';
-import { type Namespace, NamespaceError } from '../netns/netns.ts';
-import { NetlinkError } from './errors.ts';
+import type { Namespace } from '../netns/netns.ts';
+import { DumpTooLarge, NetlinkError } from './errors.ts';
 import {
   type Acknowledgement,
   ControlType,
@@ -12,10 +11,9 @@ import {
   parseDone,
   type Request,
 } from './message.ts';
-import { nativeSockets } from './native.ts';
+import { openTransport, socketError, type Transport } from './transport.ts';
 
-/** Bytes out, datagrams in: what a socket needs of the outside world. */
-export type Transport = { send(bytes: Uint8Array): void; receive(): Buffer; close(): void };
+export type { Transport } from './transport.ts';
 
 /** A request that the kernel refused: its place in the list that was sent, and why. */
 export type Refusal = { index: number; error: NetlinkError };
@@ -38,9 +36,6 @@ export type ChangeOptions = {
 /** Half of the default send buffer holds it, and all its answers fit into the receive buffer of native/socket.c. */
 const SLICE_BYTES = 60_000;
 
-/** Above the 32 KiB that the kernel puts into one datagram of a dump (netlink_recvmsg). */
-const DATAGRAM_BYTES = 65_536;
-
 /** A table that changes this often while it is read is not read any more. */
 const DUMP_ATTEMPTS = 20;
 
@@ -51,6 +46,8 @@ const ANSWER_MS = 10_000;
 export type SocketLimits = {
   /** How long the whole answer to a write may take, in milliseconds; 10 seconds unless given. */
   readonly answerMs?: number | undefined;
+  /** The largest table that a dump reads; without one, all of it is read, however much it is. */
+  readonly dumpBytes?: number | undefined;
 };
 
 /**
@@ -77,8 +74,8 @@ export class RouteSocket {
    * not a network namespace; AddonError.
    */
   static open(namespace: Namespace, limits: SocketLimits = {}): RouteSocket {
-    const { fd, cookie } = openIn(namespace);
-    return new RouteSocket(descriptorTransport(fd), cookie, limits);
+    const { transport, cookie } = openTransport(namespace);
+    return new RouteSocket(transport, cookie, limits);
   }
 
   close(): void {
@@ -87,7 +84,8 @@ export class RouteSocket {
 
   /**
    * Reads a table. `operation` names it in errors. A dump that the kernel marks as interrupted is read again, so what
-   * is returned is a consistent picture. Throws NetlinkError.
+   * is returned is a consistent picture. Throws NetlinkError; DumpTooLarge, and then the socket can only be closed: the
+   * kernel is not done with the dump.
    */
   dump(operation: string, request: Request): NetlinkMessage[] {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
@@ -158,11 +156,15 @@ export class RouteSocket {
 
   #dumpOnce(operation: string, request: Request): NetlinkMessage[] | 'interrupted' {
     const seq = this.#send([{ ...request, flags: request.flags | FlagsGet.DUMP }]);
+    const limit = this.#limits.dumpBytes ?? Number.POSITIVE_INFINITY;
     const messages: NetlinkMessage[] = [];
     let interrupted = false;
+    let bytes = 0;
     for (;;) {
       for (const message of this.#receive(() => operation)) {
         if (message.seq !== seq) continue;
+        bytes += message.data.length;
+        if (bytes > limit) throw new DumpTooLarge(operation, limit);
         interrupted ||= isInterrupted(message);
         if (message.type !== ControlType.DONE && message.type !== ControlType.ERROR) {
           messages.push(message);
@@ -200,43 +202,7 @@ export class RouteSocket {
 }
 
 const EAGAIN = 11;
-const EINVAL = 22;
 const ETIMEDOUT = 110;
-
-function openIn(namespace: Namespace): { fd: number; cookie: bigint } {
-  const { openSocket } = nativeSockets();
-  try {
-    assertOpen(namespace);
-    return openSocket(namespace.fd);
-  } catch (error) {
-    if (error instanceof NamespaceError) throw error;
-    const { errno, syscall } = error as NodeJS.ErrnoException;
-    if (syscall === 'setns' && errno === EINVAL) throw new NamespaceError(namespace.path, 'is not a namespace', error);
-    throw socketError(`netlink socket in ${namespace.path}: ${syscall}`, error);
-  }
-}
-
-// A descriptor that was closed is the next file's that is opened: with the addon that is our own namespace.
-function assertOpen({ fd, path, device, inode }: Namespace): void {
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  if (dev !== device || ino !== inode) throw new NamespaceError(path, 'is not a namespace');
-}
-
-function descriptorTransport(fd: number): Transport {
-  datagram ??= Buffer.allocUnsafe(DATAGRAM_BYTES);
-  const room = datagram;
-  return {
-    send: (bytes) => {
-      writeSync(fd, bytes);
-    },
-    receive: () => Buffer.from(room.subarray(0, readSync(fd, room))),
-    close: () => closeSync(fd),
-  };
-}
-
-// For all sockets: what was read is copied before anybody else can read. One for each would be most of what a call in
-// the agent allocates.
-let datagram: Buffer | undefined;
 
 // How many requests, from `start`, fit into one write? At least one.
 function sliceEnd(requests: readonly Request[], start: number, sliceBytes: number): number {
@@ -251,12 +217,3 @@ function sliceEnd(requests: readonly Request[], start: number, sliceBytes: numbe
 
 /** A header and its worst padding. */
 const MESSAGE_OVERHEAD_BYTES = 16 + 3;
-
-// Errors of node:fs have the errno negated.
-function socketError(operation: string, error: unknown): NetlinkError {
-  const errno = (error as NodeJS.ErrnoException).errno;
-  if (errno === undefined) return new NetlinkError(operation, EBADMSG, (error as Error).message, error);
-  return new NetlinkError(operation, Math.abs(errno), undefined, error);
-}
-
-const EBADMSG = 74;

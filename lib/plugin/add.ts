@@ -14,6 +14,7 @@ import { type Definition, noopDocument, readConfig } from './definition.ts';
 import { conflictError, refusedError, timeoutError } from './errors.ts';
 import { NotYet, type Plan, type PlanInput } from './plan.ts';
 import type { Pod } from './pod.ts';
+import { type Waiting, waitingOf } from './waiting.ts';
 
 /** Plan, journal, apply; answers with the result. On a refusal all is as before. Throws CniError. */
 export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): Promise<object> {
@@ -23,13 +24,15 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
   const journal = AttachmentJournal.of(definition.name, call.place.pathOf(config.dataDir), request, namespace, socket);
   if (!call.noop) await finishRenames(socket, journal);
 
-  const { input, plan } = await planPatiently(definition, { request, config, previous, host: pod.host }, socket);
+  const waiting = waitingOf(call);
+  const given = { request, config, previous, host: pod.host };
+  const { input, plan } = await planPatiently(definition, given, socket, waiting);
   const { observed } = input;
   const pending = pendingChanges(plan, observed);
   const changes = pending.map(({ change }) => change);
   if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 
-  await definition.verify?.(input, plan, socket);
+  await definition.verify?.(input, plan, socket, waiting);
   const before = journal.record(pending);
   try {
     await apply(socket, changes, observed, { ...call.pacing, detours: journal.detours() });
@@ -53,22 +56,21 @@ async function planPatiently<C>(
   definition: Definition<C>,
   given: Omit<PlanInput<C>, 'observed'>,
   socket: RouteSocket,
+  waiting: Waiting,
 ): Promise<{ input: PlanInput<C>; plan: Plan }> {
-  const seconds = definition.patience?.(given.config) ?? 0;
-  const deadline = performance.now() + seconds * 1000;
+  const seconds = waiting.seconds('waitSeconds', definition.patience?.(given.config) ?? 0);
+  const began = performance.now();
   for (;;) {
     const input = { ...given, observed: Observation.of(socket) };
     try {
       return { input, plan: definition.plan(input) };
     } catch (error) {
       if (!(error instanceof NotYet) || seconds === 0) throw error;
-      if (performance.now() >= deadline) throw timeoutError(error, seconds);
-      await new Promise((resolve) => setTimeout(resolve, PATIENCE_PAUSE_MS));
+      if (performance.now() >= began + seconds * 1000) throw timeoutError(error, seconds);
+      await waiting.pause(began);
     }
   }
 }
-
-const PATIENCE_PAUSE_MS = 50;
 
 // A process that was killed while a link was down for its new name has left it so.
 async function finishRenames(socket: RouteSocket, journal: AttachmentJournal): Promise<void> {

@@ -4,6 +4,7 @@ import { type JsonObject, previousResultOf, type Request } from '../cni/request.
 import type { Call } from '../cni/runner.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Plan, PlanInput } from './plan.ts';
+import type { Waiting } from './waiting.ts';
 
 /** What makes a plugin: how it reads its config, and the pure function from that and the observation to a plan. */
 export type Definition<C> = {
@@ -12,10 +13,10 @@ export type Definition<C> = {
   /** Reads the config, and the files that it names, at the place of the caller. Throws CniError 7. */
   parseConfig(document: JsonObject, pathOf?: PathOf): ParsedConfig<C> | Promise<ParsedConfig<C>>;
   plan(input: PlanInput<C>): Plan;
-  /** How many seconds ADD may wait for what the plan misses (NotYet); 0 unless it is given. */
+  /** How many seconds ADD may wait for what the plan misses (NotYet), by `waitSeconds`; 0 unless it is given. */
   patience?(config: C): number;
-  /** What ADD makes sure of before it changes anything. Throws CniError. */
-  verify?(input: PlanInput<C>, plan: Plan, socket: RouteSocket): Promise<void>;
+  /** What ADD makes sure of before it changes anything. Throws CniError, and what `waiting` does. */
+  verify?(input: PlanInput<C>, plan: Plan, socket: RouteSocket, waiting: Waiting): Promise<void>;
   /** What `verify` makes sure of, as lines: `make sure that …`. */
   describeVerify?(input: PlanInput<C>, plan: Plan): string[];
   /**

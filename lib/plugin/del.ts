@@ -18,7 +18,7 @@ import { lazyHost, openIfNamespace } from './pod.ts';
  */
 export async function del<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
   const { request, namespace, log, place } = call;
-  const socket = namespace && openIfNamespace(namespace);
+  const socket = namespace && openIfNamespace(namespace, call.pacing);
   try {
     const folder = place.pathOf(dataDirOf(request.document));
     const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
@@ -58,7 +58,7 @@ async function changesToUndo<C>(
 }
 
 async function changesOfConfig<C>(definition: Definition<C>, call: Call, observed: Observation): Promise<Change[]> {
-  const host = lazyHost(call.place);
+  const host = lazyHost(call.place, call.pacing);
   try {
     const { config, previous } = await readConfig(definition, call);
     const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });

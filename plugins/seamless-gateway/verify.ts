@@ -7,13 +7,15 @@ import {
 } from '../../lib/netlink/neighbour.ts';
 import type { RouteSocket } from '../../lib/netlink/socket.ts';
 import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
+import type { Waiting } from '../../lib/plugin/waiting.ts';
 import type { SeamlessGatewayConfig } from './config.ts';
 import { gatewaysOf } from './plan.ts';
 
-const PAUSE_MS = 20;
-
 /** `link` is an index. */
 type Gateway = { link: number; address: string };
+
+/** `began` is a performance.now(). */
+type Time = { began: number; seconds: number };
 
 /**
  * Does every gateway of the plan answer? The kernel is asked to resolve it, and its neighbour table tells; no packet of
@@ -23,14 +25,20 @@ export async function verifyGateways(
   { config }: PlanInput<SeamlessGatewayConfig>,
   plan: Plan,
   socket: RouteSocket,
+  waiting: Waiting,
 ): Promise<void> {
-  const seconds = config.verifyGateway?.timeoutSeconds;
-  if (seconds === undefined) return;
-  const deadline = performance.now() + seconds * 1000;
+  const asked = config.verifyGateway?.timeoutSeconds;
+  if (asked === undefined) return;
+  const seconds = waiting.seconds('verifyGateway', asked);
+  const time = { began: performance.now(), seconds };
   for (const gateway of gatewaysOf(plan)) {
-    if (await answers(socket, gateway, deadline)) continue;
-    await forget(socket, gateway);
-    throw new CniError(CniCode.timeout, `gateway ${gateway.address} did not answer within ${seconds} s`);
+    let answered = false;
+    try {
+      answered = await answers(socket, gateway, time, waiting);
+    } finally {
+      if (!answered) await forget(socket, gateway);
+    }
+    if (!answered) throw new CniError(CniCode.timeout, `gateway ${gateway.address} did not answer within ${seconds} s`);
   }
 }
 
@@ -43,17 +51,17 @@ export function describeVerifyGateways({ config }: PlanInput<SeamlessGatewayConf
 
 // Asks again after a failure, which the kernel declares after three questions within as many seconds. An entry from long
 // ago is forgotten first: the kernel would take five seconds before it began to doubt it.
-async function answers(socket: RouteSocket, gateway: Gateway, deadline: number): Promise<boolean> {
+async function answers(socket: RouteSocket, gateway: Gateway, time: Time, waiting: Waiting): Promise<boolean> {
   for (;;) {
     const state = stateOf(socket, gateway);
     if (state !== undefined && ANSWERED.has(state)) return true;
-    if (performance.now() >= deadline) return false;
+    if (performance.now() >= time.began + time.seconds * 1000) return false;
     if (state !== undefined && state !== 'INCOMPLETE') await forget(socket, gateway);
     if (state !== 'INCOMPLETE') {
       const { refusals } = await socket.change([resolveNeighbourRequest(gateway)], () => `resolve ${gateway.address}`);
       if (refusals[0] !== undefined) throw refusals[0].error;
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await waiting.pause(time.began);
   }
 }
 

@@ -33,7 +33,10 @@ function table(heading: string): string[][] {
 const names = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
 
 t.test('the table of metrics is what is registered', async (t) => {
-  const { registry } = new Metrics(new Queue({ running: 1, waiting: 1, waitMs: 1 }));
+  const { registry } = new Metrics({
+    queue: new Queue({ running: 1, waiting: 1, waitMs: 1 }),
+    configBytes: () => 0,
+  });
   const registered = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('waymark_')) as unknown as {
     name: string;
     labelNames: string[];
@@ -47,7 +50,7 @@ t.test('the table of reasons is what the source gives', async (t) => {
   const source = readdirSync(join(ROOT, 'agent'))
     .map((file) => readFileSync(join(ROOT, 'agent', file), 'utf8'))
     .join('\n');
-  const given = [...source.matchAll(/(?:#refuse\(socket, |new NotBegun\()([^)]*)/g)].flatMap(([, argument = '']) =>
+  const given = [...source.matchAll(/(?:#refuse\(socket, |new NotServed\()([^)]*)/g)].flatMap(([, argument = '']) =>
     [...argument.matchAll(/'([^']+)'/g)].map(([, reason]) => reason),
   );
   t.strictSame(
@@ -66,6 +69,21 @@ t.test('the table of options is the command’s', async (t) => {
     return [names(option)[0], value !== undefined && /^\d+$/.test(value) ? Number(value) : value];
   });
   t.strictSame(documented, actual);
+});
+
+t.test('a shim waits for the agent longer than any call may wait', async (t) => {
+  const [, shim] = /#define RESULT_MS (\d+)/.exec(readFileSync(join(ROOT, 'native/shim.c'), 'utf8')) ?? [];
+  const schema = JSON.parse(readFileSync(join(ROOT, 'conf/schema/seamless-gateway.schema.json'), 'utf8'));
+  const { waitSeconds, verifyGateway } = schema.properties;
+  const longest = [waitSeconds.maximum, verifyGateway.properties.timeoutSeconds.maximum];
+  const [, queue] = /how long a call waits for its turn, at most (\d+)/.exec(document) ?? [];
+  const all = longest.reduce((sum: number, seconds: number) => sum + seconds, Number(queue));
+  t.ok(all > 1200, `${all} s`);
+  t.ok(Number(shim) > (all + 30) * 1000, `${shim} ms for ${all} s`);
+  const agent = program().commands.find((command) => command.name() === 'agent');
+  const option = agent?.options.find(({ long }) => long === '--queue-seconds');
+  t.throws(() => option?.parseArg?.(String(Number(queue) + 1), undefined));
+  t.equal(option?.parseArg?.(String(queue), undefined), Number(queue));
 });
 
 t.test('the table of the log’s fields is what a line has', { skip: noRoot }, async (t) => {

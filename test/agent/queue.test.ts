@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { NotBegun, Overload, Queue } from '../../agent/queue.ts';
+import { NotServed, Queue, type Turn } from '../../agent/queue.ts';
 
 const PLENTY = { running: 100, waiting: 100, waitMs: 60_000 };
 
@@ -89,7 +89,7 @@ t.test('what comes when too much waits is refused at once, and never runs', asyn
   const queue = new Queue({ ...PLENTY, waiting: 1 });
   const [first, second, third] = [work(), work(), work()];
   const done = [queue.run('a', first.run), queue.run('a', second.run)];
-  await t.rejects(queue.run('a', third.run), new Overload('1 calls are waiting already'));
+  await t.rejects(queue.run('a', third.run), new NotServed('queue full'));
   t.equal(await queue.run('b', async () => 'another key'), 'another key');
   first.end();
   second.end();
@@ -101,7 +101,7 @@ t.test('what waits too long is refused, and never runs', async (t) => {
   const queue = new Queue({ ...PLENTY, waitMs: 20 });
   const [first, second, third] = [work(), work(), work()];
   const running = queue.run('a', first.run);
-  await t.rejects(queue.run('a', second.run), new Overload('waited 0.02 s for other calls'));
+  await t.rejects(queue.run('a', second.run), new NotServed('waited too long'));
   t.equal(queue.waiting, 0);
   const behind = queue.run('a', third.run);
   first.end();
@@ -115,18 +115,98 @@ t.test('what waits can be refused, and what runs goes on', async (t) => {
   const [first, second] = [work(), work()];
   const running = queue.run('a', first.run);
   const waiting = queue.run('a', second.run);
-  queue.refuseWaiting();
-  t.ok((await waiting.catch((error: unknown) => error)) instanceof NotBegun);
+  queue.stop();
+  t.ok((await waiting.catch((error: unknown) => error)) instanceof NotServed);
   t.equal(queue.waiting, 0);
   first.end();
   await running;
   t.notOk(second.begun);
 });
 
+const never = () => () => {};
+
+t.test('work that pauses makes room for other keys, and keeps its own', async (t) => {
+  const queue = new Queue({ ...PLENTY, running: 1 });
+  const [after, other] = [work(), work()];
+  const paused: string[] = [];
+  const patient = queue.run('a', async ({ pause }) => {
+    await pause(50, never);
+    paused.push('over');
+  });
+  await settle();
+  t.strictSame([queue.running, queue.waiting, queue.patient], [0, 0, 1]);
+  const done = [queue.run('a', after.run), queue.run('b', other.run)];
+  await settle();
+  t.strictSame([after.begun, other.begun], [false, true]);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.strictSame(paused, [], 'it goes on only when there is a place again');
+  t.equal(queue.waiting, 2);
+  other.end();
+  await patient;
+  after.end();
+  await Promise.all(done);
+  t.strictSame([queue.running, queue.waiting, queue.patient], [0, 0, 0]);
+});
+
+t.test('a pause ends when nobody waits for the work any more, or the queue is stopped', async (t) => {
+  const queue = new Queue(PLENTY);
+  let go = () => {};
+  let left = 0;
+  const onGone = (listener: () => void) => {
+    go = listener;
+    return () => {
+      left++;
+    };
+  };
+  const abandoned = queue.run('a', ({ pause }) => pause(60_000, onGone));
+  await settle();
+  go();
+  await t.rejects(abandoned, new NotServed('caller gone'));
+  t.equal(left, 1, 'the listener is taken back');
+  const stopped = queue.run('a', ({ pause }) => pause(60_000, never));
+  await settle();
+  queue.stop();
+  await t.rejects(stopped, new NotServed('stopping'));
+  t.strictSame([queue.running, queue.waiting, queue.patient], [0, 0, 0]);
+  t.equal(await queue.run('a', async () => 'free again'), 'free again');
+});
+
+t.test('those that pause are among those that may wait, and what is too many goes elsewhere', async (t) => {
+  const queue = new Queue({ ...PLENTY, waiting: 1 });
+  const first = queue.run('a', ({ pause }) => pause(60_000, never));
+  await settle();
+  await t.rejects(
+    queue.run('b', ({ pause }) => pause(60_000, never)),
+    new NotServed('queue full'),
+  );
+  t.equal(await queue.run('c', async () => 'served'), 'served');
+  queue.stop();
+  await t.rejects(first);
+});
+
+t.test('large work runs one at a time, and others have a turn of the event loop in between', async (t) => {
+  const queue = new Queue(PLENTY);
+  const order: string[] = [];
+  const large = (name: string) => queue.run(name, async () => void order.push(name), { large: true });
+  const done = [large('large 1'), large('large 2'), large('large 3')];
+  const small = new Promise<void>((resolve) => {
+    setImmediate(() => {
+      setImmediate(() => {
+        order.push('small');
+        resolve();
+      });
+    });
+  });
+  await Promise.all([...done, small]);
+  t.ok(order.indexOf('small') < order.indexOf('large 3'), order.join());
+});
+
 t.test('whatever comes, no key runs twice at once, nothing is lost, and the limits hold', async (t) => {
   const job = fc.record({
     key: fc.constantFrom('a', 'b', 'c', 'd'),
     ms: fc.nat(3),
+    rests: fc.nat(2),
+    large: fc.boolean(),
     fails: fc.boolean(),
     after: fc.nat(2),
   });
@@ -141,24 +221,34 @@ t.test('whatever comes, no key runs twice at once, nothing is lost, and the limi
       const busy = new Set<string>();
       const order = new Map<string, number[]>();
       let ran = 0;
+      let largeOnes = 0;
       const outcomes: Promise<string>[] = [];
-      for (const [index, { key, ms, fails, after }] of jobs.entries()) {
+      for (const [index, { key, ms, rests, large, fails, after }] of jobs.entries()) {
         if (after > 0) await new Promise((resolve) => setTimeout(resolve, after));
-        const run = queue.run(key, async () => {
+        const work = async ({ pause }: Turn) => {
           if (busy.has(key)) throw new Error(`${key} runs already`);
           busy.add(key);
           order.set(key, [...(order.get(key) ?? []), index]);
-          if (busy.size > limits.running) throw new Error('too many run');
-          await new Promise((resolve) => setTimeout(resolve, ms));
-          busy.delete(key);
+          try {
+            for (let rest = 0; rest <= rests; rest++) {
+              if (queue.running > limits.running) throw new Error('too many run');
+              if (large && ++largeOnes > 1) throw new Error('two large ones run');
+              await new Promise((resolve) => setTimeout(resolve, ms));
+              if (large) largeOnes--;
+              if (rest < rests) await pause(ms, () => () => {});
+            }
+          } finally {
+            busy.delete(key);
+          }
           ran++;
           if (fails) throw new Error('meant to fail');
-        });
+        };
+        const run = queue.run(key, work, { large });
         if (queue.waiting > limits.waiting) throw new Error('too many wait');
         outcomes.push(
           run.then(
             () => 'done',
-            (error: Error) => (error instanceof Overload ? 'refused' : error.message),
+            (error: Error) => (error instanceof NotServed ? 'refused' : error.message),
           ),
         );
       }
@@ -174,7 +264,7 @@ t.test('whatever comes, no key runs twice at once, nothing is lost, and the limi
           indices,
           indices.toSorted((a, b) => a - b),
         );
-      if (queue.running + queue.waiting > 0) throw new Error('something is left');
+      if (queue.running + queue.waiting + queue.patient > 0) throw new Error('something is left');
     }),
     { numRuns: 40 },
   );

@@ -22,7 +22,7 @@ import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespa
 import { variables } from '../support/plugins/call.ts';
 
 const VERSION: ShimCall = { plugin: 'static-route', env: { CNI_COMMAND: 'VERSION' }, stdin: '' };
-const DEL: ShimCall = {
+const DEL: ShimCall & { stdin: string } = {
   plugin: 'static-route',
   env: variables('DEL', ''),
   stdin: JSON.stringify({ cniVersion: '1.1.0', name: 'net', type: 'static-route', dataDir: '/nonexistent' }),
@@ -189,11 +189,37 @@ t.test('a request that comes in pieces is answered', { skip: noRoot }, async (t)
   t.match(JSON.parse(stdout), { supportedVersions: Array });
 });
 
-t.test('what is longer than a config may be is told as by the executable', { skip: noRoot }, async (t) => {
-  const { socket } = await agentHere(t);
+t.test('what is longer than a config may be gets the executable’s answer', { skip: noRoot }, async (t) => {
+  const { socket } = await agentHere(t, { limits: { configBytes: 9 << 20, allConfigsBytes: 9 << 20 } });
   const { code, stdout } = await ask(socket, { ...DEL, stdin: Buffer.alloc((8 << 20) + 1, 0x20) });
   t.equal(code, 1);
   t.match(JSON.parse(stdout), { code: 6, msg: /larger than 8388608 bytes/ });
+});
+
+t.test('a config beyond the limit, or beyond what all may have, is not read', { skip: noRoot }, async (t) => {
+  const { socket, log } = await agentHere(t, { limits: { configBytes: 100_000, allConfigsBytes: 250_000 } });
+  const refused = async (reason: string) => {
+    const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
+    return metrics.get(`waymark_connections_refused_total{reason="${reason}"}`) ?? 0;
+  };
+  t.equal(await send(socket, header(10, 100_001)), '', 'as soon as its size is known');
+  t.equal(await refused('config too large'), 1);
+
+  const padded = { ...DEL, stdin: `${DEL.stdin}${' '.repeat(100_000 - DEL.stdin.length)}` };
+  // Of these two nothing but the header and one byte arrives.
+  const half = await Promise.all([connection(socket), connection(socket)]);
+  for (const client of half) client.write(requestBytes(padded).subarray(0, 17));
+  const held = async () =>
+    parseMetrics((await page({ socketPath: socket }, '/metrics')).body).get('waymark_config_bytes');
+  await until(async () => (await held()) === 200_000);
+  t.strictSame(await ask(socket, padded), { accepted: false, stdout: '', stderr: '' });
+  t.equal(await refused('too many configs'), 1);
+  t.equal((await ask(socket, DEL)).code, 0, 'a small one has room');
+  for (const client of half) client.destroy();
+  await until(async () => (await held()) === 0);
+  t.equal((await ask(socket, padded)).code, 0, 'what they held is given back');
+  await until(async () => (await held()) === 0);
+  t.equal(log.filter(({ level }) => level === 50).length, 0);
 });
 
 t.test('nobody but root is served, whatever the mode of the socket', { skip: noRoot }, async (t) => {

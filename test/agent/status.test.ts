@@ -42,7 +42,7 @@ const report = (more: Partial<CallReport>): CallReport => ({
 
 t.test('the status adds up what was counted, over all plugins and verbs', async (t) => {
   const queue = new Queue({ running: 1, waiting: 1, waitMs: 1000 });
-  const metrics = new Metrics(queue);
+  const metrics = new Metrics({ queue, configBytes: () => 0 });
   const folder = scratchFolder(t);
   mkdirSync(join(folder, 'static-route'));
   for (const name of ['a-eth0.json', 'b-eth0.json', '.c-eth0.json.tmp'])
@@ -57,6 +57,7 @@ t.test('the status adds up what was counted, over all plugins and verbs', async 
     errors: 1,
     running: 0,
     waiting: 0,
+    patient: 0,
     latencySeconds: { p50: 0.002, p90: 0.002, p99: null },
     calls: [
       { plugin: 'static-route', verb: 'ADD', code: 0, count: 9 },

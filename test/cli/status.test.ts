@@ -17,6 +17,7 @@ const STATUS = {
   errors: 1,
   running: 2,
   waiting: 3,
+  patient: 4,
   memoryBytes: 87_400_000,
   latencySeconds: { p50: 0.00025, p90: 0.016, p99: null },
   calls: [
@@ -52,7 +53,7 @@ t.test('a person reads who it is, what it did, how fast, and what went wrong', a
   t.equal(
     formatStatus(STATUS),
     `waymark agent 1.2.3, process 77, up 1 min 30 s, 87 MB
-requests: 12, of which errors: 1; running 2, waiting 3
+requests: 12, of which errors: 1; running 2, waiting 3, patient 4
 latency: p50 at most 0.25 ms, p90 at most 16 ms, p99 unknown
   static-route ADD: 11 done
   static-route ADD: 1 with error 104
@@ -99,7 +100,7 @@ t.test(
     const person = status(['--socket', socket]);
     t.equal(person.status, 0);
     t.match(person.stdout, `process ${pid}, up `);
-    t.match(person.stdout, 'requests: 2, of which errors: 1; running 0, waiting 0\n');
+    t.match(person.stdout, 'requests: 2, of which errors: 1; running 0, waiting 0, patient 0\n');
     t.match(
       person.stdout,
       /\n {2}\S+ static-route ADD container-1: name: the network config must have a name \(7\)\n$/,

@@ -289,6 +289,16 @@ t.test('change', async (t) => {
   });
 });
 
+t.test('a dump beyond the limit is given up with DumpTooLarge, and one that just fits is returned', async (t) => {
+  const answers = (count: number) =>
+    fakeTransport(([sent]) => [...Array.from({ length: count }, (_, i) => part(seqOf(sent), i)), done(must(sent))]);
+  const dump = (count: number) =>
+    new RouteSocket(answers(count), 0n, { dumpBytes: 40 }).dump('list routes', dumpRequest);
+  // Four bytes each, and as many for the end.
+  t.equal(dump(9).length, 9);
+  t.throws(() => dump(10), { name: 'DumpTooLarge', operation: 'list routes', limitBytes: 40 });
+});
+
 t.test('an answer that goes on and on is given up with ETIMEDOUT, not waited for', async (t) => {
   const noise = { ...fakeTransport(() => []), receive: () => part(0, 1) };
   const socket = () => new RouteSocket(noise, 0n, { answerMs: 20 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { Agent, type AgentOptions } from '../../../agent/agent.ts';
+import { type AgentLimits, DEFAULT_LIMITS } from '../../../agent/limits.ts';
 import { scratchFolder } from '../namespaces/namespace.ts';
 import { bundleOf, type Env } from '../plugins/call.ts';
 import { PLUGINS } from '../plugins/plugins.ts';
@@ -19,7 +20,7 @@ export type LogLine = { level: number; msg: string; [field: string]: unknown };
 /** An agent within this process, with a socket in a folder of its own; it is stopped when the test ends. */
 export async function agentHere(
   t: Test,
-  options: Partial<AgentOptions> = {},
+  { limits = {}, ...options }: Partial<Omit<AgentOptions, 'limits'>> & { limits?: Partial<AgentLimits> } = {},
 ): Promise<{ agent: Agent; socket: string; log: LogLine[]; folder: string }> {
   const folder = scratchFolder(t);
   const socket = join(folder, 'run/agent.sock');
@@ -27,8 +28,8 @@ export async function agentHere(
   const agent = new Agent({
     plugins: PLUGINS.map(({ plugin }) => plugin),
     socket,
-    limits: { running: 64, waiting: 1024, waitMs: 30_000 },
-    log: pino({ base: null }, { write: (line: string) => void log.push(JSON.parse(line)) }),
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    log: pino({ base: null, level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) }),
     ...options,
   });
   await agent.start();

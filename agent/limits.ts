@@ -1,0 +1,55 @@
+import type { QueueLimits } from './queue.ts';
+
+/** What the agent takes upon itself. What exceeds it goes to the single-file executable. Sizes in bytes. */
+export type AgentLimits = QueueLimits & {
+  /** The largest config of a call. */
+  readonly configBytes: number;
+  /** The configs of all calls that are being read, wait or run. */
+  readonly allConfigsBytes: number;
+  /** The largest table that is read from the kernel. */
+  readonly dumpBytes: number;
+  /** The longest wait that a pod's annotation may ask for, in seconds. */
+  readonly annotationSeconds: number;
+};
+
+/**
+ * With these, the agent stays within the memory limit of `manifests/components/agent`: a config takes some ten times its
+ * size once it is read, checked and planned (test/agent/hostile-node.test.ts).
+ */
+export const DEFAULT_LIMITS: AgentLimits = {
+  running: 64,
+  waiting: 1024,
+  waitMs: 30_000,
+  configBytes: 1 << 20,
+  allConfigsBytes: 8 << 20,
+  dumpBytes: 2 << 20,
+  annotationSeconds: 60,
+};
+
+/** A config beyond this is read and planned for long enough to be felt by others. */
+export const LARGE_CONFIG_BYTES = 64 << 10;
+
+/** Counts the bytes of the configs that the agent holds. */
+export class Budget {
+  readonly #limit: number;
+  #used = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Takes so many bytes, if there are as many. Is it done? */
+  take(bytes: number): boolean {
+    if (this.#used + bytes > this.#limit) return false;
+    this.#used += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#used -= bytes;
+  }
+}
