@@ -9,66 +9,94 @@ import type { InstallOptions } from './install.ts';
 import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
-  add: 'run ADD for every plugin of the list, and print the result',
-  check: 'run CHECK for every plugin of the list',
-  del: 'run DEL for every plugin of the list, in reverse',
-  gc: 'take away every attachment to the network that is known of, and run GC',
-  status: 'run STATUS for every plugin of the list',
+  add: 'run ADD for every plugin in the list and print the result',
+  check: 'run CHECK for every plugin in the list',
+  del: 'run DEL for every plugin in the list, in reverse order',
+  gc: 'delete all cached attachments to the network, then run GC for every plugin in the list',
+  status: 'run STATUS for every plugin in the list',
 };
 
 /** The `waymark` command. */
 export function program(): Command {
-  const waymark = new Command('waymark').description('Routes and interface names for pods').version(VERSION);
-  // Not by the streams of Node.js: what they cannot write is not told.
+  const waymark = new Command('waymark')
+    .description('Static routes and predictable interface names for Kubernetes pods')
+    .version(VERSION);
+  // Not with the streams of Node.js, which do not report what they cannot write.
   waymark.configureOutput({ writeOut: (text) => writeSync(1, text), writeErr: (text) => writeSync(2, text) });
   const cni = waymark
     .command('cni')
-    .description('run a network list on a network namespace, as cnitool does')
+    .description('run a network configuration list on a network namespace, as cnitool does')
     .addHelpText('after', '\nVariables: CNI_PATH, NETCONFPATH (/etc/cni/net.d), CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS');
   for (const command of Object.keys(CNI_COMMANDS) as CniCommand[]) {
     cni
       .command(`${command} <network> <namespace>`)
       .description(CNI_HELP[command])
-      .option('-i, --ifname <name>', 'the interface name (default: CNI_IFNAME, else eth0)')
-      .option('--cache-dir <folder>', 'where results are kept (default: /var/lib/cni)')
+      .option('-i, --ifname <name>', 'name of the interface (default: CNI_IFNAME, else eth0)')
+      .option('--cache-dir <folder>', 'folder of the result cache (default: /var/lib/cni)')
       .action(async (network: string, namespace: string, options: CniOptions) => {
         print(await runCni(command, network, namespace, options, process.env));
       });
   }
   waymark
     .command('routes')
-    .description(
-      'add the routes that follow from a map of subnets, in the namespace that it runs in (an init container)',
+    .description('add the routes of a subnet map in the current network namespace (for init containers)')
+    .option(
+      '--config <file>',
+      'the subnet map, YAML or JSON (default: waymark.yaml or ddsnet4u.yaml in the usual folders)',
     )
-    .option('--config <file>', 'the map, YAML or JSON (default: waymark.yaml or ddsnet4u.yaml in the usual places)')
-    .option('--interface <name>', 'the interface to work on (default: net1)')
-    .option('--noop', 'say what would be done, and do not do it')
+    .option('--interface <name>', 'interface to add the routes to (default: net1)')
+    .option('--noop', 'print what would be done, but change nothing')
     .action(async (options: RoutesOptions) => {
       const { addMappedRoutes } = await import('./routes.ts');
       await addMappedRoutes(options, process.env, (line) => writeSync(1, `${line}\n`));
     });
   waymark
     .command('agent')
-    .description('serve the calls of the shims in this process, until SIGTERM')
-    .option('--socket <path>', 'where shims connect (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
-    .option('--listen <host:port>', 'serve /healthz, /readyz and /metrics over TCP too, as in 127.0.0.1:9476')
+    .description('run the node agent, which serves the calls of the shims, until SIGTERM')
+    .option('--socket <path>', 'socket to which shims connect (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--listen <host:port>', 'also serve /healthz, /readyz and /metrics over TCP, for example on 127.0.0.1:9476')
     .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', 'info')
-    .option('--max-running <number>', 'calls that run at the same time', wholeNumber, 64)
-    .option('--max-waiting <number>', 'calls that wait; the shims of others run the executable', wholeNumber, 1024)
-    .option('--queue-seconds <number>', 'how long a call waits for its turn, likewise', queueSeconds, 30)
-    .option('--max-config-kib <number>', 'the largest config of a call, likewise', wholeNumber, 1024)
-    .option('--max-configs-kib <number>', 'the configs of all calls together, likewise', wholeNumber, 8192)
-    .option('--max-dump-kib <number>', 'the largest table to read from the kernel, likewise', wholeNumber, 2048)
-    .option('--annotation-seconds <number>', 'the longest wait that an annotation can ask for', wholeNumber, 60)
+    .option('--max-running <number>', 'maximum number of calls that run concurrently', wholeNumber, 64)
+    .option(
+      '--max-waiting <number>',
+      'maximum number of calls that wait; the shims of further calls run the executable',
+      wholeNumber,
+      1024,
+    )
+    .option(
+      '--queue-seconds <number>',
+      'how long a call may wait for its turn before its shim runs the executable',
+      queueSeconds,
+      30,
+    )
+    .option(
+      '--max-config-kib <number>',
+      'largest config of a call; above, its shim runs the executable',
+      wholeNumber,
+      1024,
+    )
+    .option(
+      '--max-configs-kib <number>',
+      'configs of all calls together; above, shims run the executable',
+      wholeNumber,
+      8192,
+    )
+    .option(
+      '--max-dump-kib <number>',
+      'largest table to read from a pod; above, its shim runs the executable',
+      wholeNumber,
+      2048,
+    )
+    .option('--annotation-seconds <number>', 'longest wait that an annotation can ask for', wholeNumber, 60)
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
       await runAgent(options, process.env, process.pid);
     });
   waymark
     .command('status')
-    .description('how the agent of this node is')
-    .option('--socket <path>', 'where it listens (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
-    .option('--json', 'as JSON')
+    .description('print the status of the agent on this node')
+    .option('--socket <path>', 'socket of the agent (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--json', 'print JSON')
     .action(async (options: { socket?: string; json?: boolean }) => {
       const { formatStatus, readStatus } = await import('./status.ts');
       const status = await readStatus(options.socket ?? process.env.WAYMARK_SOCKET ?? '/run/waymark/agent.sock');
@@ -77,15 +105,15 @@ export function program(): Command {
     });
   waymark
     .command('explain <file>')
-    .description('tell what the plugins of a network list would do, and change nothing')
-    .option('--netns <path>', 'the network namespace of a pod to look at')
-    .option(
-      '--prev-result <file>',
-      'the result of the plugins in front; without --netns also what the pod is taken for',
+    .description('show what the plugins in a network configuration list would do, but change nothing')
+    .option('--netns <path>', 'network namespace of a pod to inspect')
+    .option('--prev-result <file>', 'result of the plugins before ours; without --netns it also describes the pod')
+    .option('-i, --ifname <name>', 'name of the interface (default: CNI_IFNAME, else eth0)')
+    .option('--json', 'print one JSON document instead of lines')
+    .addHelpText(
+      'after',
+      '\nVariables: CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS. The exit code is 1 if a plugin would fail.',
     )
-    .option('-i, --ifname <name>', 'the interface name (default: CNI_IFNAME, else eth0)')
-    .option('--json', 'one JSON document instead of lines')
-    .addHelpText('after', '\nVariables: CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS. Exit code 1 if a plugin would fail.')
     .action(async (file: string, options: ExplainOptions) => {
       const { explainList, explanationLines, wouldFail } = await import('./explain.ts');
       const explained = await explainList(file, options, process.env);
@@ -95,19 +123,19 @@ export function program(): Command {
     });
   waymark
     .command('install')
-    .description('put the executables and network lists in place, and keep them there')
-    .option('--from <folder>', 'what is installed (default: the folder of this single-file executable)')
-    .option('--bin-dir <folder>', 'where the runtime looks for plugins', '/opt/cni/bin')
+    .description('install the executables and network configuration lists, and repair them')
+    .option('--from <folder>', 'folder to install from (default: the folder of this single-file executable)')
+    .option('--bin-dir <folder>', 'folder in which the runtime looks for plugins', '/opt/cni/bin')
     .addOption(
-      new Option('--mode <mode>', 'does each call run by itself, or by the node’s agent?')
+      new Option('--mode <mode>', 'how calls run: each in a process of its own, or in the node’s agent')
         .choices(INSTALL_MODES)
         .default('standalone'),
     )
-    .option('--net-list <file>', 'a network list to install too; can be given many times', collect, [])
-    .option('--net-dir <folder>', 'where the runtime looks for network lists', '/etc/cni/net.d')
-    .option('--once', 'leave when everything is in place, instead of staying to keep it there')
-    .option('--uninstall', 'take away what was installed')
-    .option('--listen <host:port>', 'answer /healthz and /readyz over HTTP')
+    .option('--net-list <file>', 'network configuration list to install too; can be repeated', collect, [])
+    .option('--net-dir <folder>', 'folder in which the runtime looks for network configuration lists', '/etc/cni/net.d')
+    .option('--once', 'exit when everything is in place, instead of running on to repair it')
+    .option('--uninstall', 'remove what was installed')
+    .option('--listen <host:port>', 'serve /healthz and /readyz over HTTP')
     .action(async (options: InstallOptions) => {
       const { runInstall } = await import('./install.ts');
       await runInstall(options, { say: (line) => writeSync(1, `${line}\n`), log: (text) => writeSync(2, text) });
@@ -117,15 +145,15 @@ export function program(): Command {
 
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('a whole number from 1 is needed');
+  throw new InvalidArgumentError('must be a whole number, at least 1');
 }
 
-/** What shims wait for the agent allows for (RESULT_MS in native/shim.c). */
+/** The time that a shim waits for the agent (RESULT_MS in native/shim.c) allows for this. */
 const MAX_QUEUE_SECONDS = 60;
 
 function queueSeconds(text: string): number {
   if (wholeNumber(text) <= MAX_QUEUE_SECONDS) return Number(text);
-  throw new InvalidArgumentError(`a whole number up to ${MAX_QUEUE_SECONDS} is needed`);
+  throw new InvalidArgumentError(`must be a whole number, at most ${MAX_QUEUE_SECONDS}`);
 }
 
 function collect(value: string, before: readonly string[]): string[] {
@@ -136,7 +164,7 @@ function print(document: object | undefined): void {
   if (document !== undefined) writeSync(1, `${JSON.stringify(document, undefined, 4)}\n`);
 }
 
-/** Runs the command as a process: what it was asked for on stdout, errors as a sentence on stderr and exit code 1. */
+/** Runs the command as a process: its output on stdout, errors as a sentence on stderr with exit code 1. */
 export async function runProgram(): Promise<void> {
   try {
     await program().parseAsync();

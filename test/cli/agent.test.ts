@@ -134,9 +134,9 @@ t.test('what keeps it from listening is a sentence, and exit code 1', { skip: no
     [['--socket', join(folder, 'a.sock'), '--listen', '127.0.0.1:99999'], /is not of the form HOST:PORT/],
     [['--socket', join(folder, 'a.sock'), '--listen', '192.0.2.1:9476'], /EADDRNOTAVAIL/],
     [['--socket', join(folder, 'a.sock'), '--log-level', 'loud'], /loud/],
-    [['--max-running', '0'], /a whole number from 1 is needed/],
-    [['--max-waiting', '-1'], /a whole number from 1 is needed/],
-    [['--queue-seconds', '1.5'], /a whole number from 1 is needed/],
+    [['--max-running', '0'], /must be a whole number, at least 1/],
+    [['--max-waiting', '-1'], /must be a whole number, at least 1/],
+    [['--queue-seconds', '1.5'], /must be a whole number, at least 1/],
     [['--sockt', 'x'], /unknown option '--sockt'/],
   ];
   for (const [args, sentence] of cases) {
