@@ -7,9 +7,7 @@ import type { AgentLimits } from '../agent/limits.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
-import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
-import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
-import { staticRoute } from '../plugins/static-route/main.ts';
+import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
 export type AgentCommandOptions = {
@@ -26,8 +24,6 @@ export type AgentCommandOptions = {
 };
 
 export const DEFAULT_SOCKET = '/run/waymark/agent.sock';
-
-const PLUGINS = [staticRoute, seamlessGateway, consistentIfname];
 
 /** After so many calls the compiler has optimised what it will. */
 const WARM_UP_ROUNDS = 20;

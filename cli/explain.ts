@@ -6,14 +6,11 @@ import { isSupported } from '../lib/cni/version.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';
 import { Observation } from '../lib/observation/observation.ts';
 import { observationOfResult } from '../lib/observation/result-observation.ts';
-import type { Definition } from '../lib/plugin/definition.ts';
 import { type Explanation, explainAdd, outlineAdd, type PodView } from '../lib/plugin/explain.ts';
 import { lazyHost } from '../lib/plugin/pod.ts';
 import { type AttachmentInput, deriveConfig } from '../lib/runtime/derive.ts';
 import { type NetworkList, type PluginConfig, readNetworkFile, readObject } from '../lib/runtime/network.ts';
-import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
-import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
-import { staticRoute } from '../plugins/static-route/main.ts';
+import { type FamilyPlugin, PLUGINS } from '../plugins/index.ts';
 import { attachmentOf, type CniOptions } from './cni.ts';
 
 export type ExplainOptions = Pick<CniOptions, 'ifname'> & { netns?: string; prevResult?: string; json?: boolean };
@@ -23,7 +20,7 @@ export type ListExplanation = { network: string; cniVersion: string; notes: stri
 
 /**
  * What it says of one plugin. `reached` is false where one before it would fail, so that it would not be called; its
- * config is looked at all the same.
+ * config is looked at all the same. One of ours without an explanation or an error runs other plugins.
  */
 export type PluginExplanation = { type: string; ours: boolean; reached: boolean } & Partial<Explanation> & {
     error?: { code: number; msg: string; details?: string };
@@ -31,17 +28,17 @@ export type PluginExplanation = { type: string; ours: boolean; reached: boolean 
 
 type Env = { readonly [name: string]: string | undefined };
 
-// Whatever a config is made of, only its own plugin looks into it.
-const OURS: readonly Definition<unknown>[] = [staticRoute, seamlessGateway, consistentIfname].map(
-  (plugin): Definition<unknown> => plugin.definition,
-);
-
 /**
  * What ADD of every plugin of ours in a list would do: to the pod of a namespace, to the one that a previous result
  * tells of, or to whatever pod. Reads only. Throws RuntimeError for a file that is no list, and CniError 3, 4 or 8 for a
  * namespace that is none; what a plugin would refuse stands in its part.
  */
-export async function explainList(file: string, options: ExplainOptions, env: Env): Promise<ListExplanation> {
+export async function explainList(
+  file: string,
+  options: ExplainOptions,
+  env: Env,
+  family: readonly FamilyPlugin[] = PLUGINS,
+): Promise<ListExplanation> {
   const list = readNetworkFile(file);
   const prevResult = options.prevResult === undefined ? undefined : readObject(options.prevResult);
   const attachment = attachmentOf(options.netns ?? sandboxIn(prevResult) ?? NO_NAMESPACE, options, env);
@@ -50,8 +47,8 @@ export async function explainList(file: string, options: ExplainOptions, env: En
   const view = openView(list, attachment, options.netns !== undefined, prevResult);
   try {
     const pod = view.observed === undefined ? undefined : { observed: view.observed, host: host.observe };
-    const plugins = await explainPlugins(list, attachment, prevResult, pod);
-    return { network, cniVersion, notes: notesOn(list, options), plugins };
+    const plugins = await explainPlugins(family, list, attachment, prevResult, pod);
+    return { network, cniVersion, notes: notesOn(plugins, options), plugins };
   } finally {
     view.close();
     host.close();
@@ -77,6 +74,7 @@ export function explanationLines({ network, notes, plugins }: ListExplanation): 
 
 function linesOf(plugin: PluginExplanation): string[] {
   const { reached, error, warnings = [], waits = [], would = [], there = [], kept = [] } = plugin;
+  if (plugin.would === undefined && error === undefined) return ['runs other plugins, which are not explained'];
   const lines = [
     ...warnings.map((text) => `warning: ${text}`),
     ...waits.map((text) => `would wait ${text}`),
@@ -95,6 +93,7 @@ const NO_NAMESPACE = '/nonexistent';
 
 // Each plugin is given what the one before it would answer, and finds the pod as that would leave it.
 async function explainPlugins(
+  family: readonly FamilyPlugin[],
   list: NetworkList,
   attachment: AttachmentInput,
   given: object | undefined,
@@ -106,9 +105,10 @@ async function explainPlugins(
   const parts: PluginExplanation[] = [];
   for (const plugin of list.plugins) {
     const { type } = plugin;
-    const definition = OURS.find(({ name }) => name === type);
+    const ours = family.find(({ name }) => name === type);
+    const definition = ours?.definition;
     if (definition === undefined) {
-      parts.push({ type, ours: false, reached });
+      parts.push({ type, ours: ours !== undefined, reached });
       continue;
     }
     try {
@@ -186,12 +186,11 @@ function sandboxIn(prevResult: object | undefined): string | undefined {
   return sandboxes.find((sandbox): sandbox is string => typeof sandbox === 'string' && sandbox !== '');
 }
 
-function notesOn({ plugins }: NetworkList, { netns, prevResult }: ExplainOptions): string[] {
+function notesOn(explained: readonly PluginExplanation[], { netns, prevResult }: ExplainOptions): string[] {
   if (netns === undefined && prevResult === undefined) {
     return ['no pod is looked at, only the configs: see --netns and --prev-result'];
   }
-  const isOurs = ({ type }: PluginConfig) => OURS.some(({ name }) => name === type);
-  const isFirstOurs = plugins[0] === undefined || isOurs(plugins[0]);
-  if (prevResult !== undefined || isFirstOurs) return [];
-  return [`what ${plugins[0]?.type} would answer is not known, nor its gateways: see --prev-result`];
+  const [first] = explained;
+  if (prevResult !== undefined || first === undefined || first.ours) return [];
+  return [`what ${first.type} would answer is not known, nor its gateways: see --prev-result`];
 }

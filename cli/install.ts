@@ -12,6 +12,7 @@ import { keepInstalled, type Readiness } from '../lib/install/keep.ts';
 import { type InstallMode, planExecutables, planLists } from '../lib/install/plan.ts';
 import { uninstall } from '../lib/install/uninstall.ts';
 import { readSources } from '../lib/install/wanted.ts';
+import { PLUGIN_NAMES } from '../plugins/index.ts';
 
 export type InstallOptions = {
   from?: string;
@@ -72,7 +73,7 @@ async function planOf(options: InstallOptions, signal: AbortSignal): Promise<Ins
   const binDir = resolve(options.binDir);
   if (isSameFolder(from, binDir)) throw new InstallError(`${binDir} is where it would be installed from, and to`);
   const hashes = new Hashes();
-  const executables = planExecutables(from, binDir, options.mode);
+  const executables = planExecutables(PLUGIN_NAMES, from, binDir, options.mode);
   const lists = planLists(options.netList, resolve(options.netDir));
   return { binDir, wanted: await readSources(executables, lists, hashes), hashes, signal };
 }

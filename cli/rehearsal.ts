@@ -2,17 +2,20 @@ import { rmSync } from 'node:fs';
 import { type Plugin, run } from '../lib/cni/runner.ts';
 import { withScriptedKernel } from '../lib/netlink/scripted-kernel.ts';
 import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
+import type { FamilyPlugin } from '../plugins/index.ts';
 
 /**
- * Plays every plugin through once, so that what an ordinary call needs is compiled before the first one: in the start-up
- * snapshot, where that is half of the time that a call takes, and in the agent. The kernel's part is read from a script;
- * `folder` is made for the journals, and taken away.
+ * Plays every plugin that has a definition through once, so that what an ordinary call needs is compiled before the first
+ * one: in the start-up snapshot, where that is half of the time that a call takes, and in the agent. The kernel's part is
+ * read from a script; `folder` is made for the journals, and removed.
  */
-export async function rehearse(plugins: readonly Plugin[], folder: string): Promise<void> {
+export async function rehearse(plugins: readonly FamilyPlugin[], folder: string): Promise<void> {
   try {
     await withScriptedKernel(async () => {
       for (const plugin of plugins) {
-        for (const verb of ['ADD', 'CHECK', 'DEL']) await call(plugin, verb, folder);
+        const keys = plugin.definition?.rehearsal;
+        if (keys === undefined) continue;
+        for (const verb of ['ADD', 'CHECK', 'DEL']) await call(plugin, verb, { ...keys, dataDir: folder });
       }
     });
   } finally {
@@ -20,7 +23,7 @@ export async function rehearse(plugins: readonly Plugin[], folder: string): Prom
   }
 }
 
-async function call(plugin: Plugin, verb: string, dataDir: string): Promise<void> {
+async function call(plugin: Plugin, verb: string, keys: object): Promise<void> {
   const said: string[] = [];
   const code = await run(plugin, {
     env: {
@@ -33,7 +36,7 @@ async function call(plugin: Plugin, verb: string, dataDir: string): Promise<void
       CNI_ARGS: 'K8S_POD_NAMESPACE=default;K8S_POD_NAME=rehearsal',
     },
     args: [],
-    readStdin: () => Buffer.from(JSON.stringify({ ...CONFIG, ...CONFIGS[plugin.name], dataDir })),
+    readStdin: () => Buffer.from(JSON.stringify({ ...CONFIG, ...keys })),
     writeStdout: (text) => said.push(text),
     writeStderr: (text) => said.push(text),
   });
@@ -54,15 +57,4 @@ const CONFIG = {
     routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }],
     dns: {},
   },
-};
-
-const CONFIGS: { readonly [plugin: string]: object } = {
-  'static-route': {
-    routes: [
-      { dst: '10.9.0.0/16', gw: '10.0.0.1', priority: 100, mtu: 1400 },
-      { dst: '10.8.0.0/16' },
-      { dst: 'fd00:9::/48', gw: 'auto' },
-    ],
-  },
-  'seamless-gateway': { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
 };

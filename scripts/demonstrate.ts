@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PLUGIN_NAMES } from '../plugins/index.ts';
 
 // What `npm start` shows. It makes a node and a pod, both network namespaces of its own, and takes them away again.
 
 const ROOT = join(import.meta.dirname, '..');
 const LIST = join(ROOT, 'conf/40-all-three.conflist');
 const PLUGIN_FOLDERS = [join(ROOT, '.tools/bin'), '/usr/lib/cni', '/opt/cni/bin'];
-const OURS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
 
 const UPLINK = [
   'link add uplink0 type veth peer name outside',
@@ -42,7 +42,7 @@ function main(): void {
 
 function show(folder: string, reference: string): void {
   const list = writeList(folder);
-  const path = [...OURS.map((name) => join(ROOT, 'dist/bundle', name)), reference].join(':');
+  const path = [...PLUGIN_NAMES.map((name) => join(ROOT, 'dist/bundle', name)), reference].join(':');
   const env = { ...process.env, CNI_PATH: path, NETCONFPATH: join(folder, 'net.d') };
   const waymark = (command: string) => {
     const words = ['cni', command, list.name, `/run/netns/${pod}`, '--cache-dir', join(folder, 'cache')];
@@ -87,7 +87,7 @@ function show(folder: string, reference: string): void {
 function writeList(folder: string): { name: string; plugins: string[] } {
   const list = JSON.parse(readFileSync(LIST, 'utf8'));
   for (const plugin of list.plugins) {
-    if (OURS.includes(plugin.type)) plugin.dataDir = join(folder, 'data');
+    if (PLUGIN_NAMES.includes(plugin.type)) plugin.dataDir = join(folder, 'data');
     if (plugin.ipam) plugin.ipam.dataDir = join(folder, 'leases');
   }
   mkdirSync(join(folder, 'net.d'));

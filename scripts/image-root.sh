@@ -75,4 +75,4 @@ node scripts/third-party-licenses.ts "$dist" >"$root/usr/share/doc/waymark/THIRD
 # One copy for all names, so that hard links stay hard links.
 mkdir -p "$root/opt/waymark"
 (cd "$dist" && cp --parents --preserve=links,mode -t "$root/opt/waymark" \
-  bin/waymark {bin,shim}/{static-route,seamless-gateway,consistent-ifname})
+  bin/waymark "${PLUGINS[@]/#/bin/}" "${PLUGINS[@]/#/shim/}")

@@ -1,10 +1,12 @@
-# Sourced by what makes an image or a release: the version, the commit and its time, and a tar that is the same bytes
-# wherever and whenever it is made. REVISION and SOURCE_DATE_EPOCH can be given where there is no git.
+# Sourced by what makes an image or a release: the version, the commit and its time, the plugins' names, and a tar that
+# is the same bytes wherever and whenever it is made. REVISION and SOURCE_DATE_EPOCH can be given where there is no git.
 VERSION=$(node -p 'require("./package.json").version')
 REVISION=${REVISION:-$(git describe --always --dirty --abbrev=40 --exclude='*')}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 CREATED=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 export VERSION REVISION SOURCE_DATE_EPOCH CREATED
+names=$(node scripts/plugin-names.ts)
+mapfile -t PLUGINS <<<"$names"
 
 # reproducible_tar <folder> <name>...: to stdout. Names in order, hard links kept, nobody's clock, owner or umask.
 reproducible_tar() {
@@ -16,7 +18,7 @@ reproducible_tar() {
 require_build() {
   local name missing=()
   [[ -e $1/bundled.json ]] || missing+=("$1/bundled.json")
-  for name in bin/waymark {bin,shim}/{static-route,seamless-gateway,consistent-ifname}; do
+  for name in bin/waymark "${PLUGINS[@]/#/bin/}" "${PLUGINS[@]/#/shim/}"; do
     [[ -x $1/$name ]] || missing+=("$1/$name")
   done
   ((${#missing[@]} == 0)) || { echo "missing: ${missing[*]}; \`npm run build\` makes them" >&2; exit 1; }

@@ -23,7 +23,7 @@ architecture() { # architecture <file>
 executables_of() {
   local folder
   for folder in "$dist/$2"*/; do
-    [[ $(architecture "${folder}static-route") == "$1" ]] && { echo "$folder"; return; }
+    [[ $(architecture "$folder${PLUGINS[0]}") == "$1" ]] && { echo "$folder"; return; }
   done || return 1
 }
 
@@ -37,9 +37,9 @@ pack() { # pack <architecture>
   local name=waymark-$VERSION-linux-$1 bin shim
   bin=$(executables_of "$1" bin)
   mkdir -p "$work/$name"/{bin,shim}
-  cp --preserve=links "$bin"{waymark,static-route,seamless-gateway,consistent-ifname} "$work/$name/bin/"
+  cp --preserve=links "${bin}waymark" "${PLUGINS[@]/#/$bin}" "$work/$name/bin/"
   if shim=$(executables_of "$1" shim); then
-    cp --preserve=links "$shim"{static-route,seamless-gateway,consistent-ifname} "$work/$name/shim/"
+    cp --preserve=links "${PLUGINS[@]/#/$shim}" "$work/$name/shim/"
   else
     rmdir "$work/$name/shim"
     echo "release: no shims for $1, so $name goes without" >&2

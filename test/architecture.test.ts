@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../lib/version.ts';
+import { PLUGIN_NAMES } from '../plugins/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -10,6 +11,7 @@ const LAYERS = [
   'cli',
   'agent',
   'plugins',
+  'lib/json-schema',
   'lib/install',
   'lib/plugin',
   'lib/change',
@@ -26,6 +28,9 @@ const LAYERS = [
   'lib/address',
 ];
 
+/** The one file that knows every plugin; no plugin imports it. */
+const REGISTRY = 'plugins/index.ts';
+
 /** What every layer may import: one constant. */
 const EVERYWHERE = ['lib/version.ts'];
 
@@ -38,6 +43,19 @@ const sources = ['lib', 'plugins', 'cli', 'agent'].flatMap((folder) =>
 function importsOf(file: string): string[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
   return [...text.matchAll(/(?:from|import\()\s*'([^']+)'/g)].map(([, specifier = '']) => specifier);
+}
+
+function localImportsOf(file: string): string[] {
+  const local = importsOf(file).filter((specifier) => specifier.startsWith('.'));
+  return local.map((specifier) => relative(ROOT, join(ROOT, dirname(file), specifier)));
+}
+
+/** A file and all that it imports, directly or not. */
+function loadedBy(file: string, loaded = new Set<string>()): Set<string> {
+  if (loaded.has(file)) return loaded;
+  loaded.add(file);
+  for (const target of localImportsOf(file)) loadedBy(target, loaded);
+  return loaded;
 }
 
 function layerOf(file: string): number {
@@ -54,13 +72,11 @@ t.test('every source file is in a layer', async (t) => {
 
 t.test('imports go down the layers, never up, and never from plugin to plugin', async (t) => {
   for (const file of sources) {
-    const local = importsOf(file).filter((specifier) => specifier.startsWith('.'));
-    for (const target of local.map((specifier) => relative(ROOT, join(ROOT, dirname(file), specifier)))) {
+    for (const target of localImportsOf(file)) {
       if (EVERYWHERE.includes(target)) continue;
       if (layerOf(target) < layerOf(file)) t.fail(`${file} imports ${target}, which is above it`);
-      const isOtherPlugin =
-        file.startsWith('plugins/') && target.startsWith('plugins/') && dirname(file) !== dirname(target);
-      if (isOtherPlugin) t.fail(`${file} imports ${target}, another plugin`);
+      const isPlugins = file.startsWith('plugins/') && target.startsWith('plugins/') && file !== REGISTRY;
+      if (isPlugins && dirname(file) !== dirname(target)) t.fail(`${file} imports ${target}, which is not its own`);
     }
   }
 });
@@ -97,14 +113,23 @@ for (const [what, pattern, only, instead] of RULES) {
   });
 }
 
-t.test('a plugin’s folder holds its README, main, process, config and plan', async (t) => {
-  for (const plugin of readdirSync(join(ROOT, 'plugins'))) {
-    t.has(
-      new Set(readdirSync(join(ROOT, 'plugins', plugin))),
-      new Set(['README.md', 'config.ts', 'main.ts', 'plan.ts', 'process.ts']),
-      plugin,
-    );
+t.test('a process of one plugin loads no other plugin', async (t) => {
+  for (const name of PLUGIN_NAMES) {
+    const loaded = [...loadedBy(`plugins/${name}/process.ts`)];
+    t.ok(loaded.includes(`plugins/${name}/main.ts`), name);
+    const others = loaded.filter((file) => file.startsWith('plugins/') && !file.startsWith(`plugins/${name}/`));
+    t.strictSame(others, [], name);
   }
+});
+
+t.test('only the build loads what describes the configs', async (t) => {
+  const isDescription = (file: string) => /^lib\/json-schema\/|^plugins\/[^/]+\/json-schema\.ts$/.test(file);
+  const importers = sources.filter((file) => localImportsOf(file).some(isDescription));
+  t.strictSame(
+    importers.filter((file) => !isDescription(file)),
+    [],
+  );
+  t.ok(importers.length >= PLUGIN_NAMES.length);
 });
 
 t.test('the version is package.json’s', async (t) => {

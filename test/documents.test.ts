@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
+import { PLUGIN_NAMES } from '../plugins/index.ts';
 import type { Scratch } from './support/namespaces/namespace.ts';
 import { bundleFolder } from './support/plugins/call.ts';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/plugins/chain.ts';
@@ -194,7 +195,7 @@ t.test(
   'the example of each plugin’s README works behind the reference bridge',
   { skip: noReferencePlugins },
   async (t) => {
-    for (const plugin of readdirSync(join(ROOT, 'plugins'))) {
+    for (const plugin of PLUGIN_NAMES) {
       for (const example of codeBlocks(read(`plugins/${plugin}/README.md`), 'json')) {
         const world = nodeWithUplink(t);
         const before = stateOf(world.pod);

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { output } from './support/build/scripts.ts';
+import { copyTree } from './support/build/tree.ts';
 import { scratchFolder, works } from './support/namespaces/namespace.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -13,12 +14,7 @@ const NAMESPACES = ['--user', '--map-root-user', '--mount', '--pid', '--fork', '
 // dist/ is one build; the other is made here, of a copy of the tree in another place.
 t.test('the same tree in another folder gives the same bundles, shims and single-file executables', async (t) => {
   const copy = join(scratchFolder(t), 'elsewhere', 'waymark');
-  mkdirSync(copy, { recursive: true });
-  const files = output('git', ['-C', ROOT, 'ls-files', '--cached', '--others', '--exclude-standard']);
-  for (const file of files.trim().split('\n')) {
-    mkdirSync(dirname(join(copy, file)), { recursive: true });
-    cpSync(join(ROOT, file), join(copy, file));
-  }
+  copyTree(copy);
   const modules = join(ROOT, 'node_modules');
   output('sh', ['-c', `cp -al ${modules} ${copy} 2>/dev/null || cp -a ${modules} ${copy}`]);
   output('env', ['-u', 'NODE_OPTIONS', 'bash', join(copy, 'scripts/build.sh')]);

@@ -4,10 +4,7 @@ import { join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import t from 'tap';
 import { CniError } from '../lib/cni/errors.ts';
-import type { Definition } from '../lib/plugin/definition.ts';
-import { consistentIfname } from '../plugins/consistent-ifname/main.ts';
-import { seamlessGateway } from '../plugins/seamless-gateway/main.ts';
-import { staticRoute } from '../plugins/static-route/main.ts';
+import { PLUGIN_NAMES, PLUGINS } from '../plugins/index.ts';
 import { schemaFiles, textOf } from '../scripts/schema/list-schema.ts';
 import { noCnitool, scratchNode } from './support/plugins/chain.ts';
 import { TOPOLOGY_YAML } from './support/plugins/topology.ts';
@@ -30,15 +27,11 @@ function validator(name: string): ValidateFunction {
 
 type Config = { [key: string]: unknown };
 
-const definitions: readonly Definition<unknown>[] = [staticRoute, seamlessGateway, consistentIfname].map(
-  (plugin): Definition<unknown> => plugin.definition,
-);
-
 /** Does the plugin take this config? */
 async function isTaken(plugin: string, config: Config): Promise<boolean> {
-  const definition = definitions.find(({ name }) => name === plugin);
+  const ours = PLUGINS.find(({ name }) => name === plugin);
   try {
-    await definition?.parseConfig({ cniVersion: '1.1.0', name: 'green', type: plugin, ...config });
+    await ours?.definition?.parseConfig({ cniVersion: '1.1.0', name: 'green', type: plugin, ...config });
     return true;
   } catch (error) {
     if (error instanceof CniError) return false;
@@ -333,7 +326,7 @@ t.test('a list is checked as a whole', async (t) => {
 t.test('a "$schema" in a list and in a plugin is nobody’s business', { skip: noCnitool }, async (t) => {
   const world = scratchNode(t);
   world.pod.ip('link add eth0 type veth peer name peer');
-  const plugins = definitions.map(({ name }) => ({
+  const plugins = PLUGIN_NAMES.map((name) => ({
     type: name,
     $schema: `./schema/${name}.schema.json`,
     ...(name === 'seamless-gateway' && { hostAddresses: ['10.0.32.2'], families: ['ipv6'] }),

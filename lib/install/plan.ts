@@ -10,8 +10,6 @@ export type InstallMode = (typeof INSTALL_MODES)[number];
 /** The command's own executable, which also says what version is installed. */
 export const COMMAND = 'waymark';
 
-const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
-
 const LIST_EXTENSIONS = ['.conflist', '.conf'];
 
 /** One file of an installation: what it is called, where it comes from and where it goes. */
@@ -19,13 +17,18 @@ export type PlannedFile = { readonly name: string; readonly source: string; read
 
 /**
  * Which executables go to `binDir`? The command comes first, since the agent's clients run it where no agent answers.
- * These are in the folder `shim` beside `from`.
+ * These are in the folder `shim` beside `from`, under the names of the plugins.
  */
-export function planExecutables(from: string, binDir: string, mode: InstallMode): PlannedFile[] {
-  const plugins = mode === 'agent' ? join(from, '..', 'shim') : from;
+export function planExecutables(
+  plugins: readonly string[],
+  from: string,
+  binDir: string,
+  mode: InstallMode,
+): PlannedFile[] {
+  const folder = mode === 'agent' ? join(from, '..', 'shim') : from;
   return [
     { name: COMMAND, source: join(from, COMMAND), path: join(binDir, COMMAND) },
-    ...PLUGINS.map((name) => ({ name, source: join(plugins, name), path: join(binDir, name) })),
+    ...plugins.map((name) => ({ name, source: join(folder, name), path: join(binDir, name) })),
   ];
 }
 

@@ -24,6 +24,8 @@ export type Definition<C> = {
    * for every pod, and shows only in the plan.
    */
   outline(config: C & CommonConfig, request: Request): string[];
+  /** Keys of the config for a rehearsal (cli/rehearsal.ts): with them, ADD does what it usually does. */
+  readonly rehearsal: object;
 };
 
 /** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */

@@ -10,4 +10,5 @@ export const consistentIfname = definePlugin({
   parseConfig: parseConsistentIfnameConfig,
   plan: planConsistentName,
   outline: outlineConsistentName,
+  rehearsal: {},
 });

@@ -15,4 +15,5 @@ export const seamlessGateway = definePlugin({
   patience: ({ waitSeconds }) => waitSeconds,
   verify: verifyGateways,
   describeVerify: describeVerifyGateways,
+  rehearsal: { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
 });

@@ -11,4 +11,11 @@ export const staticRoute = definePlugin({
   parseConfig: readStaticRouteConfig,
   plan: planStaticRoutes,
   outline: outlineStaticRoutes,
+  rehearsal: {
+    routes: [
+      { dst: '10.9.0.0/16', gw: '10.0.0.1', priority: 100, mtu: 1400 },
+      { dst: '10.8.0.0/16' },
+      { dst: 'fd00:9::/48', gw: 'auto' },
+    ],
+  },
 });

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BenchAgent } from './agent.ts';
+import { install } from './executables.ts';
 import { type Command, compileMeasure, measure, measureRounds, type Sample } from './measure.ts';
-import { install } from './ours.ts';
 import type { Samples } from './table.ts';
 
 /** A command that is measured under a name, or only run, without one: it puts things back between others. */

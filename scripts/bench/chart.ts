@@ -1,4 +1,11 @@
-import type { Figure } from './report.ts';
+/** A figure that is to be at most its aim: a ratio, or what its unit says. */
+export type Figure = {
+  readonly name: string;
+  /** Or why there is none. */
+  readonly value: number | string;
+  readonly aim: number;
+  readonly unit?: string;
+};
 
 const WIDTH = 860;
 const ROW = 30;

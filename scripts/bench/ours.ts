@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, linkSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchAgent } from './agent.ts';
 import type { Bench, Step } from './bench.ts';
@@ -8,23 +7,9 @@ import type { Bench, Step } from './bench.ts';
 export const NETWORK = 'bench';
 
 const ROOT = join(import.meta.dirname, '../..');
-const NAMES = ['waymark', 'static-route', 'seamless-gateway'];
 
 /** Nothing is to be measured that was not done by the agent. */
 const NO_FALLBACK = { WAYMARK_STANDALONE: '/nowhere' };
-
-/** Puts the single-file executables into a folder, so that what they unpack does not come to lie in dist/. */
-export function install(folder: string): string {
-  mkdirSync(folder);
-  const [first = '', ...others] = NAMES.map((name) => join(folder, name));
-  try {
-    linkSync(join(ROOT, 'dist/bin/waymark'), first);
-  } catch {
-    copyFileSync(join(ROOT, 'dist/bin/waymark'), first);
-  }
-  for (const other of others) linkSync(first, other);
-  return folder;
-}
 
 /** A call of one of our plugins on the pod, by its single-file executable. */
 export function single(bench: Bench, plugin: string, verb: string, config: object): Step {

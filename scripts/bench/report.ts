@@ -1,17 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { drawChart } from './chart.ts';
+import { drawChart, type Figure } from './chart.ts';
 
 /** What a bench found: tables in Markdown, and the figures that there are aims for. */
 export type Report = { readonly tables: string; readonly figures?: readonly Figure[] };
-
-/** A figure that is to be at most its aim: a ratio, or what its unit says. */
-export type Figure = {
-  readonly name: string;
-  /** Or why there is none. */
-  readonly value: number | string;
-  readonly aim: number;
-  readonly unit?: string;
-};
 
 /** The figures with their aims, and which of them were met. */
 export function aimsTable(figures: readonly Figure[]): string {

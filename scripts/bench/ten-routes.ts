@@ -1,7 +1,8 @@
 import type { Bench } from './bench.ts';
+import type { Figure } from './chart.ts';
 import { previousResult, quietly, shim, unmeasured, warmUp } from './ours.ts';
 import { compiledPeers, has, ipBatch, peer } from './peers.ts';
-import type { Figure, Report } from './report.ts';
+import type { Report } from './report.ts';
 import { ROUNDS_FACTOR } from './start-up.ts';
 import { ratioBetween, tablesOf } from './table.ts';
 

@@ -1,6 +1,7 @@
 import { SUPPORTED_VERSIONS } from '../../lib/cni/version.ts';
-import { networkName } from './patterns.ts';
-import { type JsonSchema, PLUGIN_NAMES, pluginSchema } from './plugin-schema.ts';
+import { networkName } from '../../lib/json-schema/patterns.ts';
+import { PLUGIN_NAMES } from '../../plugins/index.ts';
+import { type JsonSchema, pluginSchema } from './plugin-schema.ts';
 
 const flag = (description: string) => ({ description, type: ['boolean', 'string'], pattern: '^([Tt]rue|[Ff]alse)$' });
 

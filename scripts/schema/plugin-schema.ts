@@ -1,32 +1,34 @@
 import * as z from 'zod/mini';
 import { commonKeys, NODE_KEYS } from '../../lib/cni/config.ts';
-import { consistentIfnameKeys } from '../../plugins/consistent-ifname/config.ts';
-import { seamlessGatewayKeys } from '../../plugins/seamless-gateway/config.ts';
-import { staticRouteKeys, staticRouteNodeKeys } from '../../plugins/static-route/config.ts';
-import { COMMON, type Descriptions, PLUGINS } from './descriptions.ts';
+import type { ConfigSchema, Descriptions } from '../../lib/json-schema/description.ts';
+import { COMMON } from '../../lib/json-schema/shared-keys.ts';
+import { PLUGIN_NAMES } from '../../plugins/index.ts';
 
 /** A JSON Schema, or a part of one (https://json-schema.org/draft/2020-12). */
 export type JsonSchema = { [keyword: string]: unknown };
 
-const KEYS: { readonly [plugin: string]: { own: z.core.$ZodLooseShape; nodeKeys?: readonly string[] } } = {
-  'static-route': { own: staticRouteKeys, nodeKeys: staticRouteNodeKeys },
-  'seamless-gateway': { own: seamlessGatewayKeys },
-  'consistent-ifname': { own: consistentIfnameKeys },
-};
+/** What the plugins' own folders say of their configs, by the plugins' names. */
+const CONFIGS = new Map(
+  await Promise.all(PLUGIN_NAMES.map(async (name) => [name, await configSchemaOf(name)] as const)),
+);
 
-/** The plugins that have a schema. */
-export const PLUGIN_NAMES = Object.keys(KEYS);
+async function configSchemaOf(plugin: string): Promise<ConfigSchema> {
+  const module: { configSchema: ConfigSchema } = await import(`../../plugins/${plugin}/json-schema.ts`);
+  return module.configSchema;
+}
 
 /**
  * The JSON Schema of a plugin's part of a list: zod's, with descriptions and with what zod cannot say laid over it. Keys
  * beside ours are left open, as the plugin does: runtimes add their own.
  *
- * Throws Error for a key without a description, and a description without a key.
+ * Throws Error for a key without a description, a description without a key, and an unknown plugin.
  */
 export function pluginSchema(plugin: string): JsonSchema {
-  const { own, nodeKeys = [] } = KEYS[plugin] ?? { own: {} };
-  const { '': about, ...descriptions } = { ...COMMON, ...PLUGINS[plugin] } as Descriptions;
-  const schema = z.toJSONSchema(z.object({ ...commonKeys, ...own }), { io: 'input', unrepresentable: 'any' });
+  const config = CONFIGS.get(plugin);
+  if (config === undefined) throw new Error(`unknown plugin ${plugin}`);
+  const { keys, nodeKeys = [] } = config;
+  const { '': about, ...descriptions } = { ...COMMON, ...config.descriptions } as Descriptions;
+  const schema = z.toJSONSchema(z.object({ ...commonKeys, ...keys }), { io: 'input', unrepresentable: 'any' });
   const unused = new Set(Object.keys(descriptions));
   const properties = describeAll(schema.properties as { [key: string]: JsonSchema }, '', descriptions, unused);
   if (unused.size > 0) throw new Error(`${plugin}: described, but no key: ${[...unused].join(', ')}`);

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import {
   everythingIn,
   INSTALL,
@@ -12,7 +13,7 @@ import {
   runInstaller,
   sums,
 } from '../support/build/installer.ts';
-import { EXECUTABLES, noCompiler, PLUGINS, release } from '../support/build/releases.ts';
+import { EXECUTABLES, noCompiler, release } from '../support/build/releases.ts';
 import { scratchFolder, works } from '../support/namespaces/namespace.ts';
 
 // `waymark install` where something goes wrong or goes on meanwhile. What it installs are stand-ins: see releases.ts.
@@ -40,7 +41,7 @@ t.test('no call fails while versions replace each other, and none is busy', { sk
     } else ended.failures.push(`${name}: ${code} ${error} ${stdout}`);
   };
   const callers = Array.from({ length: 24 }, async (_, i) => {
-    while (!stopped) await call(PLUGINS[i % PLUGINS.length] ?? '');
+    while (!stopped) await call(PLUGIN_NAMES[i % PLUGIN_NAMES.length] ?? '');
   });
   for (let i = 1; i <= 8; i++) {
     const { code, error } = await runCommand([...INSTALL, '--from', releases[i % 2]?.bin ?? '', '--once', ...to]);

@@ -3,17 +3,11 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
+import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import { agentStatus } from '../support/agent/node-agent.ts';
 import type { ContainerdNode } from '../support/containerd/containerd.ts';
-import {
-  ANY_SET,
-  PLUGIN_NAMES,
-  PLUGIN_SETS,
-  type PluginSet,
-  placeScript,
-  putInPlace,
-} from '../support/containerd/plugin-set.ts';
-import { CONFIGURED, greenList, look, traces } from '../support/containerd/pod-network.ts';
+import { ANY_SET, PLUGIN_SETS, type PluginSet, placeScript, putInPlace } from '../support/containerd/plugin-set.ts';
+import { CONFIGURED, GREEN_PLUGINS, greenList, look, traces } from '../support/containerd/pod-network.ts';
 import { podTier } from '../support/containerd/pod-tier.ts';
 import { many, podNames } from '../support/containerd/pods.ts';
 import { noStrace } from '../support/plugins/killed.ts';
@@ -59,14 +53,14 @@ await tier(
   'a plugin is killed during ADD',
   async (t, node) => {
     await ANY_SET.install(node, join(node.machine.folder, 'opt/cni/real'));
-    for (const plugin of PLUGIN_NAMES) await placeScript(join(node.binDir, plugin), dyingScript(plugin));
+    for (const plugin of GREEN_PLUGINS) await placeScript(join(node.binDir, plugin), dyingScript(plugin));
     node.machine.run('mkdir', ['-p', '/run/killed']);
     await node.writeLists(greenList());
     const before = await traces(node);
 
     // From the first look at the pod to the end, with the journal's rename and the changes in between.
     const points = ['write.3', 'write.5', 'rename.1', 'write.6', 'write.7', 'exit_group.1'];
-    const names = PLUGIN_NAMES.flatMap((plugin) => points.map((point) => `${plugin}.${point}`));
+    const names = GREEN_PLUGINS.flatMap((plugin) => points.map((point) => `${plugin}.${point}`));
     const first = await many(names, 6, (name) => node.runPod(name));
     t.equal(first.failed.length, names.length, 'the pods do not start');
     const deaths = node.machine.run('sh', ['-c', "grep -l '+++ killed by SIGKILL +++' /run/killed/*/trace"]);
@@ -198,7 +192,7 @@ await tier('the node goes down with pods running, and starts anew with their jou
   t.strictSame(pods.failed, []);
   await node.reboot();
   await node.writeLists(greenList({ dataDir: ON_DISK }));
-  t.equal(journalsOf(node).length, 4 * PLUGIN_NAMES.length, 'the journals are there');
+  t.equal(journalsOf(node).length, 4 * GREEN_PLUGINS.length, 'the journals are there');
 
   // As the kubelet does: the same pods start again, in new sandboxes, and the old sandboxes are taken away.
   const again = await many(podNames(4), 4, (name) => node.runPod(name, 1));
@@ -236,7 +230,7 @@ await tier('journals that no runtime knows of are on the disk', async (t, node) 
     writeFileSync(path.replace(pod.id, 'gone'), readFileSync(path, 'utf8').replace(pod.id, 'gone'), { mode: 0o600 });
   }
   const valid = [{ containerID: pod.id, ifname: 'eth0' }];
-  for (const plugin of PLUGIN_NAMES) {
+  for (const plugin of GREEN_PLUGINS) {
     const config = { cniVersion: '1.1.0', name: 'green', type: plugin, dataDir: ON_DISK };
     node.machine.run(`/opt/cni/bin/${plugin}`, [], {
       input: JSON.stringify({ ...config, 'cni.dev/valid-attachments': valid }),
@@ -245,7 +239,7 @@ await tier('journals that no runtime knows of are on the disk', async (t, node) 
   }
   t.strictSame(
     journalsOf(node).map((path) => path.includes(pod.id)),
-    PLUGIN_NAMES.map(() => true),
+    GREEN_PLUGINS.map(() => true),
     'GC takes those away, and not those of a pod that runs',
   );
   t.strictSame(look(pod), CONFIGURED, 'which has all that is its own');

@@ -2,11 +2,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../../lib/version.ts';
+import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import { agentStatus } from '../support/agent/node-agent.ts';
 import { mustRunScript } from '../support/build/scripts.ts';
 import type { ContainerdNode } from '../support/containerd/containerd.ts';
 import { runToEnd } from '../support/containerd/containers.ts';
-import { PLUGIN_NAMES } from '../support/containerd/plugin-set.ts';
 import { CONFIGURED, greenList, look, traces } from '../support/containerd/pod-network.ts';
 import { podTier } from '../support/containerd/pod-tier.ts';
 import { agentServed, comeAndGo, many, podNames } from '../support/containerd/pods.ts';
@@ -54,7 +54,7 @@ await tier(
     await node.until(areReady, 'the containers are not ready').catch((error: Error) => {
       throw new Error(`${error.message}\n${pod.log('install')}\n${pod.log('agent')}`);
     });
-    t.equal(md5sums(node.binDir, [...PLUGIN_NAMES]), md5sums(SHIMS, [...PLUGIN_NAMES]), 'the plugins are shims');
+    t.equal(md5sums(node.binDir, PLUGIN_NAMES), md5sums(SHIMS, PLUGIN_NAMES), 'the plugins are shims');
     t.equal(md5sums(node.binDir, ['waymark']), md5sums(BINARIES, ['waymark']), 'with what they fall back to');
     const { pid } = agentStatus(node);
     const agent = node.machine.run('sh', ['-c', `cat /proc/${pid}/status; readlink /proc/${pid}/ns/mnt`]);
@@ -105,6 +105,6 @@ function memoryLimit({ machine }: ContainerdNode, pid: number): string {
   return machine.run('sh', ['-c', `cat ${first} ${second} 2>/dev/null || true`]);
 }
 
-function md5sums(folder: string, names: string[]): string {
+function md5sums(folder: string, names: readonly string[]): string {
   return run('sh', ['-c', 'cd "$0" && md5sum "$@"', folder, ...names]);
 }

@@ -1,6 +1,7 @@
 import t from 'tap';
+import type { Figure } from '../../scripts/bench/chart.ts';
 import { drawChart } from '../../scripts/bench/chart.ts';
-import { aimsTable, type Figure, replaceSection } from '../../scripts/bench/report.ts';
+import { aimsTable, replaceSection } from '../../scripts/bench/report.ts';
 import { percentile } from '../../scripts/bench/statistics.ts';
 
 const FIGURES: Figure[] = [

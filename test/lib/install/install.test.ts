@@ -15,8 +15,9 @@ import { Hashes } from '../../../lib/install/hashes.ts';
 import { type Guard, type Installed, install } from '../../../lib/install/install.ts';
 import { type InstallMode, planExecutables, planLists } from '../../../lib/install/plan.ts';
 import { readSources } from '../../../lib/install/wanted.ts';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { everythingIn, INSTALLED, inodeOf, sums } from '../../support/build/installer.ts';
-import { EXECUTABLES, noCompiler, PLUGINS, type Release, release } from '../../support/build/releases.ts';
+import { EXECUTABLES, noCompiler, type Release, release } from '../../support/build/releases.ts';
 import { run, scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const LIST = { cniVersion: '1.1.0', name: 'green', plugins: [{ type: 'bridge' }] };
@@ -38,7 +39,11 @@ function place(t: Test): Place {
     paths: EXECUTABLES.map((name) => join(binDir, name)),
     install: async ({ bin }, { mode = 'standalone', lists = [], guard } = {}) => {
       const hashes = new Hashes();
-      const wanted = await readSources(planExecutables(bin, binDir, mode), planLists(lists, netDir), hashes);
+      const wanted = await readSources(
+        planExecutables(PLUGIN_NAMES, bin, binDir, mode),
+        planLists(lists, netDir),
+        hashes,
+      );
       const { signal } = new AbortController();
       return install({ binDir, wanted, hashes, signal }, guard);
     },
@@ -304,7 +309,7 @@ t.test('refuses an own folder that is a link, or that others can write to', { sk
 t.test('a copy that was never recorded counts as installed', { skip: noCompiler }, async (t) => {
   const { binDir, paths, ...there } = place(t);
   const first = release(t, '1.0.0');
-  for (const name of ['waymark', ...PLUGINS]) run('cp', [join(first.bin, name), binDir]);
+  for (const name of ['waymark', ...PLUGIN_NAMES]) run('cp', [join(first.bin, name), binDir]);
   t.strictSame((await there.install(first)).replaced, []);
   const { files } = JSON.parse(readFileSync(join(binDir, '.waymark/installed.json'), 'utf8'));
   t.strictSame(

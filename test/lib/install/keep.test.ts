@@ -7,6 +7,7 @@ import { install } from '../../../lib/install/install.ts';
 import { keepInstalled, type Readiness } from '../../../lib/install/keep.ts';
 import { planExecutables } from '../../../lib/install/plan.ts';
 import { readSources } from '../../../lib/install/wanted.ts';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { sums, until } from '../../support/build/installer.ts';
 import { EXECUTABLES, noCompiler, release } from '../../support/build/releases.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
@@ -18,7 +19,7 @@ async function keeping(t: Test, binDir: string) {
   const { bin } = release(t, '1.0.0');
   const hashes = new Hashes();
   const stop = new AbortController();
-  const wanted = await readSources(planExecutables(bin, binDir, 'standalone'), [], hashes);
+  const wanted = await readSources(planExecutables(PLUGIN_NAMES, bin, binDir, 'standalone'), [], hashes);
   const installation = { binDir, wanted, hashes, signal: stop.signal };
   await install(installation);
   const readiness: Readiness = { problem: undefined };

@@ -1,20 +1,21 @@
 import t from 'tap';
 import { planExecutables, planLists } from '../../../lib/install/plan.ts';
 
-const NAMES = ['waymark', 'static-route', 'seamless-gateway', 'consistent-ifname'];
+const PLUGINS = ['one', 'two'];
+const NAMES = ['waymark', ...PLUGINS];
 
 t.test('standalone, every executable comes from the folder itself', async (t) => {
   t.strictSame(
-    planExecutables('/dist/bin', '/opt/cni/bin', 'standalone'),
+    planExecutables(PLUGINS, '/dist/bin', '/opt/cni/bin', 'standalone'),
     NAMES.map((name) => ({ name, source: `/dist/bin/${name}`, path: `/opt/cni/bin/${name}` })),
   );
 });
 
 t.test('for the agent, the plugins come from the folder beside it; the command does not, and goes first', async (t) => {
-  const planned = planExecutables('/dist/bin', '/opt/cni/bin', 'agent');
+  const planned = planExecutables(PLUGINS, '/dist/bin', '/opt/cni/bin', 'agent');
   t.strictSame(
     planned.map(({ source }) => source),
-    ['/dist/bin/waymark', ...NAMES.slice(1).map((name) => `/dist/shim/${name}`)],
+    ['/dist/bin/waymark', ...PLUGINS.map((name) => `/dist/shim/${name}`)],
   );
   t.strictSame(
     planned.map(({ path }) => path),

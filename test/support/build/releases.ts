@@ -1,6 +1,7 @@
 import { appendFileSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { run, scratchFolder, works } from '../namespaces/namespace.ts';
 
 // Stand-ins for what the build makes: small compiled programs that tell by their name what they are, as the single-file
@@ -9,8 +10,7 @@ import { run, scratchFolder, works } from '../namespaces/namespace.ts';
 /** Why stand-ins cannot be made here, or false. For tap's `skip`. */
 export const noCompiler: string | false = works('cc', ['--version']) ? false : 'needs a C compiler';
 
-export const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
-export const EXECUTABLES = ['waymark', ...PLUGINS];
+export const EXECUTABLES = ['waymark', ...PLUGIN_NAMES];
 
 /** `bin` is for --from; `shim` stands beside it. */
 export type Release = { readonly bin: string; readonly shim: string };
@@ -28,7 +28,7 @@ export function release(t: Test, version: string, options: ReleaseOptions = {}):
   const made = { bin: join(folder, 'bin'), shim: join(folder, 'shim') };
   for (const [kind, names] of [
     ['bin', EXECUTABLES],
-    ['shim', PLUGINS],
+    ['shim', PLUGIN_NAMES],
   ] as const) {
     mkdirSync(made[kind]);
     const [first = '', ...others] = names.map((name) => join(made[kind], name));

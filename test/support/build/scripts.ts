@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
-
-const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
 
 /** e_machine of an ELF header. */
 export const Machine = { amd64: 0x3e, arm64: 0xb7 } as const;
@@ -35,7 +34,11 @@ export function output(program: string, args: string[]): string {
 }
 
 /** A folder of executables that are no more than an ELF header for that machine, hard links of one file. */
-export function writeStandIns(folder: string, machine: number, names = ['waymark', ...PLUGINS]): void {
+export function writeStandIns(
+  folder: string,
+  machine: number,
+  names: readonly string[] = ['waymark', ...PLUGIN_NAMES],
+): void {
   const header = Buffer.alloc(64);
   header.write('\u007fELF', 'latin1');
   header.writeUInt16LE(machine, 18);
@@ -48,7 +51,7 @@ export function writeStandIns(folder: string, machine: number, names = ['waymark
 /** A build whose single-file executables are stand-ins, which saves the time that 150 MB take; the rest is ours. */
 export function standInBuild(folder: string, machines: { [folder: string]: number }): string {
   for (const [name, machine] of Object.entries(machines)) {
-    writeStandIns(join(folder, name), machine, name.startsWith('shim') ? PLUGINS : undefined);
+    writeStandIns(join(folder, name), machine, name.startsWith('shim') ? PLUGIN_NAMES : undefined);
   }
   cpSync(join(ROOT, 'dist/bundled.json'), join(folder, 'bundled.json'));
   return folder;

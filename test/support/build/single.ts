@@ -2,12 +2,13 @@ import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { constants, copyFileSync, existsSync, linkSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import type { Env } from '../plugins/call.ts';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { scratchFolder } from '../namespaces/namespace.ts';
+import type { Env } from '../plugins/call.ts';
 
 const BUILT = join(import.meta.dirname, '../../../dist/bin');
 
-export const EXECUTABLES = ['waymark', 'static-route', 'seamless-gateway', 'consistent-ifname'] as const;
+export const EXECUTABLES = ['waymark', ...PLUGIN_NAMES];
 
 export const noSingle: string | false = existsSync(join(BUILT, 'waymark')) ? false : 'needs scripts/build.sh';
 

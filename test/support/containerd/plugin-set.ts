@@ -2,14 +2,12 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { appendFile, chmod, copyFile, cp, link, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { type NodeAgent, startAgent } from '../agent/node-agent.ts';
 import type { ContainerdNode } from './containerd.ts';
 
 const DIST = join(import.meta.dirname, '../../../dist');
 const BINARIES = join(DIST, 'bin');
-
-/** The names that network lists call our plugins by. */
-export const PLUGIN_NAMES = ['static-route', 'seamless-gateway', 'consistent-ifname'] as const;
 
 /** Executables that the pod tests can be run with. */
 export type PluginSet = {

@@ -1,13 +1,15 @@
 import type { ContainerdNode, Pod } from './containerd.ts';
-import { PLUGIN_NAMES } from './plugin-set.ts';
 
-// Many pods with the network `green`: our three plugins behind `bridge`.
+// Many pods with the network `green`: our plugins that change a pod's interface, behind `bridge`.
 
 /** The name that kactus' scheme makes of `green`. */
 export const GREEN_NAME = 'net9f27410725ab';
 
+/** Those of our plugins that are in the list. */
+export const GREEN_PLUGINS: readonly string[] = ['consistent-ifname', 'seamless-gateway', 'static-route'];
+
 /** The list; `keys` are for those of our plugins that `which` names. */
-export function greenList(keys: { [key: string]: unknown } = {}, which: readonly string[] = PLUGIN_NAMES) {
+export function greenList(keys: { [key: string]: unknown } = {}, which = GREEN_PLUGINS) {
   const keysOf = (type: string) => ({ type, ...(which.includes(type) && keys) });
   return {
     cniVersion: '1.0.0',

@@ -2,8 +2,7 @@ import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import { agentStatus } from '../agent/node-agent.ts';
 import type { ContainerdNode, Pod } from './containerd.ts';
-import { PLUGIN_NAMES } from './plugin-set.ts';
-import { CONFIGURED, GREEN_NAME, greenList, look, traces } from './pod-network.ts';
+import { CONFIGURED, GREEN_NAME, GREEN_PLUGINS, greenList, look, traces } from './pod-network.ts';
 
 /** What became of many calls, `atOnce` at a time. */
 export type Outcome<T> = { done: T[]; failed: string[]; milliseconds: number[]; seconds: number };
@@ -61,7 +60,7 @@ export async function comeAndGo(
   t.equal(new Set(start.done.map(({ status }) => status.network?.ip)).size, count, 'each has an address of its own');
   t.strictSame(cachedNames(node), Array(count).fill([GREEN_NAME, 'eth0']), 'the cached results have the names');
   const { journals } = await traces(node);
-  const folders = PLUGIN_NAMES.flatMap((plugin) => Array(count).fill(join(keys.dataDir ?? '/run/waymark', plugin)));
+  const folders = GREEN_PLUGINS.flatMap((plugin) => Array(count).fill(join(keys.dataDir ?? '/run/waymark', plugin)));
   t.strictSame(journals.map((path) => dirname(path)).sort(), folders.sort(), 'the journals are where they belong');
 
   const end = await many(start.done, 10, ({ id }) => node.deletePod(id));
@@ -81,11 +80,11 @@ export function agentServed(t: Test, node: ContainerdNode, came: number, stillTh
   const { requests, errors, calls } = agentStatus(node);
   const times = { ADD: CALLS.ADD * came, DEL: CALLS.DEL * (came - stillThere) };
   const verbs = Object.entries(times).flatMap(([verb, count]) =>
-    PLUGIN_NAMES.map((plugin) => `${count} ${verb} of ${plugin}: 0`),
+    GREEN_PLUGINS.map((plugin) => `${count} ${verb} of ${plugin}: 0`),
   );
   const served = calls.map(({ plugin, verb, code, count }) => `${count} ${verb} of ${plugin}: ${code}`);
   t.strictSame(served.sort(), verbs.sort(), 'the agent answered each call');
-  t.strictSame({ requests, errors }, { requests: (times.ADD + times.DEL) * PLUGIN_NAMES.length, errors: 0 });
+  t.strictSame({ requests, errors }, { requests: (times.ADD + times.DEL) * GREEN_PLUGINS.length, errors: 0 });
 }
 
 // Where PodSandboxStatus has other addresses than the kernel.

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, works } from '../namespaces/namespace.ts';
 import { bundleFolder, type Document } from './call.ts';
 
@@ -43,8 +44,6 @@ export type Node = {
 export type List = { cniVersion: string; name: string; plugins: ListPlugin[]; [key: string]: unknown };
 export type ListPlugin = { type: string; ipam?: { type: string; [key: string]: unknown }; [key: string]: unknown };
 
-const OURS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
-
 /** The usual first plugin: an address of 10.131.0.0/23 and one of fd00:131::/64 on a bridge that has the first ones. */
 export const BRIDGE: ListPlugin = {
   type: 'bridge',
@@ -66,7 +65,7 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
     const program = driver === 'cnitool' ? 'cnitool' : `${join(bundleFolder('waymark'), 'waymark')} cni`;
     // cnitool has no option for its cache, so both see the folder's own in the place of /var/lib/cni.
     const script = `mkdir -p ${folder}/lib/cni && mount --bind ${folder}/lib /var/lib && exec ${program} ${command} ${network} ${pod.path}`;
-    const path = [...OURS.map(bundleFolder), REFERENCE_FOLDER].join(':');
+    const path = [...PLUGIN_NAMES.map(bundleFolder), REFERENCE_FOLDER].join(':');
     const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-c', script], {
       encoding: 'utf8',
       env: { ...process.env, CNI_PATH: path, NETCONFPATH: lists, ...env },
@@ -83,7 +82,7 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
     writeList: (list) => {
       const plugins = list.plugins.map((plugin) => ({
         ...plugin,
-        ...(OURS.includes(plugin.type) && { dataDir }),
+        ...(PLUGIN_NAMES.includes(plugin.type) && { dataDir }),
         ...(plugin.ipam?.type === 'host-local' && { ipam: { ...plugin.ipam, dataDir: join(folder, 'leases') } }),
       }));
       writeFileSync(join(lists, `${list.name}.conflist`), JSON.stringify({ ...list, plugins }));
