@@ -44,7 +44,7 @@ export async function addMappedRoutes(options: RoutesOptions, env: Env, say: (li
 
 async function addRoutes(socket: RouteSocket, topology: Topology, options: RoutesOptions, say: (line: string) => void) {
   const observed = Observation.of(socket);
-  const link = linkOrError(options.interface ?? DEFAULT_INTERFACE, observed);
+  const link = linkOrError(options.interface ?? DEFAULT_INTERFACE, observed, '--interface');
   const addresses = observed.addresses(link.index).map(({ prefix }) => prefix);
   const assumed = options.interface === undefined ? ' (assumed; --interface names another)' : '';
   say(`interface: ${link.name}${assumed}, ${addresses.map(formatPrefix).join(', ') || 'no address'}`);

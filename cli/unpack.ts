@@ -2,6 +2,7 @@ import { lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { getAsset, getRawAsset } from 'node:sea';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
+import { summarize } from '../lib/cni/summary.ts';
 import { ensureFolder, FileError, readBytesIfThere } from '../lib/files/files.ts';
 
 /** The assets of the executable: the native addon, and the name of its folder. */
@@ -39,8 +40,9 @@ export function unpackIntoOneOf(folders: readonly string[], build: string, addon
       reasons.push(error.message);
     }
   }
-  const message = `the native addon cannot be unpacked: ${reasons.join('; ')}`;
-  throw new CniError(CniCode.ioFailure, message, { details: reasons.join('\n') });
+  const advice = process.geteuid?.() === 0 ? '' : 'run as root; ';
+  const { message, details } = summarize(`${advice}the native addon cannot be unpacked: `, reasons);
+  throw new CniError(CniCode.ioFailure, message, { details });
 }
 
 function unpackInto(folder: string, build: string, addon: Buffer): string {

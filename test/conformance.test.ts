@@ -8,6 +8,7 @@ import { noNamespaces, type Scratch, scratchFolder, scratchPod } from './support
 import { type Answer, call, type Env, variables } from './support/plugins/call.ts';
 import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
 import { previousResult, unusualResult } from './support/plugins/previous-result.ts';
+import { problemsIn } from './support/plugins/problems.ts';
 
 const VERBS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] as const;
 type Verb = (typeof VERBS)[number];
@@ -194,7 +195,7 @@ function testVersions(t: Test, entry: PluginUnderTest): void {
         for (const version of ['1.2.0', '0.5.0', '2.0.0', 'foo', '1.0', '1', 'v1.1.0', '1.1.0 ', '0.3']) {
           const answer = await ask(variables(verb, pod.path), entry.config, version);
           refused(t, answer, 1, `${verb} ${version}`);
-          for (const supported of SUPPORTED_VERSIONS) t.match(answer.document?.details, supported);
+          for (const supported of SUPPORTED_VERSIONS) t.match(answer.document?.msg, supported);
         }
         for (const version of [null, 1.1, ['1.1.0'], {}, true]) {
           refused(
@@ -364,8 +365,8 @@ function testResults(t: Test, entry: PluginUnderTest, version: CniVersion): void
       const answer = await ask(variables('ADD', pod.path), { ...entry.idle, prevResult }, version);
       const title = JSON.stringify(prevResult);
       refused(t, answer, 7, title, version);
-      const told = answer.document?.details?.split('\n').map((line) => line.split(':', 1)[0]);
-      t.strictSame(told?.toSorted(), paths.toSorted(), title);
+      const told = problemsIn(answer.document).map((line) => line.split(':', 1)[0] ?? '');
+      t.strictSame(told.toSorted(), paths.toSorted(), title);
     }
   });
 }

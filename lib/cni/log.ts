@@ -3,7 +3,10 @@ import { LOG_LEVELS, type LogLevel } from './log-level.ts';
 import { HERE, type Place } from './place.ts';
 
 /** Writes lines of JSON: `{"level":"warn","time":…,"plugin":…,"msg":…}` and what else is worth knowing. */
-export type Log = { [L in Exclude<LogLevel, 'silent'>]: (message: string, fields?: object) => void };
+export type Log = { [L in Exclude<LogLevel, 'silent'>]: (message: string, fields?: object) => void } & {
+  /** Is there any use in making up a line of this level? */
+  isOn(level: LogLevel): boolean;
+};
 
 export type LogTarget = {
   level: LogLevel;
@@ -22,10 +25,11 @@ const APPEND = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | con
  */
 export function createLog(target: LogTarget, fields: object): Log {
   const lowest = LOG_LEVELS.indexOf(target.level);
+  const isOn = (level: LogLevel) => LOG_LEVELS.indexOf(level) <= lowest;
   const writer =
     (level: Exclude<LogLevel, 'silent'>) =>
     (message: string, more: object = {}) => {
-      if (LOG_LEVELS.indexOf(level) > lowest) return;
+      if (!isOn(level)) return;
       write(target, `${JSON.stringify({ level, time: new Date().toISOString(), ...fields, msg: message, ...more })}\n`);
     };
   return {
@@ -35,6 +39,7 @@ export function createLog(target: LogTarget, fields: object): Log {
     info: writer('info'),
     debug: writer('debug'),
     trace: writer('trace'),
+    isOn,
   };
 }
 

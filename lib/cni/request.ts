@@ -3,6 +3,7 @@ import { nameProblem } from './names.ts';
 import { parsePreviousResult } from './previous-result.ts';
 import type { Result } from './result.ts';
 import { clip } from './schema.ts';
+import { summarize } from './summary.ts';
 import { VARIABLES, VERBS, type Verb } from './verbs.ts';
 import { type CniVersion, IMPLIED_VERSION, isAtLeast, isSupported, SUPPORTED_VERSIONS } from './version.ts';
 
@@ -46,7 +47,8 @@ export function checkVariables(verb: Verb, env: Variables): void {
     return what === undefined ? [] : [`${name}="${clip(value)}" ${what}`];
   });
   if (problems.length === 0) return;
-  throw new CniError(CniCode.invalidEnvironment, problems.join('; '), { details: problems.join('\n') });
+  const { message, details } = summarize('', problems);
+  throw new CniError(CniCode.invalidEnvironment, message, { details });
 }
 
 /** Reads stdin. Throws CniError 6 if it is no JSON object, 7 without a valid network name, 1 for a wrong version. */
@@ -118,10 +120,15 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    // The parser's message quotes the text around the error, which may be a secret: only the place is told.
-    const place = /at position \d+( \(line \d+ column \d+\))?/.exec((cause as Error).message)?.[0];
-    throw undecodable(`the network config is not valid JSON${place ? ` (${place})` : ''}`, cause);
+    throw undecodable(`the network config is not valid JSON${reasonIn((cause as Error).message)}`, cause);
   }
+}
+
+// The parser quotes the text around an error, which may be a secret: what it says before that is repeated, with the one
+// character that it did not expect.
+function reasonIn(message: string): string {
+  const reason = message.split(/, (?:\.\.\.)?"/, 1)[0] ?? '';
+  return reason.includes('"') ? '' : `: ${reason}`;
 }
 
 function isDeeperThan(value: unknown, levels: number): boolean {
@@ -144,8 +151,8 @@ function versionOf(document: JsonObject): CniVersion {
     document.cniVersion === undefined || document.cniVersion === '' ? IMPLIED_VERSION : document.cniVersion;
   if (typeof version !== 'string') throw undecodable('cniVersion: must be a string');
   if (isSupported(version)) return version;
-  const details = `config is "${clip(version)}", plugin supports ${SUPPORTED_VERSIONS.join(', ')}`;
-  throw new CniError(CniCode.incompatibleVersion, `incompatible CNI versions: ${details}`, { details });
+  const which = `config is "${clip(version)}", plugin supports ${SUPPORTED_VERSIONS.join(', ')}`;
+  throw new CniError(CniCode.incompatibleVersion, `incompatible CNI versions: ${which}`);
 }
 
 function undecodable(message: string, cause?: unknown): CniError {

@@ -1,4 +1,5 @@
 import { readSync, writeSync } from 'node:fs';
+import { reasonOf } from '../files/reason.ts';
 import type { ChangeOptions } from '../netlink/socket.ts';
 import { isSameNamespace, type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { CniCode, CniError } from './errors.ts';
@@ -144,19 +145,27 @@ export function openPodNamespace(
 ): Namespace | undefined {
   const { netns, verb, allowOwnNamespace } = request;
   if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
-  const namespace = openOrTell(request, place);
+  const namespace = openIfThere(request, place);
   if (namespace === undefined || allowOwnNamespace) return namespace;
-  const own = openNamespace(place.ownNamespace);
   try {
-    if (!isSameNamespace(namespace, own)) return namespace;
-    namespace.close();
+    if (!isOwnNamespace(namespace, place)) return namespace;
     throw new CniError(CniCode.invalidNamespace, `CNI_NETNS="${netns}" is the host's own network namespace`);
+  } catch (error) {
+    namespace.close();
+    throw error;
+  }
+}
+
+function isOwnNamespace(namespace: Namespace, { ownNamespace }: Place): boolean {
+  const own = openNamespace(ownNamespace);
+  try {
+    return isSameNamespace(namespace, own);
   } finally {
     own.close();
   }
 }
 
-function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }: Place): Namespace | undefined {
+function openIfThere({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }: Place): Namespace | undefined {
   try {
     return openNamespace(pathOf(netns));
   } catch (error) {
@@ -164,7 +173,9 @@ function openOrTell({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf }
     // "Plugins should generally complete a DEL action without error even if some resources are missing."
     if (!VERBS[verb].needsNamespace && problem !== 'cannot be opened') return undefined;
     const code = problem === 'does not exist' ? CniCode.unknownContainer : CniCode.invalidEnvironment;
-    throw new CniError(code, `CNI_NETNS="${netns}" ${problem}`, { cause: error });
+    const failure = error instanceof NamespaceError ? error.cause : error;
+    const reason = problem === 'cannot be opened' ? `: ${reasonOf(failure)}` : '';
+    throw new CniError(code, `CNI_NETNS="${netns}" ${problem}${reason}`, { cause: error });
   }
 }
 

@@ -3,6 +3,7 @@ import { AddressError, canonicalAddress } from '../address/address.ts';
 import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '../address/prefix.ts';
 import { CniCode, CniError } from './errors.ts';
 import { interfaceNameProblem } from './names.ts';
+import { summarize } from './summary.ts';
 
 // The pieces that the schemas of configs and results are put together from. zod's small variant is used throughout:
 // it loads in a tenth of the time, and its schemas give JSON Schema all the same.
@@ -69,14 +70,11 @@ export function readBySchema<T extends z.ZodMiniType>(
   return { value: undefined, problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, base)) };
 }
 
-/** The error for a config or previous result with problems: one line for each. */
-export function configError(summary: string, problems: readonly Problem[]): CniError {
+/** The error for a config or `prevResult` with problems, each with its path. */
+export function configError(about: string, problems: readonly Problem[]): CniError {
   const lines = problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
-  // A document of nonsense is not answered with another one as long.
-  const shown = lines.slice(0, MAX_LINES);
-  if (lines.length > MAX_LINES) shown.push(`and ${lines.length - MAX_LINES} more problems`);
-  const first = lines.length === 1 ? lines[0] : `${lines.length} problems`;
-  return new CniError(CniCode.invalidConfig, `${summary}: ${first}`, { details: shown.join('\n') });
+  const { message, details } = summarize(`${about}: `, lines);
+  return new CniError(CniCode.invalidConfig, message, { details });
 }
 
 /** The path of an issue in the notation of JavaScript, cut where it becomes silly. */
@@ -94,7 +92,6 @@ export function clip(text: string): string {
   return printable.length > MAX_SHOWN ? `${printable.slice(0, MAX_SHOWN)}…` : printable;
 }
 
-const MAX_LINES = 50;
 const MAX_SHOWN = 80;
 
 type Issue = z.core.$ZodIssue;

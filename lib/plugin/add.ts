@@ -1,6 +1,6 @@
 import { describeInOrder } from '../change/after-changes.ts';
 import { AttachmentJournal } from '../change/attachment-journal.ts';
-import { holds, type Planned } from '../change/change.ts';
+import { describe, holds, type Planned } from '../change/change.ts';
 import { renameLink } from '../change/rename.ts';
 import { apply, ChangeRefused } from '../change/transaction.ts';
 import type { Log } from '../cni/log.ts';
@@ -29,6 +29,7 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
   const { input, plan } = await planPatiently(definition, given, socket, waiting);
   const { observed } = input;
   const pending = pendingChanges(plan, observed);
+  tracePlan(plan, observed, log);
   const changes = pending.map(({ change }) => change);
   if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 
@@ -41,8 +42,25 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
     restoreJournal(journal, before, error, log);
     throw refusedError(error, pending, observed);
   }
-  if (changes.length > 0) log.info('made changes', { changes: changes.length });
+  reportChanges(pending, observed, log);
   return resultDocument(plan.result, previous, request);
+}
+
+function tracePlan({ changes }: Plan, observed: Observation, log: Log): void {
+  if (!log.isOn('trace')) return;
+  for (const { change, source } of changes) {
+    log.trace(`wanted: ${describe(change, observed)}`, { source, there: holds(change, observed) });
+  }
+}
+
+function reportChanges(made: readonly Planned[], observed: Observation, log: Log): void {
+  if (made.length > 0) log.info('made changes', { changes: made.length });
+  if (!log.isOn('debug')) return;
+  const lines = describeInOrder(
+    made.map(({ change }) => change),
+    observed,
+  );
+  for (const [index, line] of lines.entries()) log.debug(line, { source: made[index]?.source });
 }
 
 /** The changes of a plan that do not hold yet. Throws CniError 103 if other routes are in their way. */

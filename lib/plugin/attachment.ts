@@ -22,7 +22,8 @@ export function attachmentLink(
   previous: Result | undefined,
   observed: Observation,
 ): Link {
-  return linkOrError(attachmentName(request, wanted, previous, observed), observed);
+  const name = attachmentName(request, wanted, previous, observed);
+  return linkOrError(name, observed, wanted === undefined ? undefined : 'interface');
 }
 
 /** The name that `attachmentLink` looks for: the one that the plugins in front know the link by. */
@@ -35,13 +36,14 @@ export function attachmentName(
   return wanted ?? nameInResult(request, previous, observed) ?? nameWithoutResult(request, previous, observed);
 }
 
-/** The link with this name or altname. Throws CniError 100. */
-export function linkOrError(name: string, observed: Observation): Link {
+/** The link with this name or altname. Throws CniError 100, with the `path` of the config that names it, if one does. */
+export function linkOrError(name: string, observed: Observation, path?: string): Link {
   const link = observed.linkNamed(name);
   if (link !== undefined) return link;
   const names = observed.links().map((present) => present.name);
   const details = `the pod has ${names.join(', ')}`;
-  throw new CniError(CniCode.noInterface, `the pod has no interface "${name}"`, { details });
+  const where = path === undefined ? '' : `${path}: `;
+  throw new CniError(CniCode.noInterface, `${where}the pod has no interface "${name}"`, { details });
 }
 
 /** The addresses that a result has for a link: those that point at it, and those that point nowhere. */

@@ -3,6 +3,7 @@ import { describe, describeDifference, holds } from '../change/change.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
+import { summarize } from '../cni/summary.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, readConfig } from './definition.ts';
 import type { Plan } from './plan.ts';
@@ -25,10 +26,8 @@ export async function check<C>(definition: Definition<C>, call: Call, pod: Pod):
     ...plan.conflicts.map(({ source, wanted, found }) => `${source}: expected ${wanted}, found ${found}`),
   ];
   if (differences.length === 0) return undefined;
-  const first = differences.length === 1 ? differences[0] : `${differences.length} differences`;
-  throw new CniError(CniCode.checkFailed, `the pod is not as it should be: ${first}`, {
-    details: differences.join('\n'),
-  });
+  const { message, details } = summarize('the pod is not as it should be: ', differences);
+  throw new CniError(CniCode.checkFailed, message, { details });
 }
 
 // What ADD made, and what a file that the config names has lost since.

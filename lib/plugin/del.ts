@@ -27,6 +27,7 @@ export async function del<C>(definition: Definition<C>, call: Call): Promise<obj
     if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));
 
     if (socket !== undefined) {
+      if (log.isOn('debug')) for (const line of describeUndo(changes, socket)) log.debug(line);
       // What a link loses on the way to its name is written down beside the rename.
       if (changes.some(({ op }) => op === 'rename-link')) journal.record(changes.map((change) => ({ change })));
       const { count, failed, reason } = await undo(socket, changes, { ...call.pacing, detours: journal.detours() });

@@ -1,6 +1,7 @@
 import { type Change, describe, type Planned } from '../change/change.ts';
 import type { ChangeRefused } from '../change/transaction.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
+import { summarize } from '../cni/summary.ts';
 import { FileError } from '../files/files.ts';
 import { AddonError, NetlinkError } from '../netlink/errors.ts';
 import { NamespaceError } from '../netns/netns.ts';
@@ -10,8 +11,8 @@ import type { Conflict } from './plan.ts';
 /** Other routes are in the way: 103, with a line for each. */
 export function conflictError(conflicts: readonly Conflict[]): CniError {
   const lines = conflicts.map(({ source, wanted, found }) => `${source}: ${wanted} is wanted, but ${found} is there`);
-  const first = lines.length === 1 ? lines[0] : `${lines.length} different routes are in the way`;
-  return new CniError(CniCode.conflict, `${first}; see "onConflict"`, { details: lines.join('\n') });
+  const { message, details } = summarize('', lines);
+  return new CniError(CniCode.conflict, `${message}; see "onConflict"`, { details });
 }
 
 /**
@@ -22,18 +23,18 @@ export function refusedError(refused: ChangeRefused, pending: readonly Planned[]
   const { reason, index, notUndone } = refused;
   const planned = pending[index];
   const source = planned?.source ?? '';
-  const lines = [
-    `${source}: ${reason.message}`,
-    ...notUndone.map((change) => `not undone: ${describe(change, observed)}`),
-  ];
+  const details = notUndone.map((change) => `not undone: ${describe(change, observed)}`).join('\n');
   const { code, text } = verdict(reason, planned?.change);
-  return new CniError(code, `${source}: ${text}`, { details: lines.join('\n'), cause: refused });
+  return new CniError(code, `${source}: ${text}`, { details, cause: refused });
 }
 
 function verdict(reason: NetlinkError, change: Change | undefined): { code: CniCode; text: string } {
-  if (reason.code !== 'EEXIST') return { code: CniCode.kernelRefused, text: `the kernel refused to ${reason.message}` };
-  if (change?.op === 'add-route') return { code: CniCode.conflict, text: 'a different route came in the way' };
-  return { code: CniCode.nameTaken, text: 'the name was taken meanwhile' };
+  const { message } = reason;
+  if (reason.code !== 'EEXIST') return { code: CniCode.kernelRefused, text: `the kernel refused to ${message}` };
+  if (change?.op === 'add-route') {
+    return { code: CniCode.conflict, text: `a different route came in the way: ${message}` };
+  }
+  return { code: CniCode.nameTaken, text: `the name was taken meanwhile: ${message}` };
 }
 
 /** What was waited for did not appear: 107. */
@@ -48,13 +49,18 @@ export function notUndoneError(failed: readonly Change[], reason: NetlinkError):
   return new CniError(CniCode.kernelRefused, message, { cause: reason });
 }
 
+/** What is wrong with the data folder, under the key that names it. All files of `lib/files` here are in it. */
+export function dataDirProblem({ message }: FileError): string {
+  return `dataDir: ${message}`;
+}
+
 /** The layers below have errors with data; this is the one place that gives them codes. */
 export async function translated<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof FileError || error instanceof AddonError)
-      throw new CniError(CniCode.ioFailure, error.message, { cause: error });
+    if (error instanceof FileError) throw new CniError(CniCode.ioFailure, dataDirProblem(error), { cause: error });
+    if (error instanceof AddonError) throw new CniError(CniCode.ioFailure, error.message, { cause: error });
     if (error instanceof NetlinkError) throw new CniError(CniCode.kernelRefused, error.message, { cause: error });
     if (error instanceof NamespaceError) {
       throw new CniError(CniCode.invalidEnvironment, `CNI_NETNS: ${error.message}`, { cause: error });

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { nameProblem } from '../cni/names.ts';
 import { CURRENT_VERSION, compareVersions, IMPLIED_VERSION } from '../cni/version.ts';
+import { reasonOf } from '../files/reason.ts';
 import { RuntimeError } from './errors.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -30,15 +31,19 @@ const SINGLE_EXTENSIONS = ['.conf', '.json'];
  * one, since it may be the one that is meant.
  */
 export function loadNetwork(folder: string, name: string): NetworkList {
+  const others: string[] = [];
   for (const path of filesIn(folder, LIST_EXTENSIONS)) {
     const document = readObject(path);
     if (document.name === name) return networkFromFile(path, document);
+    others.push(String(document.name));
   }
   for (const path of filesIn(folder, SINGLE_EXTENSIONS)) {
     const document = readObject(path);
     if (document.name === name) return parseNetwork(listOfOne(document), path);
+    others.push(String(document.name));
   }
-  throw new RuntimeError(`no network "${name}" in ${folder}`);
+  const found = others.length === 0 ? 'it has no networks' : `it has ${others.join(', ')}`;
+  throw new RuntimeError(`no network "${name}" in ${folder}; ${found}`);
 }
 
 /**
@@ -141,7 +146,7 @@ function filesIn(folder: string, extensions: readonly string[]): string[] {
       .sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new RuntimeError(`${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new RuntimeError(`${folder} cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -151,7 +156,7 @@ export function readObject(path: string): JsonObject {
     return parseObject(path, readFileSync(path, 'utf8'));
   } catch (error) {
     if (error instanceof RuntimeError) throw error;
-    throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new RuntimeError(`${path} cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 

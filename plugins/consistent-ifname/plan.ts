@@ -51,9 +51,10 @@ function linkToName(input: Input, name: string): Link {
   const { previous, observed } = input;
   const known = knownName(input);
   const renamed = observed.linkNamed(name);
-  if (observed.linkNamed(known) !== undefined || renamed === undefined) return linkOrError(known, observed);
+  const path = input.config.interface === undefined ? undefined : 'interface';
+  if (observed.linkNamed(known) !== undefined || renamed === undefined) return linkOrError(known, observed, path);
   const macs = new Set((previous?.interfaces ?? []).flatMap(({ mac }) => mac?.toLowerCase() ?? []));
-  return macs.size > 0 && !macs.has(renamed.mac ?? '') ? linkOrError(known, observed) : renamed;
+  return macs.size > 0 && !macs.has(renamed.mac ?? '') ? linkOrError(known, observed, path) : renamed;
 }
 
 // The name that the plugins in front know the link by.

@@ -73,25 +73,26 @@ function routeOf(context: Context, route: RouteConfig, source: string): Route {
 function hopsOf(context: Context, route: RouteConfig, source: string): NextHop[] {
   const onlink = route.onlink ? { onlink: true as const } : {};
   if (route.nexthops !== undefined) {
-    return route.nexthops.map(({ gw, dev, weight }) => ({
+    return route.nexthops.map(({ gw, dev, weight }, index) => ({
       ...(gw !== undefined && { gw }),
-      oif: linkOf(context, dev).index,
+      oif: linkOf(context, dev, `${source}.nexthops[${index}]`).index,
       ...(weight !== undefined && weight > 1 && { weight }),
       ...onlink,
     }));
   }
   const gw = gatewayOf(context, route, source);
-  return [{ ...(gw !== undefined && { gw }), oif: linkOf(context, route.dev).index, ...onlink }];
+  return [{ ...(gw !== undefined && { gw }), oif: linkOf(context, route.dev, source).index, ...onlink }];
 }
 
-function linkOf({ link, observed }: Context, dev: string | undefined): Link {
-  return dev === undefined ? link : linkOrError(dev, observed);
+// `source` is the place in the config that `dev` stands in.
+function linkOf({ link, observed }: Context, dev: string | undefined, source: string): Link {
+  return dev === undefined ? link : linkOrError(dev, observed, `${source}.dev`);
 }
 
 // With another `dev` than the attachment's, the previous result's gateway is not on that link.
 function gatewayOf(context: Context, { gw, dev, family }: RouteConfig, source: string): string | undefined {
   if (gw !== undefined && gw !== 'auto') return gw;
-  const link = linkOf(context, dev);
+  const link = linkOf(context, dev, source);
   const named = link.index === context.link.index ? namedGateway(context, family) : undefined;
   return named ?? (gw === 'auto' ? guessedGateway(context, link, family, source) : undefined);
 }
@@ -121,9 +122,9 @@ function guessedGateway({ observed }: Context, link: Link, family: Family, sourc
 function isFamilyPresent(context: Context, route: RouteConfig, source: string): boolean {
   if (route.type !== 'unicast') return true;
   const { config, observed } = context;
-  const hops = route.nexthops ?? [{ gw: route.gw, dev: route.dev }];
-  for (const { gw, dev } of hops) {
-    const link = linkOf(context, dev);
+  const hops = route.nexthops?.map((hop, index) => ({ ...hop, from: `${source}.nexthops[${index}]` }));
+  for (const { gw, dev, from } of hops ?? [{ gw: route.gw, dev: route.dev, from: source }]) {
+    const link = linkOf(context, dev, from);
     const isEnough = isLinkLocal(gw) ? () => true : isGlobal;
     const has = observed
       .addresses(link.index)

@@ -5,6 +5,7 @@ import { familyOf } from '../../lib/address/address.ts';
 import type { Prefix } from '../../lib/address/prefix.ts';
 import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import { address, configError, hostBitsProblem, prefix, readBySchema } from '../../lib/cni/schema.ts';
+import { reasonOf } from '../../lib/files/reason.ts';
 
 /**
  * A map of subnets and their gateways, by vrf, as ddsnet4u has it: `vrf.<name>.subnets.<cidr>.gw`. Keys that it does not
@@ -50,9 +51,9 @@ async function parseFile(file: string, pathOf: PathOf): Promise<unknown> {
     const { parse } = await import('yaml');
     return parse(text);
   } catch (error) {
-    // The parsers quote the file in their messages; its first line says what is wrong and where.
-    const message = (error as Error).message.split('\n', 1)[0] ?? '';
-    throw configError(`the topology cannot be read`, [{ path: file, message }]);
+    // The parsers quote the file in their messages; the first line says what is wrong and where.
+    const message = reasonOf(error).split('\n', 1)[0] ?? '';
+    throw configError('the topology cannot be read', [{ path: file, message }]);
   }
 }
 

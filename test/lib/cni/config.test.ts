@@ -2,6 +2,7 @@ import t from 'tap';
 import * as z from 'zod/mini';
 import { dataDirOf, parseConfig } from '../../../lib/cni/config.ts';
 import { CniError } from '../../../lib/cni/errors.ts';
+import { problemsIn } from '../../support/plugins/problems.ts';
 
 const ownKeys = { routes: z._default(z.array(z.string()), []), onConflict: z.optional(z.string()) };
 
@@ -9,12 +10,12 @@ function parse(document: object) {
   return parseConfig(ownKeys, { ...document });
 }
 
-/** The lines of `details`, of a config that is refused with 7. */
+/** The problems of a config that is refused with 7. */
 function problemsOf(document: object): string[] {
   try {
     parse(document);
   } catch (error) {
-    if (error instanceof CniError && error.code === 7) return error.details?.split('\n') ?? [];
+    if (error instanceof CniError && error.code === 7) return problemsIn(error);
     throw error;
   }
   return [];

@@ -55,7 +55,6 @@ t.test(
     const config = configIn(t, { routes: routes.toReversed() });
     const { document } = await call(raced, variables('ADD', pod.path), config);
     t.match(document, { code: 103, msg: cameLater });
-    t.match(document?.details, 'EEXIST');
     t.strictSame(pod.ipJson('route show proto 87'), []);
     t.match(pod.ipJson('route show 10.1.0.0/16'), [{ gateway: '10.244.1.9' }], 'the other route stays');
   },
@@ -76,7 +75,6 @@ t.test('a name that is taken while ADD runs is 105, and the link keeps its name'
     ...racing(pod, 'link property add dev lo altname taken'),
   });
   const { document } = await call(raced, variables('ADD', pod.path), configIn(t, { ifname: 'taken' }));
-  t.match(document, { code: 105 });
-  t.match(document?.details, 'EEXIST');
+  t.match(document, { code: 105, msg: /EEXIST/ });
   t.match(pod.ipJson('link show eth0'), [{ ifname: 'eth0' }]);
 });

@@ -95,7 +95,7 @@ t.test('a link that is up, with all that a link can have', { skip: noNamespaces 
     t.strictSame(statesOf(pod), before);
     t.match((await call(consistentIfname, variables('CHECK', pod.path), config({ mode: 'altname' }))).document, {
       code: 106,
-      details: `name: interface eth0 has no altname ${GREEN}`,
+      msg: `the pod is not as it should be: name: interface eth0 has no altname ${GREEN}`,
     });
     await must('ADD', { mode: 'altname' });
     await must('DEL', { mode: 'altname' });
@@ -192,7 +192,7 @@ t.test('verbs', { skip: noNamespaces }, async (t) => {
     pod.ip(`link set other name ${GREEN}`);
     t.match((await ask('CHECK', { prevResult })).document, {
       code: 106,
-      details: `name: interface ${GREEN} has no altname eth0`,
+      msg: `the pod is not as it should be: name: interface ${GREEN} has no altname eth0`,
     });
     t.equal((await ask('CHECK', { prevResult, skipcheck: true })).code, 0);
     pod.ip(`link set ${GREEN} name eth0`);

@@ -3,6 +3,7 @@ import { CniError } from '../../../lib/cni/errors.ts';
 import { parseConsistentIfnameConfig } from '../../../plugins/consistent-ifname/config.ts';
 import { consistentName } from '../../../plugins/consistent-ifname/name.ts';
 import { run } from '../../support/namespaces/namespace.ts';
+import { problemsIn } from '../../support/plugins/problems.ts';
 
 const NETWORKS = ['green', 'blue', 'a', 'default', 'multus-cni-network', 'x'.repeat(200), '0', 'Net_1.2-b'];
 
@@ -115,7 +116,7 @@ const REFUSED: [title: string, keys: object, path: string, message: RegExp][] = 
 t.test('a name that is none is refused with 7 and the config’s path', async (t) => {
   for (const [title, keys, path, message] of REFUSED) {
     const error = t.throws(() => nameOf(keys), CniError, title) as CniError;
-    t.match(error, { code: 7, details: message }, title);
-    t.equal(error.details?.split(': ', 1)[0], path, title);
+    t.match(error, { code: 7, message }, title);
+    t.equal(problemsIn(error)[0]?.split(': ', 1)[0], path, title);
   }
 });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { CniError } from '../../../lib/cni/errors.ts';
 import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
+import { problemsIn } from '../../support/plugins/problems.ts';
 
 const parse = (keys: object) => parseSeamlessGatewayConfig({ name: 'net', ...keys }).config;
 
@@ -52,8 +53,8 @@ const bad: [keys: object, ...lines: string[]][] = [
 t.test('a wrong config is refused with 7 and a line for each problem', async (t) => {
   for (const [keys, ...lines] of bad) {
     const error = t.throws(() => parse(keys), { code: 7 }) as CniError;
-    const told = error.details?.split('\n') ?? [];
-    t.equal(told.length, lines.length, `${error.details}`);
+    const told = problemsIn(error);
+    t.equal(told.length, lines.length, told.join('; '));
     for (const [i, line] of lines.entries()) t.equal(told[i]?.slice(0, line.length), line);
   }
 });

@@ -5,7 +5,7 @@ import { type Plugin, run } from '../../../lib/cni/runner.ts';
 // own here, so that there is a point behind every one. Usage: call-and-die.ts <plugin> <changes>, called as a plugin is.
 
 const [name = '', changes = '0'] = process.argv.slice(2);
-const [plugin] = Object.values(await import(`../../plugins/${name}/main.ts`)) as Plugin[];
+const [plugin] = Object.values(await import(`../../../plugins/${name}/main.ts`)) as Plugin[];
 if (plugin === undefined) throw new Error(`there is no plugin ${name}`);
 let slices = 0;
 

@@ -1,0 +1,36 @@
+import { readdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { HERE } from '../../../lib/cni/place.ts';
+import { openPodNamespace } from '../../../lib/cni/runner.ts';
+import { noNamespaces, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+t.test('leaks no descriptor, whatever fails', { skip: noNamespaces }, async (t) => {
+  const { path } = scratchNamespace(t);
+  const request = { netns: path, verb: 'ADD', allowOwnNamespace: false } as const;
+  const before = descriptors();
+  t.throws(() => openPodNamespace(request, { ...HERE, ownNamespace: '/nonexistent' }), { name: 'NamespaceError' });
+  t.throws(() => openPodNamespace(request, { ...HERE, ownNamespace: path }), { code: 8 });
+  openPodNamespace(request)?.close();
+  t.equal(descriptors(), before);
+});
+
+t.test('a namespace that cannot be opened is refused with the errno', async (t) => {
+  const loop = join(scratchFolder(t), 'loop');
+  symlinkSync(loop, loop);
+  for (const verb of ['ADD', 'DEL'] as const) {
+    t.throws(() => openPodNamespace({ netns: loop, verb, allowOwnNamespace: false }), {
+      code: 4,
+      message: `CNI_NETNS="${loop}" cannot be opened: ELOOP: too many symbolic links encountered`,
+    });
+  }
+  const failing = () => {
+    throw Object.assign(new Error('/a/b: too many symbolic links'), { code: 'ELOOP' });
+  };
+  t.throws(
+    () => openPodNamespace({ netns: '/a/b', verb: 'ADD', allowOwnNamespace: false }, { ...HERE, pathOf: failing }),
+    { code: 4, message: 'CNI_NETNS="/a/b" cannot be opened: /a/b: too many symbolic links' },
+  );
+});
