@@ -95,6 +95,16 @@ go_tools() {
   fi
 }
 
+# Kubernetes for the cluster's tests and `npm run cluster`. What cannot be had is left out, with a word.
+cluster_programs() {
+  [[ $(id -u) == 0 ]] && command -v go >/dev/null 2>&1 || return 0
+  debian_package openssl openssl
+  install_missing_packages
+  bash scripts/cluster/fetch-etcd.sh || say "etcd cannot be had; what needs a cluster will be skipped"
+  bash scripts/cluster/build-kubernetes.sh || say "Kubernetes cannot be built; what needs a cluster will be skipped"
+  bash scripts/cluster/build-multus.sh >/dev/null || say "Multus cannot be built; what needs it will be skipped"
+}
+
 # Beside it our ten routes are measured. Asked for once: not every module proxy has it.
 route_override() {
   command -v go >/dev/null 2>&1 || return 0
@@ -132,8 +142,10 @@ npm_packages
 debian_packages
 go_tools
 [[ ${1:-} == start ]] && exit
-test_packages
+[[ ${1:-} == cluster ]] || test_packages
 pod_packages
+cluster_programs
+[[ ${1:-} == cluster ]] && exit
 go_kustomize
 test_class
 [[ ${1:-} != bench ]] || route_override

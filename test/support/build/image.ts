@@ -1,9 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { run } from '../namespaces/namespace.ts';
 
 // Container images as OCI layouts: folders of blobs with an index.json.
+
+export { packImage } from '../../../scripts/cluster/image-archive.ts';
 
 /** Makes an image with nothing but busybox, which sleeps: what pods are kept up by. */
 export function pauseImage(layout: string): void {
@@ -14,20 +13,4 @@ export function pauseImage(layout: string): void {
   run('umoci', ['new', '--image', image]);
   run('umoci', ['insert', '--image', image, busybox, '/busybox']);
   run('umoci', ['config', '--image', image, ...entrypoint]);
-}
-
-/** Packs the one image of a layout into an archive, from which containerd imports it by this whole name. */
-export function packImage(layout: string, name: string, archive: string): void {
-  const named = mkdtempSync(join(tmpdir(), 'waymark-image-'));
-  try {
-    const index = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as { manifests: object[] };
-    const manifests = index.manifests.map((manifest) => ({
-      ...manifest,
-      annotations: { 'io.containerd.image.name': name },
-    }));
-    writeFileSync(join(named, 'index.json'), JSON.stringify({ ...index, manifests }));
-    run('tar', ['-cf', archive, '-C', layout, 'oci-layout', 'blobs', '-C', named, 'index.json']);
-  } finally {
-    rmSync(named, { recursive: true });
-  }
 }

@@ -1,0 +1,68 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cluster } from './cluster.ts';
+import { ROOT } from './folder.ts';
+import { multusArchive, waymarkArchive } from './images.ts';
+import { end } from './process.ts';
+
+// What is installed into a cluster that runs: Multus by its own manifest, and us by ours.
+
+/** Multus as a daemon and a shim (thick), or as a plugin alone (thin). */
+export type MultusKind = 'thick' | 'thin';
+
+const MANIFESTS: { readonly [kind in MultusKind]: string } = {
+  thick: 'deployments/multus-daemonset-thick.yml',
+  thin: 'deployments/multus-daemonset.yml',
+};
+
+/** The folder with Multus' programs and manifests, built if need be; or why there is none. */
+export function multusFolder(): { folder: string } | { missing: string } {
+  const build = ['bash', join(ROOT, 'scripts/cluster/build-multus.sh')];
+  const { status, stdout, stderr } = end(build, { timeoutSeconds: 1200 });
+  return status === 0 ? { folder: stdout.trim() } : { missing: `Multus cannot be built: ${lastLine(stderr)}` };
+}
+
+/** Installs Multus with its own manifest, unchanged, and waits until it is ready on every node. */
+export async function installMultus(cluster: Cluster, kind: MultusKind): Promise<void> {
+  const multus = multusFolder();
+  if ('missing' in multus) throw new Error(multus.missing);
+  const archive = multusArchive(kind, multus.folder);
+  for (const node of cluster.nodes) node.importImage(archive);
+  cluster.kubectl(['apply', '-f', join(multus.folder, MANIFESTS[kind])]);
+  await rollout(cluster, 'kube-system', 'kube-multus-ds');
+}
+
+/** The kinds of networks that pods are attached to, without Multus: its manifest's definition alone. */
+export function networkDefinition(multus: string): string {
+  const documents = readFileSync(join(multus, MANIFESTS.thick), 'utf8').split(/^---$/m);
+  return documents.find((document) => document.includes('kind: CustomResourceDefinition')) ?? '';
+}
+
+/** `base`, or the folder of an overlay below `manifests/overlays`. Throws if there is none. */
+export function overlayFolder(name: string): string {
+  const folder = join(ROOT, 'manifests', name === 'base' ? 'base' : `overlays/${name}`);
+  if (!existsSync(folder)) throw new Error(`there is no overlay ${name}`);
+  return folder;
+}
+
+/** Installs Waymark by one of its overlays, and waits until it is ready on every node. */
+export async function installWaymark(cluster: Cluster, overlay: string): Promise<void> {
+  const folder = overlayFolder(overlay);
+  const archive = waymarkArchive();
+  for (const node of cluster.nodes) node.importImage(archive);
+  cluster.kubectl(['apply', '-k', folder]);
+  await rollout(cluster, 'waymark', 'waymark');
+}
+
+/** Waits until a DaemonSet is ready on every node. Throws with the state of its pods if it does not come to that. */
+export async function rollout(cluster: Cluster, namespace: string, name: string, seconds = 180): Promise<void> {
+  const status = ['rollout', 'status', `daemonset/${name}`, `--timeout=${seconds}s`];
+  const ended = await cluster.tryKubectl(['-n', namespace, ...status], { timeoutSeconds: seconds + 20 });
+  if (ended.status === 0) return;
+  const pods = cluster.kubectl(['-n', namespace, 'describe', 'pods']);
+  throw new Error(`${name} is not ready: ${ended.stderr}\n${pods}`);
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1) ?? '';
+}

@@ -1,0 +1,93 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import t from 'tap';
+import { missingForCluster } from '../../scripts/cluster/missing.ts';
+import { end, run, until } from '../../scripts/cluster/process.ts';
+
+// `npm run cluster`, and what is left of a cluster.
+
+const MAIN = join(import.meta.dirname, '../../scripts/cluster/main.ts');
+const folder = mkdtempSync(join(tmpdir(), 'waymark-command-'));
+const cluster = (...args: string[]) => [process.execPath, MAIN, ...args];
+const options = { env: { WAYMARK_CLUSTER: folder }, timeoutSeconds: 400 };
+
+t.setTimeout(15 * 60_000);
+t.teardown(() => run(cluster('down'), options));
+const skip = missingForCluster();
+
+t.test('a cluster starts, answers kubectl, and ends; nothing of the machine has changed', { skip }, async (t) => {
+  const before = machine();
+  const printed = run(cluster('--nodes', '2'), options);
+  t.match(printed, /([\d.]+) s {2}Kubernetes is ready, with 2 nodes/);
+  t.comment(printed.split('\n')[0]);
+  t.strictSame(
+    run(cluster('kubectl', 'get', 'nodes', '-o', 'name'), options)
+      .trim()
+      .split('\n'),
+    ['node/node-1', 'node/node-2'],
+  );
+  t.match(run(cluster('kubectl', 'version'), options), 'Server Version: v1.34');
+  t.equal(end(cluster('up'), options).stderr, 'cluster: a cluster runs already: npm run cluster -- down\n');
+  t.strictSame(machine(), before, 'while it runs');
+  run(cluster('down'), options);
+  t.strictSame([...remnants(), ...machine().filter((line) => !before.includes(line))], [], 'afterwards');
+});
+
+t.test('a cluster whose first process is killed is gone as a whole', { skip }, async (t) => {
+  run(cluster('up'), options);
+  t.not(remnants().length, 0, 'it is there');
+  process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')), 'SIGKILL');
+  await until('nothing is left', 60, () => {
+    const left = remnants();
+    if (left.length > 0) throw new Error(left.join('\n'));
+    return true;
+  });
+  t.pass('nothing is left');
+});
+
+t.test('what the command is not told in its own words is refused', async (t) => {
+  for (const args of [
+    ['--nodes', '0'],
+    ['--multus', 'fat'],
+    ['--waymark', 'none-such'],
+  ]) {
+    const { status, stderr } = end(cluster(...args), options);
+    t.equal(status, 1);
+    t.match(stderr, /^cluster: .*(0|fat|none-such)/);
+  }
+  t.equal(end(cluster('dance'), options).status, 2);
+  t.equal(end(cluster('kubectl', 'get', 'pods'), options).stderr, 'cluster: no cluster runs: npm run cluster\n');
+});
+
+// What a cluster could change: links, routes, mounts and the kernel's parameters that the kubelet sets.
+function machine(): string[] {
+  const parameters = ['vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops'];
+  return [
+    ...run(['ip', '-o', 'link'])
+      .replaceAll(/ state \w+| qlen \d+/g, '')
+      .split('\n'),
+    ...run(['ip', 'route']).split('\n'),
+    // Other tests name network namespaces there.
+    ...readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter((line) => !line.includes('/run/netns')),
+    ...parameters.map((name) => `${name} = ${readFileSync(`/proc/sys/${name}`, 'utf8').trim()}`),
+  ];
+}
+
+// Its processes, by the folder in their arguments, its control groups and its files.
+function remnants(): string[] {
+  const name = basename(folder);
+  const processes = readdirSync('/proc').filter((pid) => {
+    try {
+      return (
+        /^\d+$/.test(pid) && Number(pid) !== process.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(name)
+      );
+    } catch {
+      return false;
+    }
+  });
+  const groups = readdirSync('/sys/fs/cgroup').map((hierarchy) => join('/sys/fs/cgroup', hierarchy, name));
+  return [...processes.map((pid) => `process ${pid}`), ...[...groups, folder].filter(existsSync)];
+}
