@@ -56,7 +56,7 @@ async function addRoutes(socket: RouteSocket, topology: Topology, options: Route
   const there = changes.map(({ change }) => change).filter((change) => holds(change, observed));
   const pending = changes.map(({ change }) => change).filter((change) => !holds(change, observed));
   for (const change of there) say(`there already: ${describe(change, observed)}`);
-  for (const route of kept) say(`another route is there, and stays: ${describe({ op: 'add-route', route }, observed)}`);
+  for (const change of kept) say(`another route is there, and stays: ${describe(change, observed)}`);
   for (const change of pending) say(`${options.noop ? 'would ' : ''}${describe(change, observed)}`);
   if (!options.noop) await apply(socket, pending, observed);
   say(

@@ -3,7 +3,7 @@ import type { Request } from '../cni/request.ts';
 import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
-import { type Change, type Planned, parseChange, type RenameLink } from './change.ts';
+import { type Change, kindOf, type Planned, parseChange } from './change.ts';
 import { identityOf } from './namespace-identity.ts';
 import type { Detours } from './rename.ts';
 
@@ -73,30 +73,25 @@ export class AttachmentJournal {
     return { changes, complete: content?.intact === true && own.length > 0 };
   }
 
-  /**
-   * Changes that an ADD or DEL before was killed in the middle of, and that must be finished: renames with a link that
-   * went down for it.
-   */
-  unfinished(): RenameLink[] {
-    const { changes } = this.changes();
-    return changes.flatMap((change) => (change.op === 'rename-link' && change.lost !== undefined ? [change] : []));
+  /** Recorded changes that an earlier ADD or DEL was killed in the middle of, and that must be finished. */
+  unfinished(): Change[] {
+    return this.changes().changes.filter((change) => kindOf(change).isHalfMade?.(change));
   }
 
-  /** Keeps track of links that go down to be renamed. */
+  /** Writes down links that go down to be renamed, and that they are up again. */
   detours(): Detours {
-    const update = (rename: RenameLink) => this.updateRename(rename);
+    const update = (change: Change) => this.#writeProgress(change);
     return { begin: update, end: update };
   }
 
-  /** Writes down, in the place of a rename that is recorded, how far it is: with what the link loses, or without. */
-  updateRename({ link, lost }: RenameLink): void {
+  // In the place of the change that is recorded, how far it is.
+  #writeProgress(underWay: Change): void {
     const entries = this.#entriesHere()?.entries ?? [];
     const updated = entries.map((entry) => {
-      const change = entry.change && parseChange(entry.change);
-      if (entry.network !== this.#network || change?.op !== 'rename-link' || change.link !== link) return entry;
-      // Undoing goes by the names that were recorded, whichever way this rename goes.
-      const { lost: _, ...plain } = change;
-      return { ...entry, change: lost === undefined ? plain : { ...plain, lost } };
+      const recorded = entry.change && parseChange(entry.change);
+      if (recorded === undefined || entry.network !== this.#network || recorded.op !== underWay.op) return entry;
+      const change = kindOf(recorded).progress?.(recorded, underWay);
+      return change === undefined ? entry : { ...entry, change };
     });
     this.#journal.write(this.#identity, updated);
   }

@@ -13,7 +13,22 @@ import { isSameRoute, type Route, RT_TABLE_LOCAL, RTPROT_KERNEL } from '../netli
 import { addRouteRequest, deleteRouteRequest } from '../netlink/route-message.ts';
 import { listRoutes } from '../netlink/routes.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
-import type { LinkState, RenameLink } from './change.ts';
+
+/** `lost` is there while the link is down for it: what goes with that, and must come back. */
+export type RenameLink = {
+  readonly op: 'rename-link';
+  readonly link: number;
+  readonly from: string;
+  readonly to: string;
+  readonly lost?: LinkState;
+};
+
+/** What a link loses when it is taken down. */
+export type LinkState = {
+  readonly addresses: readonly LinkAddress[];
+  readonly routes: readonly Route[];
+  readonly neighbours: readonly Neighbour[];
+};
 
 /** Told before a link goes down, with what it will lose, and when all of that is back. */
 export type Detours = { begin(rename: RenameLink): void; end(rename: RenameLink): void };

@@ -2,8 +2,8 @@ import type { Pacing } from '../cni/runner.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import type { ChangeOptions, RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
-import { type Change, describe, holds, inverseOf, isAlreadyUndone, type RenameLink, requestOf } from './change.ts';
-import { type Detours, renameLink } from './rename.ts';
+import { type Change, describe, effectOf, holds, inverseOf, isAlreadyUndone, kindOf, messageOf } from './change.ts';
+import type { Detours } from './rename.ts';
 
 /** A change that the kernel refused, and what could not be taken back of those that it had made before. */
 export class ChangeRefused extends Error {
@@ -22,7 +22,7 @@ export class ChangeRefused extends Error {
 }
 
 export type TransactionOptions = ChangeOptions & {
-  /** Told when a link must go down to be renamed; whoever keeps the journal writes down what it loses by that. */
+  /** Called when a link must go down to be renamed: whoever keeps the journal writes down what the link loses by that. */
   detours?: Detours | undefined;
   counted?: Pacing['counted'] | undefined;
 };
@@ -47,45 +47,63 @@ export async function apply(
   const made = changes.slice(0, tried).filter((_, index) => !refusedOnes.has(index));
   options.counted?.('applied', made);
   const { failed } = await undo(socket, made, options);
-  throw new ChangeRefused(first.index, first.error, failed);
+  throw new ChangeRefused(
+    first.index,
+    first.error,
+    failed.map(({ change }) => change),
+  );
 }
 
-/** What came of undoing: how many changes were taken back, and which could not be, with the first reason. */
-export type Undone = { count: number; failed: Change[]; reason: NetlinkError | undefined };
+/** What came of undoing: how many changes were taken back, and which could not be, with the kernel's reason. */
+export type Undone = { readonly count: number; readonly failed: readonly NotUndone[] };
 
-/** Takes changes back, the last first. What is undone already, by whomever, is left as it is. */
+export type NotUndone = { readonly change: Change; readonly error: NetlinkError };
+
+/** Takes changes back, the last first. What is undone already, by whomever, is left as it is. Throws NetlinkError. */
 export async function undo(
   socket: RouteSocket,
   changes: readonly Change[],
   options: TransactionOptions = {},
 ): Promise<Undone> {
-  const observed = Observation.of(socket);
-  const pending = changes.toReversed().filter((change) => !holds(inverseOf(change), observed));
-  let left = pending;
-  let refused: Refused[] = [];
+  const observed = lookBack(socket, changes);
+  const pending = changes.toReversed().filter((change) => !isUndone(inverseOf(change), observed));
   // A route can come back only after the one that leads to its gateway, which may have gone before it: so what was
   // refused is tried again, as long as that helps.
-  for (;;) {
-    const made = await make(socket, left.map(inverseOf), observed, { ...options, keepGoing: true });
-    if (made.lost !== undefined) throw made.lost;
-    refused = made.refused;
+  let refused: readonly NotUndone[] = [];
+  for (let left: readonly Change[] = pending; ; left = refused.map(({ change }) => change)) {
+    refused = await undoOnce(socket, left, observed, options);
     if (refused.length === 0 || refused.length === left.length) break;
-    left = refused.flatMap(({ index }) => left[index] ?? []);
   }
-  const failures = refused.flatMap(({ index, error }) => {
-    const change = left[index];
-    return change === undefined || isAlreadyUndone(inverseOf(change), error) ? [] : { change, error };
+  const stayed = new Set(refused.map(({ change }) => change));
+  const undone = pending.filter((change) => !stayed.has(change));
+  options.counted?.('undone', undone);
+  const failed = refused.filter(({ change, error }) => !isAlreadyUndone(inverseOf(change), error));
+  return { count: undone.length, failed };
+}
+
+async function undoOnce(
+  socket: RouteSocket,
+  changes: readonly Change[],
+  observed: Observation,
+  options: TransactionOptions,
+): Promise<NotUndone[]> {
+  const made = await make(socket, changes.map(inverseOf), observed, { ...options, keepGoing: true });
+  if (made.lost !== undefined) throw made.lost;
+  return made.refused.flatMap(({ index, error }) => {
+    const change = changes[index];
+    return change === undefined ? [] : [{ change, error }];
   });
-  const stayed = new Set(refused.map(({ index }) => left[index]));
-  options.counted?.(
-    'undone',
-    pending.filter((change) => !stayed.has(change)),
-  );
-  return {
-    count: pending.length - refused.length,
-    failed: failures.map(({ change }) => change),
-    reason: failures[0]?.error,
-  };
+}
+
+// The kernel compares for itself, but where it could take a message for another: only then is anything read, and of the
+// routes only those of the protocols that are to go. A pod's routing table may be huge.
+function isUndone(inverse: Change, observed: Observation): boolean {
+  return kindOf(inverse).needsLook(inverse) && holds(inverse, observed);
+}
+
+function lookBack(socket: RouteSocket, changes: readonly Change[]): Observation {
+  const added = changes.flatMap((change) => effectOf(change).adds ?? []);
+  return Observation.of(socket, new Set(added.map(({ protocol }) => protocol)));
 }
 
 type Refused = { index: number; error: NetlinkError };
@@ -96,7 +114,7 @@ type Refused = { index: number; error: NetlinkError };
  */
 type Made = { tried: number; refused: Refused[]; lost?: NetlinkError };
 
-// As many changes as possible go in one write; the rename of a link has one of its own, for it may take more than that.
+// As many changes as possible go in one write; one that may take more than one message is made by itself.
 async function make(
   socket: RouteSocket,
   changes: readonly Change[],
@@ -119,7 +137,7 @@ async function make(
 }
 
 function partAt(changes: readonly Change[], start: number): readonly Change[] {
-  const next = changes.findIndex(({ op }, index) => index >= start && op === 'rename-link');
+  const next = changes.findIndex((change, index) => index >= start && kindOf(change).make !== undefined);
   if (next === start) return changes.slice(start, start + 1);
   return changes.slice(start, next < 0 ? undefined : next);
 }
@@ -132,24 +150,18 @@ async function makePart(
 ): Promise<Made> {
   const [first] = part;
   try {
-    if (first?.op === 'rename-link') return await makeRename(socket, first, observed, options);
+    const alone = first && kindOf(first).make;
+    if (first !== undefined && alone !== undefined) {
+      const refusal = await alone(socket, first, describe(first, observed), options.detours);
+      return { tried: 1, refused: refusal === undefined ? [] : [{ index: 0, error: refusal }] };
+    }
     const lines = (index: number) => lineAt(part, index, observed);
-    const { sent, refusals } = await socket.change(part.map(requestOf), lines, options);
+    const { sent, refusals } = await socket.change(part.map(messageOf), lines, options);
     return { tried: sent, refused: refusals };
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     return { tried: part.length, refused: [], lost: error };
   }
-}
-
-async function makeRename(
-  socket: RouteSocket,
-  rename: RenameLink,
-  observed: Observation,
-  { detours }: TransactionOptions,
-): Promise<Made> {
-  const refusal = await renameLink(socket, rename, describe(rename, observed), detours);
-  return { tried: 1, refused: refusal === undefined ? [] : [{ index: 0, error: refusal }] };
 }
 
 function lineAt(changes: readonly Change[], index: number, observed: Observation): string {

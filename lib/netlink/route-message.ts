@@ -56,10 +56,16 @@ export function deleteRouteRequest(route: Route): Request {
   return { type: MessageType.DELROUTE, flags: 0, payload: encodeRoute(rest) };
 }
 
-/** A request to dump the routes of a family: all of them, or those of one table or out of one link. */
-export function dumpRoutesRequest(family: Family, filter: { table?: number; oif?: number } = {}): Request {
+/** Routes of one table, out of one link, or of one protocol (`rtm_protocol`): what the kernel can choose a dump by. */
+export type RouteFilter = { readonly table?: number; readonly oif?: number; readonly protocol?: number };
+
+/** A request to dump the routes of a family: all of them, or those of a filter. */
+export function dumpRoutesRequest(family: Family, filter: RouteFilter = {}): Request {
   const payload = payloadOf((out) => {
-    out.emit(formatRoute({ family: afOf(family) }));
+    const header = Buffer.alloc(RTMSG_BYTES);
+    header[RTM_FAMILY] = afOf(family);
+    header[RTM_PROTOCOL] = filter.protocol ?? 0;
+    out.emit(header);
     if (filter.table !== undefined) out.pushU32(RTA_TABLE, filter.table);
     if (filter.oif !== undefined) out.pushU32(RTA_OIF, filter.oif);
   });

@@ -1,18 +1,11 @@
 import type { Family } from '../address/address.ts';
 import { NetlinkError } from './errors.ts';
 import type { Route } from './route.ts';
-import { decodeRoute, dumpRoutesRequest } from './route-message.ts';
+import { decodeRoute, dumpRoutesRequest, type RouteFilter } from './route-message.ts';
 import type { RouteSocket } from './socket.ts';
 
-/**
- * The routes of a family, in the kernel's order: all of them, those of one table, or those out of one link; the kernel
- * does the filtering. Throws NetlinkError.
- */
-export function listRoutes(
-  socket: RouteSocket,
-  family: Family,
-  filter: { table?: number; oif?: number } = {},
-): Route[] {
+/** The routes of a family, in the kernel's order: all of them, or those of a filter. Throws NetlinkError. */
+export function listRoutes(socket: RouteSocket, family: Family, filter: RouteFilter = {}): Route[] {
   try {
     return socket
       .dump('list routes', dumpRoutesRequest(family, filter))

@@ -21,11 +21,13 @@ export class Observation {
     this.#read = read;
   }
 
-  static of(socket: RouteSocket): Observation {
+  /** What the kernel says; of the routes, if `protocols` are given, those with such an `rtm_protocol`, and no others. */
+  static of(socket: RouteSocket, protocols?: ReadonlySet<number>): Observation {
+    const filters = protocols === undefined ? [{}] : [...protocols].map((protocol) => ({ protocol }));
     return new Observation({
       links: () => listLinks(socket),
       addresses: (link) => listAddresses(socket, link),
-      routes: (family, table) => listRoutes(socket, family, { table }),
+      routes: (family, table) => filters.flatMap((filter) => listRoutes(socket, family, { ...filter, table })),
       defaultRoutes: (family) => findDefaultRoutes(socket, family),
     });
   }

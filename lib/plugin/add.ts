@@ -1,7 +1,6 @@
 import { describeInOrder } from '../change/after-changes.ts';
 import { AttachmentJournal } from '../change/attachment-journal.ts';
-import { describe, holds, type Planned } from '../change/change.ts';
-import { renameLink } from '../change/rename.ts';
+import { describe, holds, isAlreadyUndone, kindOf, type Planned } from '../change/change.ts';
 import { apply, ChangeRefused } from '../change/transaction.ts';
 import type { Log } from '../cni/log.ts';
 import type { JsonObject, Request } from '../cni/request.ts';
@@ -22,7 +21,7 @@ export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): P
   const { socket, namespace } = pod;
   const { config, previous } = await readConfig(definition, call);
   const journal = AttachmentJournal.of(definition.name, call.place.pathOf(config.dataDir), request, namespace, socket);
-  if (!call.noop) await finishRenames(socket, journal);
+  if (!call.noop) await finishHalfMade(socket, journal);
 
   const waiting = waitingOf(call);
   const given = { request, config, previous, host: pod.host };
@@ -91,12 +90,12 @@ async function planPatiently<C>(
 }
 
 // A process that was killed while a link was down for its new name has left it so.
-async function finishRenames(socket: RouteSocket, journal: AttachmentJournal): Promise<void> {
-  for (const rename of journal.unfinished()) {
-    const text = `finish to rename interface ${rename.from} to ${rename.to}`;
-    const refusal = await renameLink(socket, rename, text, journal.detours());
+async function finishHalfMade(socket: RouteSocket, journal: AttachmentJournal): Promise<void> {
+  for (const change of journal.unfinished()) {
+    const text = `${describe(change, Observation.of(socket))}, which was left half done`;
+    const refusal = await kindOf(change).make?.(socket, change, text, journal.detours());
     // A link that is gone needs nothing any more.
-    if (refusal !== undefined && refusal.code !== 'ENODEV') throw refusal;
+    if (refusal !== undefined && !isAlreadyUndone(change, refusal)) throw refusal;
   }
 }
 

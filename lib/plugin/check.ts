@@ -1,5 +1,5 @@
 import { AttachmentJournal } from '../change/attachment-journal.ts';
-import { describe, describeDifference, holds } from '../change/change.ts';
+import { describe, describeDifference, holds, kindOf } from '../change/change.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
@@ -17,8 +17,7 @@ export async function check<C>(definition: Definition<C>, call: Call, pod: Pod):
   const { config, previous } = await readConfig(definition, call);
   if (config.skipcheck) return undefined;
   const plan = definition.plan({ request, config, previous, observed, host });
-  // A route that was deleted, and that somebody has put there again, is no business of ours any more.
-  const wanted = plan.changes.filter(({ change }) => change.op !== 'delete-route');
+  const wanted = plan.changes.filter(({ change }) => kindOf(change).isChecked);
   const missing = wanted.filter(({ change }) => !holds(change, observed));
   const differences = [
     ...outOfDate(definition, call, pod, plan, observed),

@@ -1,5 +1,5 @@
 import { AttachmentJournal } from '../change/attachment-journal.ts';
-import { type Change, describe } from '../change/change.ts';
+import { type Change, describe, kindOf } from '../change/change.ts';
 import { undo } from '../change/transaction.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniError } from '../cni/errors.ts';
@@ -29,9 +29,14 @@ export async function del<C>(definition: Definition<C>, call: Call): Promise<obj
     if (socket !== undefined) {
       if (log.isOn('debug')) for (const line of describeUndo(changes, socket)) log.debug(line);
       // What a link loses on the way to its name is written down beside the rename.
-      if (changes.some(({ op }) => op === 'rename-link')) journal.record(changes.map((change) => ({ change })));
-      const { count, failed, reason } = await undo(socket, changes, { ...call.pacing, detours: journal.detours() });
-      if (reason !== undefined) throw notUndoneError(failed, reason);
+      if (changes.some((change) => kindOf(change).make !== undefined))
+        journal.record(changes.map((change) => ({ change })));
+      const { count, failed } = await undo(socket, changes, { ...call.pacing, detours: journal.detours() });
+      const [notGivenBack = [], notTakenAway = []] = [true, false].map((gives) =>
+        failed.filter(({ change }) => kindOf(change).undoGivesBack === gives),
+      );
+      for (const { error } of notGivenBack) log.warn(`what was there before cannot be given back: ${error.message}`);
+      if (notTakenAway.length > 0) throw notUndoneError(notTakenAway);
       if (count > 0) log.info('took changes back', { changes: count });
     }
     journal.forget();
@@ -63,7 +68,9 @@ async function changesOfConfig<C>(definition: Definition<C>, call: Call, observe
   try {
     const { config, previous } = await readConfig(definition, call);
     const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });
-    return plan.changes.map(({ change }) => change).filter((change) => isKnownByConfig(change, observed));
+    return plan.changes
+      .map(({ change }) => change)
+      .filter((change) => kindOf(change).isKnownByConfig(change, observed));
   } catch (error) {
     // No interface, no address, no valid config: then ADD has made nothing, or it went with the interface.
     if (!(error instanceof CniError)) throw error;
@@ -72,13 +79,6 @@ async function changesOfConfig<C>(definition: Definition<C>, call: Call, observe
   } finally {
     host.close();
   }
-}
-
-// Only what adds can be undone by the config alone: it does not know what was there before. A rename can be where the
-// link still answers to its first name.
-function isKnownByConfig(change: Change, observed: Observation): boolean {
-  if (change.op === 'rename-link') return observed.linkAt(change.link)?.altnames.includes(change.from) === true;
-  return change.op.startsWith('add-');
 }
 
 function describeUndo(changes: readonly Change[], socket: RouteSocket | undefined): string[] {

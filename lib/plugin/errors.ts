@@ -1,5 +1,6 @@
-import { type Change, describe, type Planned } from '../change/change.ts';
-import type { ChangeRefused } from '../change/transaction.ts';
+import { type Change, describe, meaningOf, type Planned } from '../change/change.ts';
+import type { Refusal } from '../change/kind.ts';
+import type { ChangeRefused, NotUndone } from '../change/transaction.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
 import { summarize } from '../cni/summary.ts';
 import { FileError } from '../files/files.ts';
@@ -28,13 +29,10 @@ export function refusedError(refused: ChangeRefused, pending: readonly Planned[]
   return new CniError(code, `${source}: ${text}`, { details, cause: refused });
 }
 
-function verdict(reason: NetlinkError, change: Change | undefined): { code: CniCode; text: string } {
-  const { message } = reason;
-  if (reason.code !== 'EEXIST') return { code: CniCode.kernelRefused, text: `the kernel refused to ${message}` };
-  if (change?.op === 'add-route') {
-    return { code: CniCode.conflict, text: `a different route came in the way: ${message}` };
-  }
-  return { code: CniCode.nameTaken, text: `the name was taken meanwhile: ${message}` };
+function verdict(reason: NetlinkError, change: Change | undefined): Refusal {
+  const meaning = change && meaningOf(change, reason);
+  if (meaning === undefined) return { code: CniCode.kernelRefused, text: `the kernel refused to ${reason.message}` };
+  return { ...meaning, text: `${meaning.text}: ${reason.message}` };
 }
 
 /** What was waited for did not appear: 107. */
@@ -43,10 +41,12 @@ export function timeoutError(missing: CniError, seconds: number): CniError {
   return new CniError(CniCode.timeout, `${message}; waited ${seconds} s for it`, { details, cause: missing });
 }
 
-/** The kernel refused to take something back: 104. */
-export function notUndoneError(failed: readonly Change[], reason: NetlinkError): CniError {
-  const message = `${failed.length} changes could not be undone: the kernel refused to ${reason.message}`;
-  return new CniError(CniCode.kernelRefused, message, { cause: reason });
+/** The kernel refused to take away what is ours: 104. */
+export function notUndoneError(failed: readonly NotUndone[]): CniError {
+  const [first] = failed;
+  const message = `${failed.length} changes could not be undone: the kernel refused to ${first?.error.message}`;
+  const details = failed.map(({ error }) => error.message).join('\n');
+  return new CniError(CniCode.kernelRefused, message, { details, cause: first?.error });
 }
 
 /** What is wrong with the data folder, under the key that names it. All files of `lib/files` here are in it. */

@@ -49,7 +49,7 @@ export function explainAdd<C>(definition: Definition<C>, request: Request, pod: 
         warnings,
         would: [...verified, ...describeInOrder(changes, observed)],
         there: there.map(({ change }) => describe(change, observed)),
-        kept: [...(plan.kept ?? [])].map((route) => describe({ op: 'add-route', route }, observed)),
+        kept: (plan.kept ?? []).map((change) => describe(change, observed)),
       },
       result: resultDocument(plan.result, previous, request),
       observed: afterChanges(observed, changes),

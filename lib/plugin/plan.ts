@@ -1,9 +1,8 @@
-import type { Planned } from '../change/change.ts';
+import type { Change, Planned } from '../change/change.ts';
 import type { CommonConfig } from '../cni/config.ts';
 import { CniError } from '../cni/errors.ts';
 import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
-import type { Route } from '../netlink/route.ts';
 import type { Observation } from '../observation/observation.ts';
 
 /** What a plan is made from. */
@@ -24,8 +23,8 @@ export type Plan = {
   /** All that is wanted, whether or not it is so already. */
   readonly changes: readonly Planned[];
   readonly conflicts: readonly Conflict[];
-  /** The wanted routes that give way to others, as the config says. */
-  readonly kept?: ReadonlySet<Route>;
+  /** The wanted changes that give way to what is there, as the config says. */
+  readonly kept?: readonly Change[];
   /**
    * How the sources begin of which the plan has all that there should be: an earlier change with such a source that is
    * not in the plan is out of date, and CHECK tells it.

@@ -1,4 +1,4 @@
-import { holds, type Planned } from '../change/change.ts';
+import { type Change, effectOf, holds, type Planned } from '../change/change.ts';
 import { describeRoute, type Route } from '../netlink/route.ts';
 import type { Observation } from '../observation/observation.ts';
 import type { Conflict } from './plan.ts';
@@ -12,8 +12,10 @@ export type WantedRoute = { readonly route: Route; readonly source: string };
 export type Reconciled = {
   readonly changes: Planned[];
   readonly conflicts: Conflict[];
-  /** The wanted routes that give way to others, by `keep`. */
-  readonly kept: ReadonlySet<Route>;
+  /** The wanted changes that give way to other routes, by `keep`. */
+  readonly kept: Change[];
+  /** The wanted routes that the changes lead to: all but those that give way. */
+  readonly routes: Route[];
 };
 
 /**
@@ -28,7 +30,7 @@ export function reconcileRoutes(
 ): Reconciled {
   const changes: Planned[] = [];
   const conflicts: Conflict[] = [];
-  const kept = new Set<Route>();
+  const kept: Change[] = [];
   for (const { route, source } of wanted) {
     const add = { op: 'add-route', route } as const;
     const present = observed.routesLike(route).filter((other) => !gone.has(other));
@@ -38,11 +40,13 @@ export function reconcileRoutes(
       changes.push(...present.map((other) => ({ change: { op: 'delete-route', route: other } as const, source })));
       changes.push({ change: add, source });
     } else if (onConflict === 'keep') {
-      kept.add(route);
+      kept.push(add);
     } else {
       const text = (which: Route) => describeRoute(which, observed.linkName);
       conflicts.push({ source, wanted: text(route), found: present.map(text).join(' and ') });
     }
   }
-  return { changes, conflicts, kept };
+  const givesWay = new Set(kept.flatMap((change) => effectOf(change).adds ?? []));
+  const routes = wanted.flatMap(({ route }) => (givesWay.has(route) ? [] : route));
+  return { changes, conflicts, kept, routes };
 }

@@ -1,5 +1,6 @@
 import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, lastHost, nthAddress, type Prefix } from '../../lib/address/prefix.ts';
+import { effectOf } from '../../lib/change/change.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { withRoutes } from '../../lib/cni/result.ts';
 import { isNotYetUsable, isUsable, type LinkAddress } from '../../lib/netlink/address.ts';
@@ -26,15 +27,14 @@ export function planSeamlessGateway(input: Input): Plan {
   const { request, config, previous, observed } = input;
   const link = attachmentLink(request, config.interface, previous, observed);
   const wanted = hostAddresses(input, link).map((host) => wantedRoute(input, link, host));
-  const { changes, conflicts, kept } = reconcileRoutes(wanted, observed, config.onConflict);
+  const { changes, conflicts, kept, routes } = reconcileRoutes(wanted, observed, config.onConflict);
   const base = previous ?? unchainedResult(link, request.netns, observed);
-  const added = wanted.filter(({ route }) => !kept.has(route)).flatMap(({ route }) => resultRoute(route));
-  return { changes, conflicts, kept, result: withRoutes(base, added) };
+  return { changes, conflicts, kept, result: withRoutes(base, routes.flatMap(resultRoute)) };
 }
 
 /** The gateways of a plan's routes, each once: those that `verifyGateway` verifies. */
 export function gatewaysOf(plan: Plan): { link: number; address: string }[] {
-  const hops = plan.changes.flatMap(({ change }) => (change.op === 'add-route' ? change.route.hops : []));
+  const hops = plan.changes.flatMap(({ change }) => effectOf(change).adds?.hops ?? []);
   const gateways = new Map(hops.flatMap(({ gw, oif }) => (gw === undefined ? [] : [[gw, { link: oif, address: gw }]])));
   return [...gateways.values()];
 }

@@ -26,17 +26,14 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   const listed = reconcileRoutes(wanted, observed, config.onConflict, gone);
   // Routes of the map give way to those that are there, whoever put them there.
   const derived = reconcileRoutes(mapped, observed, 'keep', gone);
-  const kept = new Set([...listed.kept, ...derived.kept]);
   const deletions = removed.map(({ route, source }) => ({ change: { op: 'delete-route', route } as const, source }));
   const changes = [...deletions, ...listed.changes, ...derived.changes];
   const base = withoutRemoved(config, previous ?? unchainedResult(link, request.netns, observed));
-  const added = [...wanted, ...mapped]
-    .filter(({ route }) => !kept.has(route))
-    .flatMap(({ route }) => resultRoute(route));
+  const added = [...listed.routes, ...derived.routes].flatMap(resultRoute);
   return {
     changes,
     conflicts: listed.conflicts,
-    kept,
+    kept: [...listed.kept, ...derived.kept],
     ...(config.topology !== undefined && { completeFor: 'topology' }),
     result: withRoutes(base, added),
   };
