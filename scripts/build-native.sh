@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles native/socket.c, with the system's C compiler or CC, if it is out of date: build-native.sh [<output>]
+# Compiles native/socket.c with the system's C compiler or CC, unless the output is up to date: build-native.sh [<output>]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

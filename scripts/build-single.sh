@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes the single-file executable out of build/js: build-single.sh <runtime> <addon> <folder>. For the architecture that
-# we are on it starts from a snapshot with the plugins loaded; for another, which cannot be run here, from the script.
+# Builds the single-file executable from build/js: build-single.sh <runtime> <addon> <folder>. For this machine's
+# architecture it starts from a snapshot with the plugins loaded; for another, which cannot run here, from the script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 runtime=$1 addon=$2 out=$3
 plugins=$(node scripts/plugin-names.ts)
 
-# The bundles are CommonJS in one file each: a snapshot takes nothing else. So there are no chunks for what is loaded late,
-# and the package is of no type, which leaves it to the bundler to see what a file is.
+# Each bundle is a single CommonJS file, because a snapshot accepts nothing else. So there are no chunks for modules that
+# are loaded late, and the package has no type, so that the bundler detects the format of each file.
 work=build/single
 rm -rf "$work" && mkdir -p "$work" "$out"
 cp -r build/js "$work/js"
@@ -17,7 +17,7 @@ echo '{}' >"$work/js/package.json"
 for entry in single single-command; do
   ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/$entry.json"
 done
-# The builder of snapshots has no `module` for the bundle to export to.
+# The snapshot builder provides no `module` for the bundle to export to.
 { echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
 build_id=$(cat "$work/main.js" "$work/single-command/index.js" "$addon" | sha256sum | cut -c1-16)
 printf %s "$build_id" >"$work/build-id"
@@ -25,7 +25,7 @@ printf %s "$build_id" >"$work/build-id"
 # V8 would let the young generation of an agent grow to 32 MB. Half of that is as fast; with 2 MB, 10,000 routes take a
 # quarter longer.
 options='"--max-semi-space-size=16"'
-# With the snapshot go the hashes in it: see docs/decisions/0009-fixed-hashes.md.
+# The snapshot includes its hashes: see docs/decisions/0009-fixed-hashes.md.
 [[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true options+=', "--no-rehash-snapshot"' || snapshot=false
 cat >"$work/sea.json" <<CONFIG
 {
@@ -43,12 +43,12 @@ cat >"$work/sea.json" <<CONFIG
   }
 }
 CONFIG
-# A snapshot holds its maker's random numbers, process id and paths. With all of them fixed, two builds are the same bytes.
+# A snapshot contains its builder's random numbers, process ID and paths. With all of them fixed, two builds are identical.
 in_one_place() { # as the first process of a namespace that has this folder at /mnt
   unshare --user --map-root-user --mount --pid --fork sh -c 'mount --bind . /mnt && cd /mnt && exec "$@"' sh "$@"
 }
 in_one_place true 2>/dev/null || {
-  echo "no namespaces of our own: another build of this commit will differ in ${out/build\/dist/dist}" >&2
+  echo "cannot create namespaces: another build of this commit will differ in ${out/build\/dist/dist}" >&2
   in_one_place() { "$@"; }
 }
 in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --no-rehash-snapshot --build-sea "$work/sea.json" >"$work/log" 2>&1 ||

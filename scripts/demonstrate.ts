@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
 
-// What `npm start` shows. It makes a node and a pod, both network namespaces of its own, and takes them away again.
+// The demonstration of `npm start`. It creates a node and a pod, both network namespaces of its own, and deletes them.
 
 const ROOT = join(import.meta.dirname, '..');
 const LIST = join(ROOT, 'conf/40-all-three.conflist');
@@ -56,10 +56,10 @@ function show(folder: string, reference: string): void {
   for (const name of [node, pod]) ip(['netns', 'add', name]);
   ip(['-n', node, 'link', 'set', 'lo', 'up']);
   ip(['-n', pod, 'link', 'set', 'lo', 'up']);
-  // The node's own address and default route, which seamless-gateway looks for.
+  // The node's address and default route, which seamless-gateway needs.
   for (const command of UPLINK) ip(['-n', node, ...command.split(' ')]);
 
-  heading(`The network list: ${list.plugins.join(' → ')} (conf/40-all-three.conflist)`);
+  heading(`The network configuration list: ${list.plugins.join(' → ')} (conf/40-all-three.conflist)`);
   heading('The pod before');
   const before = showPod();
 
@@ -70,7 +70,7 @@ function show(folder: string, reference: string): void {
 
   heading('waymark cni check');
   waymark('check');
-  print('The pod is as the list wants it.');
+  print('The pod matches the list.');
   heading('Somebody deletes a route: waymark cni check');
   ip(['-n', pod, 'route', 'del', 'blackhole', '10.40.0.0/16']);
   print(refused(() => waymark('check')) ? '(so CHECK fails, as it should)' : 'CHECK DID NOT NOTICE');
@@ -83,7 +83,7 @@ function show(folder: string, reference: string): void {
   process.exitCode = after === before && left.length === 0 ? 0 : 1;
 }
 
-// The list as it is shipped, but with everything that it keeps on disk in the demonstration's own folder.
+// The list as shipped, except that everything it keeps on disk goes into the demonstration's own folder.
 function writeList(folder: string): { name: string; plugins: string[] } {
   const list = JSON.parse(readFileSync(LIST, 'utf8'));
   for (const plugin of list.plugins) {
@@ -95,7 +95,7 @@ function writeList(folder: string): { name: string; plugins: string[] } {
   return { name: list.name, plugins: list.plugins.map(({ type }: { type: string }) => type) };
 }
 
-// Journals, leases and cached results; host-local's own bookkeeping is not about this pod.
+// Journals, leases and cached results. Host-local's bookkeeping does not belong to this pod.
 function leftIn(folder: string): string[] {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   return files.map(({ name }) => name).filter((name) => !/^(lock|last_reserved_ip.*|10-list.conflist)$/.test(name));
@@ -134,7 +134,7 @@ function quiet(program: string, args: string[]): void {
   try {
     execFileSync(program, args, { stdio: 'ignore' });
   } catch {
-    // It was not made, because something before it failed; that failure is the one to show.
+    // It was never created, because an earlier step failed; report that failure instead.
   }
 }
 

@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 
 // Reads the settings of an image from the last stage of its Dockerfile, and prints them as arguments of `umoci config`,
-// one on each line. Build arguments are taken from the environment. Usage: image-config.ts <Dockerfile>
+// one per line. Build arguments come from the environment. Usage: image-config.ts <Dockerfile>
 
 const values = new Map<string, string>();
 
-/** What each instruction of the last stage is to `umoci config`; the files are image-root.sh's business. */
+/** The `umoci config` option for each instruction of the last stage; image-root.sh takes care of the files. */
 const INSTRUCTIONS: { [name: string]: (rest: string) => string[] } = {
   ARG: (rest) => {
     const [name = '', fallback] = rest.split('=');
     const value = process.env[name] ?? fallback;
-    if (!value) throw new Error(`the environment has no ${name}`);
+    if (!value) throw new Error(`the environment variable ${name} is missing`);
     values.set(name, value);
     return [];
   },

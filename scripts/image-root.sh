@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the image's file system in a new folder: the executables, the shared libraries that they need, who wrote them
-# and under which licence, and nothing else. The Dockerfile and build-image.sh both call it.
+# Creates the image's file system in a new folder: the executables, the shared libraries that they need, the libraries'
+# copyright and license files, and nothing else. The Dockerfile and build-image.sh both call it.
 # Usage: image-root.sh <build's folder> <new folder>
 set -euo pipefail
 umask 022
@@ -21,8 +21,8 @@ say() { echo "image: $*" >&2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The packages as the distribution offers them now, fetched once into .tools/debian; without a network, or without
-# apt, those that are installed here.
+# The packages that the distribution currently offers, fetched once into .tools/debian; without a network or apt, those
+# that are installed here.
 fetch() { # fetch <package>...
   local cache=$PWD/.tools/debian uris
   mkdir -p "$cache" "$work/empty"
@@ -37,11 +37,11 @@ fetch() { # fetch <package>...
 }
 
 mkdir -p "$work/status"
-# The licence of GCC's libraries is in a package of its own, which their documentation folders lead to.
+# The license of GCC's libraries is in a separate package, to which their documentation folders link.
 if fetch "${PACKAGES[@]}" && fetch "$(readlink "$work/debian/usr/share/doc/libgcc-s1" || echo libgcc-s1)"; then
   source=$work/debian
 else
-  say "the Debian packages cannot be fetched: the libraries are copied from those installed here"
+  say "cannot fetch the Debian packages: using the libraries that are installed here"
   source=/
   for package in "${PACKAGES[@]}"; do dpkg-query --status "$package" >"$work/status/$package"; done
 fi
@@ -62,7 +62,7 @@ for package in "${PACKAGES[@]}"; do
   copy "$source/usr/share/doc/$package/copyright" "/usr/share/doc/$package/copyright"
 done
 
-# What scanners read to know which packages and whose release the libraries are of.
+# Scanners read these files to find the libraries' packages and distribution release.
 copy /etc/os-release /etc/os-release
 for status in "$work/status"/*; do copy "$status" "/var/lib/dpkg/status.d/$(basename "$status")"; done
 
@@ -72,7 +72,7 @@ printf '%s\n' 'root:x:0:' 'nogroup:x:65534:' >"$root/etc/group"
 copy LICENSE /usr/share/doc/waymark/LICENSE
 node scripts/third-party-licenses.ts "$dist" >"$root/usr/share/doc/waymark/THIRD-PARTY-LICENSES"
 
-# One copy for all names, so that hard links stay hard links.
+# A single copy command for all names, so that hard links stay hard links.
 mkdir -p "$root/opt/waymark"
 (cd "$dist" && cp --parents --preserve=links,mode -t "$root/opt/waymark" \
   bin/waymark "${PLUGINS[@]/#/bin/}" "${PLUGINS[@]/#/shim/}")

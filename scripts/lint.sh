@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Types, style and the rules of biome.json. Changes nothing; `npm run format` does.
+# Checks types, style and the rules of biome.json. Changes nothing; `npm run format` fixes the style.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Records test/golden/: what this kernel answers to our dumps of a namespace with every kind of link, address, route and
-# neighbour that we read (test/support/namespaces/example-state.ts), and what `ip -j -d` prints of the same state. Needs root.
+# Records test/golden/: this kernel's answers to our dumps of a namespace with every kind of link, address, route and
+# neighbour that we read (test/support/namespaces/example-state.ts), and the output of `ip -j -d` for it. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh

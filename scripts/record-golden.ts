@@ -11,7 +11,7 @@ import { openNamespace } from '../lib/netns/netns.ts';
 import { buildExampleState } from '../test/support/namespaces/example-state.ts';
 import { recordingTransport } from '../test/support/namespaces/transport.ts';
 
-// Called by record-golden.sh with an empty namespace's name and the folder for the records.
+// record-golden.sh calls this with the name of an empty namespace and the folder for the records.
 const [name, folder] = process.argv.slice(2);
 if (name === undefined || folder === undefined) throw new Error('usage: record-golden.ts <namespace> <folder>');
 
@@ -38,7 +38,7 @@ function perLink(list: (socket: RouteSocket, link: number) => unknown) {
   return Object.fromEntries(links.map(({ index }) => [index, (socket: RouteSocket) => list(socket, index)]));
 }
 
-// The same before and after, so that the datagrams are of the very state that `ip` printed.
+// Compares before and after, so the datagrams describe exactly the state that `ip` printed.
 function record(file: string, readers: { [key: string]: (socket: RouteSocket) => unknown }, command: string): void {
   for (;;) {
     const before = ip(`-j ${command}`);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Records what the reference implementation (libcni, the version in test/golden/convert-results/go.mod) makes of results
-# and names: test/golden/results.json and test/golden/names.json, which the tests of lib/cni are held against.
+# Records how the reference implementation (libcni, at the version in test/golden/convert-results/go.mod) converts results
+# and validates names: test/golden/results.json and test/golden/names.json, with which the tests of lib/cni compare.
 set -euo pipefail
 cd "$(dirname "$0")/../test/golden/convert-results"
 command -v go >/dev/null || { echo "record-results: needs Go" >&2; exit 1; }

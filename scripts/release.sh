@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs the build into a release: a tarball for each architecture there are executables of, the bill of materials, and
-# the checksums of them all. The same commit gives the same bytes. Run `npm run build` first.
+# Packs the build into a release: a tarball for each architecture that was built, the bill of materials, and the checksums
+# of all of them. The same commit gives the same bytes. Run `npm run build` first.
 # Usage: release.sh [<new folder, dist/release>] [<build's folder, dist>]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,18 +8,18 @@ out=${1:-dist/release} dist=${2:-dist}
 . scripts/environment.sh
 . scripts/provenance.sh
 require_build "$dist"
-case "$REVISION" in *-dirty) echo "release: the tree has changes that are in no commit" >&2 ;; esac
+case "$REVISION" in *-dirty) echo "release: the tree has uncommitted changes" >&2 ;; esac
 
-# The machine that an ELF file is for, by the name that images use: e_machine, 2 bytes at 18.
+# The architecture of an ELF file, by the name that images use: e_machine, 2 bytes at offset 18.
 architecture() { # architecture <file>
   case "$(od --address-radix=n --endian=little --format=x2 --skip-bytes=18 --read-bytes=2 "$1")" in
     *003e) echo amd64 ;;
     *00b7) echo arm64 ;;
-    *) echo "release: $1 is an ELF file for neither x86-64 nor arm64" >&2; return 1 ;;
+    *) echo "release: $1 is neither an x86-64 nor an arm64 ELF file" >&2; return 1 ;;
   esac
 }
 
-# executables_of <architecture> <bin or shim>: the folder of the build with those of that architecture, if there is one
+# executables_of <architecture> <bin or shim>: the build's folder with the executables of that architecture, if it exists
 executables_of() {
   local folder
   for folder in "$dist/$2"*/; do
@@ -32,7 +32,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/release"
 node scripts/third-party-licenses.ts "$dist" >"$work/THIRD-PARTY-LICENSES"
 
-# Only what the contract names: what lies beside the executables was made by calling them.
+# Only the executables themselves: other files beside them were created by running them.
 pack() { # pack <architecture>
   local name=waymark-$VERSION-linux-$1 bin shim
   bin=$(executables_of "$1" bin)
@@ -42,7 +42,7 @@ pack() { # pack <architecture>
     cp --preserve=links "${PLUGINS[@]/#/$shim}" "$work/$name/shim/"
   else
     rmdir "$work/$name/shim"
-    echo "release: no shims for $1, so $name goes without" >&2
+    echo "release: there are no shims for $1, so $name has none" >&2
   fi
   chmod 755 "$work/$name"/*/*
   cp -r conf docs manifests CHANGELOG.md CONTRIBUTING.md LICENSE README.md "$work/THIRD-PARTY-LICENSES" "$work/$name/"

@@ -5,7 +5,7 @@ import { Enums, Models, Serialize, Spec } from '@cyclonedx/cyclonedx-library';
 import { bundledComponents, type Component } from './components.ts';
 
 // Prints the software bill of materials of a release: CycloneDX 1.6, as JSON. VERSION, REVISION and SOURCE_DATE_EPOCH
-// say what was released. Usage: sbom.ts <build's folder> <tarball>...
+// identify the release. Usage: sbom.ts <build's folder> <tarball>...
 
 const [dist = '', ...tarballs] = process.argv.slice(2);
 const { VERSION = '', REVISION = '', SOURCE_DATE_EPOCH = '' } = process.env;
@@ -24,7 +24,7 @@ const components = bundledComponents(dist).map(asComponent);
 for (const component of components) waymark.dependencies.add(component.bomRef);
 
 const bom = new Models.Bom({
-  // The same release has the same number, so it is made of what names it.
+  // The same release must have the same serial number, so it is derived from what identifies the release.
   serialNumber: `urn:uuid:${uuidOf(`waymark ${VERSION} ${REVISION}`)}`,
   metadata: new Models.Metadata({ component: waymark, timestamp: new Date(Number(SOURCE_DATE_EPOCH) * 1000) }),
   components: new Models.ComponentRepository(components),

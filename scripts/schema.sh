@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes conf/schema/ anew from the zod schemas. The build does the same into dist/; a test holds the two together.
+# Regenerates conf/schema/ from the zod schemas. The build writes the same files into dist/; a test compares the two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, start and test: npm packages, Debian packages, the reference CNI plugins and cnitool.
-# Says what it does; does nothing, silently, where nothing is missing.
+# Reports what it does; if nothing is missing, does nothing, silently.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The newest releases at the time of writing; the tests compare with them, the bench measures them.
+# The newest releases at the time of writing. The tests compare with them, and the bench measures them.
 CNI_VERSION=v1.3.1
 PLUGINS_VERSION=v1.9.1
 KUSTOMIZE_VERSION=v5.8.2 # the newest that Go 1.26 builds
@@ -14,17 +14,17 @@ say() { echo "setup: $*" >&2; }
 
 npm_packages() {
   [[ node_modules/.package-lock.json -nt package-lock.json ]] && return
-  say "npm packages, by package-lock.json"
+  say "installing the npm packages of package-lock.json"
   npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
-# debian_package <command or file that it brings> <package>
+# debian_package <command or file that it provides> <package>
 missing_packages=()
 debian_package() {
   [[ -e $1 ]] || command -v "$1" >/dev/null 2>&1 || missing_packages+=("$2")
 }
 
-# clang's libFuzzer is in a package that bears its version.
+# clang's libFuzzer is in a package whose name contains the version.
 fuzzer_package() {
   apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p'
 }
@@ -39,7 +39,7 @@ debian_packages() {
   install_missing_packages
 }
 
-# What the tests call, and what the image is made with.
+# Programs that the tests call, or that build the image.
 test_packages() {
   debian_package strace strace
   debian_package hyperfine hyperfine
@@ -51,13 +51,14 @@ test_packages() {
   install_missing_packages
 }
 
-# What the tests with pods of a real containerd need. By themselves, so that a Debian without one of them has the others.
+# Programs for the tests with pods on a real containerd. Installed separately, so that a Debian release without one of
+# them still gets the others.
 pod_packages() {
   debian_package containerd containerd
   debian_package runc runc
   debian_package umoci umoci
   debian_package busybox busybox-static
-  # The tests start a containerd of their own; with this, the package does not start one.
+  # The tests start their own containerd; this keeps the package from starting one.
   SYSTEMD_OFFLINE=1 install_missing_packages
 }
 
@@ -69,11 +70,11 @@ install_missing_packages() {
     say "please install: ${packages[*]}"
     return
   fi
-  say "Debian packages: ${packages[*]}"
+  say "installing Debian packages: ${packages[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get install -y --no-install-recommends "${packages[@]}" >/tmp/waymark-apt.log 2>&1 ||
     { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >/tmp/waymark-apt.log 2>&1 ||
-    { tail -n 20 /tmp/waymark-apt.log >&2; say "apt-get failed; what needs these packages will be skipped"; }
+    { tail -n 20 /tmp/waymark-apt.log >&2; say "apt-get failed; tests that need these packages will be skipped"; }
   rm -f /tmp/waymark-apt.log
 }
 
@@ -81,7 +82,7 @@ go_tools() {
   command -v go >/dev/null 2>&1 || return 0
   local marker=".tools/$CNI_VERSION-$PLUGINS_VERSION"
   [[ -e $marker ]] && return
-  say "cnitool $CNI_VERSION and the reference CNI plugins $PLUGINS_VERSION, by go install, into .tools/bin"
+  say "installing cnitool $CNI_VERSION and the reference CNI plugins $PLUGINS_VERSION into .tools/bin"
   mkdir -p .tools/bin
   local packages=()
   for plugin in $REFERENCE_PLUGINS; do
@@ -91,7 +92,7 @@ go_tools() {
     GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "${packages[@]}"; then
     touch "$marker"
   else
-    say "go install failed; what needs these tools will be skipped"
+    say "go install failed; tests that need these tools will be skipped"
   fi
 }
 
@@ -105,36 +106,36 @@ cluster_programs() {
   bash scripts/cluster/build-multus.sh >/dev/null || say "Multus cannot be built; what needs it will be skipped"
 }
 
-# Beside it our ten routes are measured. Asked for once: not every module proxy has it.
+# The bench compares our ten routes with it. Tried only once, because not every module proxy has it.
 route_override() {
   command -v go >/dev/null 2>&1 || return 0
   local marker=".tools/route-override-was-asked-for"
   [[ -e $marker || -e .tools/bin/route-override ]] && return
   mkdir -p .tools/bin && touch "$marker"
-  say "route-override, by go install, into .tools/bin"
+  say "installing route-override into .tools/bin"
   GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install github.com/openshift/route-override-cni/cmd/route-override@latest 2>/dev/null ||
-    say "route-override could not be had; the bench goes without it"
+    say "route-override cannot be installed; the bench runs without it"
 }
 
-# kubectl has an older one in it, which the tests take where this one is not.
+# kubectl contains an older one, which the tests use if this one is missing.
 go_kustomize() {
   command -v go >/dev/null 2>&1 || return 0
   local marker=".tools/kustomize-$KUSTOMIZE_VERSION"
   [[ -e $marker ]] && return
-  say "kustomize $KUSTOMIZE_VERSION, by go install, into .tools/bin"
+  say "installing kustomize $KUSTOMIZE_VERSION into .tools/bin"
   mkdir -p .tools/bin
   if GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "sigs.k8s.io/kustomize/kustomize/v5@$KUSTOMIZE_VERSION"; then
     touch "$marker"
   else
-    say "go install failed; kubectl's kustomize will be used, if it is there"
+    say "go install failed; using kubectl's kustomize, if it is installed"
   fi
 }
 
-# tap's test class is put together from its plugins (.taprc) once.
+# tap's test class is generated from its plugins (.taprc) once.
 test_class() {
   [[ node_modules/.tap-is-built -nt .taprc ]] && return
   . scripts/environment.sh
-  say "tap's test class"
+  say "generating tap's test class"
   tap build >/dev/null && touch node_modules/.tap-is-built
 }
 

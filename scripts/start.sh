@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows the main job on something real: a network list with the reference plugins and ours, run on a scratch pod that
-# stands in a scratch node; the pod's routes before and after; CHECK; and that nothing is left behind.
+# Demonstrates the plugins: runs a network configuration list with the reference plugins and ours on a scratch pod of a
+# scratch node, shows the pod's routes before and after, runs CHECK, and shows that DEL leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-// Reads a TAP report and prints what a person wants of it: each test file, what tests have measured, every failure
-// whole, every skipped test with its reason, and the totals. Usage: summary.ts <report>
+// Reads a TAP report and prints what a person needs from it: each test file, what tests measured, every failure in
+// full, every skipped test with its reason, and the totals. Usage: summary.ts <report>
 
 const lines = readFileSync(process.argv[2] ?? '', 'utf8').split('\n');
 const isFailure = (line: string) => /^ *not ok /.test(line) && !/# (TODO|SKIP)/.test(line);
 
-// What is told of a file stands in front of its own line.
+// Measurements come before the line of their file.
 let measured: string[] = [];
 for (const line of lines) {
   const comment = /^ {4,}# (?!Subtest: |time=)(.+)$/.exec(line)?.[1];
@@ -32,7 +32,7 @@ console.log(
   `\n${totals.get('pass') ?? 0} passed, ${totals.get('fail') ?? 0} failed, ${totals.get('skip') ?? 0} skipped`,
 );
 
-// The YAML block behind a failure: `---` to `...`.
+// The YAML block after a failure: `---` to `...`.
 function detailsAfter(start: number): string[] {
   if (!/^ *---$/.test(lines[start] ?? '')) return [];
   const end = lines.findIndex((line, index) => index > start && /^ *\.\.\.$/.test(line));

@@ -1,6 +1,6 @@
 import { bundledComponents } from './components.ts';
 
-// Prints the licences of all that is bundled into the executables. Usage: third-party-licenses.ts <build's folder>
+// Prints the licenses of everything that is bundled into the executables. Usage: third-party-licenses.ts <build's folder>
 
 const components = bundledComponents(process.argv[2] ?? '');
 console.log(

@@ -3,7 +3,7 @@ import { Address4, Address6 } from 'ip-address';
 /** The version of the Internet Protocol that an address belongs to. */
 export type Family = 4 | 6;
 
-/** Says why a text is not an address or a prefix. `text` is what was given. */
+/** Reports why a text is not an address or a prefix. `text` is the text that was given. */
 export class AddressError extends Error {
   readonly text: string;
 
@@ -21,7 +21,7 @@ export class AddressError extends Error {
  * section 5 for IPv4-mapped addresses), which is also how `ip` prints them. Two addresses are the same if and
  * only if their canonical texts are.
  *
- * Throws AddressError for everything else, a prefix length and a zone (`fe80::1%eth0`) included.
+ * Throws AddressError for everything else, including a text with a prefix length or a zone (`fe80::1%eth0`).
  */
 export function canonicalAddress(text: string): string {
   if (text.includes('/')) throw new AddressError(text, 'is a prefix, not an address');
@@ -33,10 +33,10 @@ export function familyOf(text: string): Family {
   return text.includes(':') ? 6 : 4;
 }
 
-/** The bytes of a canonical address as the kernel wants them: 4 or 16, most significant first. */
+/** The bytes of a canonical address in the kernel's form: 4 or 16, most significant first. */
 export function addressToBytes(address: string): Uint8Array {
   if (familyOf(address) === 6) return Uint8Array.from(parse6(address).toUnsignedByteArray());
-  // By hand, since this is asked for some times for each of maybe 10,000 routes.
+  // Without the library, because this runs several times for each of up to 10,000 routes.
   const bytes = new Uint8Array(4);
   address.split('.').forEach((part, index) => {
     bytes[index] = Number(part);
@@ -73,7 +73,7 @@ function parse4(text: string): Address4 {
 }
 
 function parse6(text: string): Address6 {
-  if (text.includes('%')) throw new AddressError(text, 'has a zone; name the interface with "dev"');
+  if (text.includes('%')) throw new AddressError(text, 'has a zone; specify the interface with "dev"');
   try {
     return new Address6(text);
   } catch {

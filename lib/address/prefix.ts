@@ -2,20 +2,20 @@ import { Address4, Address6 } from 'ip-address';
 import { AddressError, addressFromBytes, addressToBytes, canonicalAddress, type Family, familyOf } from './address.ts';
 
 /**
- * An address with the length of its prefix, as `10.131.0.5/23`: a subnet, or an address within one.
+ * An address with its prefix length, such as `10.131.0.5/23`: a subnet, or an address within one.
  * `address` is canonical and keeps its host bits; `length` is 0 to 32 or 128.
  */
 export type Prefix = { readonly family: Family; readonly address: string; readonly length: number };
 
-/** Reads CIDR notation. Throws AddressError; a length that is missing, padded or too long is an error. */
+/** Parses CIDR notation. Throws AddressError, also for a length that is missing, padded or too large. */
 export function parsePrefix(text: string): Prefix {
   const slash = text.indexOf('/');
-  if (slash < 0) throw new AddressError(text, 'has no prefix length; write it as in 10.0.0.0/24');
+  if (slash < 0) throw new AddressError(text, 'has no prefix length; the form is 10.0.0.0/24');
   const address = canonicalAddress(text.slice(0, slash));
   const family = familyOf(address);
   const digits = text.slice(slash + 1);
   if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > bitsOf(family)) {
-    throw new AddressError(text, `has a bad prefix length; IPv${family} has 0 to ${bitsOf(family)}`);
+    throw new AddressError(text, `has an invalid prefix length; IPv${family} allows 0 to ${bitsOf(family)}`);
   }
   return { family, address, length: Number(digits) };
 }
@@ -25,7 +25,7 @@ export function formatPrefix(prefix: Prefix): string {
   return `${prefix.address}/${prefix.length}`;
 }
 
-/** How many bits has an address of this family? */
+/** How many bits does an address of this family have? */
 export function bitsOf(family: Family): number {
   return family === 4 ? 32 : 128;
 }
@@ -36,12 +36,12 @@ export function networkOf(prefix: Prefix): Prefix {
   return clearHostBits(bytes, prefix.length) ? { ...prefix, address: addressFromBytes(bytes) } : prefix;
 }
 
-/** Are bits set beyond the prefix length, as in 10.0.0.1/24? */
+/** Are host bits set, as in 10.0.0.1/24? */
 export function hasHostBits(prefix: Prefix): boolean {
   return clearHostBits(addressToBytes(prefix.address), prefix.length);
 }
 
-/** Is this address in the subnet? Never across families. */
+/** Does the subnet contain this address? Never across families. */
 export function contains(prefix: Prefix, address: string): boolean {
   if (familyOf(address) !== prefix.family) return false;
   const { lowest, highest } = bounds(prefix);
@@ -49,7 +49,7 @@ export function contains(prefix: Prefix, address: string): boolean {
   return lowest <= number && number <= highest;
 }
 
-/** Which of the prefixes holds the address with the longest match (RFC 1812, 5.2.4.3)? The first of equals. */
+/** Which of the prefixes is the longest match for the address (RFC 1812, 5.2.4.3)? The first of equal ones. */
 export function mostSpecific<T extends Prefix>(prefixes: readonly T[], address: string): T | undefined {
   let best: T | undefined;
   for (const prefix of prefixes) {
@@ -59,11 +59,11 @@ export function mostSpecific<T extends Prefix>(prefixes: readonly T[], address: 
 }
 
 /**
- * The first address of the subnet that a host can have: the network's address + 1.
+ * The first host address of the subnet: the network address + 1.
  *
- * For IPv4 it is what `ipcalc --minaddr` prints, so /31 (RFC 3021) gives its lower address and /32 itself.
- * For IPv6 the network's own address is the Subnet-Router anycast address (RFC 4291, 2.6.1) and left out,
- * but for /127 (RFC 6164) and /128.
+ * For IPv4 this is what `ipcalc --minaddr` prints, so /31 (RFC 3021) gives its lower address, and /32 gives itself.
+ * For IPv6 the network address is the Subnet-Router anycast address (RFC 4291, 2.6.1) and does not count,
+ * except for /127 (RFC 6164) and /128.
  */
 export function firstHost(prefix: Prefix): string {
   const { lowest } = bounds(prefix);
@@ -71,8 +71,8 @@ export function firstHost(prefix: Prefix): string {
 }
 
 /**
- * The last address of the subnet that a host can have, as `ipcalc --maxaddr` prints it: for IPv4 the one before
- * the broadcast address, but for /31 and /32; for IPv6, which has no broadcast, the highest.
+ * The last host address of the subnet, as `ipcalc --maxaddr` prints it: for IPv4 the one before the broadcast
+ * address, except for /31 and /32; for IPv6, which has no broadcast, the highest.
  */
 export function lastHost(prefix: Prefix): string {
   const { highest } = bounds(prefix);
@@ -81,7 +81,7 @@ export function lastHost(prefix: Prefix): string {
 }
 
 /**
- * The n-th address of the subnet, counted from the network's own (0), or from the highest (-1) backwards.
+ * The n-th address of the subnet, counted from the network address (0), or backwards from the highest (-1).
  * Throws RangeError if the subnet has no such address.
  */
 export function nthAddress(prefix: Prefix, n: number | bigint): string {
@@ -94,7 +94,7 @@ export function nthAddress(prefix: Prefix, n: number | bigint): string {
   return addressFromNumber(prefix.family, number);
 }
 
-// In place; says whether there were any.
+// Works in place. Returns whether any were set.
 function clearHostBits(bytes: Uint8Array, length: number): boolean {
   let had = false;
   for (let i = length >> 3; i < bytes.length; i++) {

@@ -6,8 +6,8 @@ export type Address = { readonly host: string; readonly port: number };
 const MAX_PORT = 65_535;
 
 /**
- * Reads `127.0.0.1:9100`, `[::1]:9100` or `localhost:9100`; port 0 is any free one. An IPv6 address goes without brackets
- * too, as a manifest puts it together from the node's address. Throws RangeError.
+ * Parses `127.0.0.1:9100`, `[::1]:9100` or `localhost:9100`; port 0 means any free port. An IPv6 address may lack the
+ * brackets, because a manifest builds the text from the node's address. Throws RangeError.
  */
 export function parseAddress(text: string): Address {
   const [, written = '', port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
@@ -18,7 +18,7 @@ export function parseAddress(text: string): Address {
   return { host, port: Number(port) };
 }
 
-/** The address that a server listens on, as a URL has it. */
+/** The address that a server listens on, in the form of a URL. */
 export function addressOf(server: Server): string {
   const { address, port } = server.address() as AddressInfo;
   return `${address.includes(':') ? `[${address}]` : address}:${port}`;

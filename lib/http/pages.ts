@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 
-/** An answer to a GET: its type and body. Throws for one that is 503 with the error's message. */
+/** Answers a GET with a content type and a body. If it throws, the answer is 503 with the error's message. */
 export type Page = () => Promise<{ type: string; body: string }>;
 
 /** Serves a few pages by GET, and nothing else. */
@@ -21,7 +21,7 @@ export function createPages(pages: { readonly [path: string]: Page }): Server {
       }
     },
   );
-  // The timeouts above are looked after by a server that listens; this one holds for sockets that are handed over too.
+  // Only a listening server enforces the timeouts above; this one also applies to sockets that are handed over.
   return server.setTimeout(5000);
 }
 
