@@ -1,5 +1,5 @@
-# Sourced by what makes an image or a release: the version, the commit and its time, the plugins' names, and a tar that
-# is the same bytes wherever and whenever it is made. REVISION and SOURCE_DATE_EPOCH can be given where there is no git.
+# Sourced by the scripts that build an image or a release: the version, the commit and its time, the plugins' names, and a
+# tar that is byte-identical wherever and whenever it is built. Without git, set REVISION and SOURCE_DATE_EPOCH.
 VERSION=$(node -p 'require("./package.json").version')
 REVISION=${REVISION:-$(git describe --always --dirty --abbrev=40 --exclude='*')}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
