@@ -7,6 +7,7 @@ import type { AgentLimits } from '../agent/limits.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
+import { notifyManager } from '../lib/netlink/service-manager.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
@@ -50,13 +51,18 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
   await warmUp(path, log);
   const agent = new Agent({
     plugins: PLUGINS,
-    socket: passedDescriptor(env, pid) ?? path,
+    socket: path,
+    descriptor: passedDescriptor(env, pid),
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: limitsOf(options),
     log,
+    // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
+    found: () => notifyManager(env, 'WATCHDOG=1'),
   });
   await agent.start();
-  await told;
+  notifyManager(env, 'READY=1');
+  await Promise.race([told, agent.lost]);
+  notifyManager(env, 'STOPPING=1');
   await agent.stop();
 }
 
