@@ -12,12 +12,7 @@ cd "$(dirname "$0")/.."
 out=$1
 shift
 plugins=$(node scripts/plugin-names.ts)
-compiler=${CC:-$(command -v musl-gcc || command -v cc)}
-warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla
-  -Wformat=2 -Wcast-qual -Wcast-align -Wwrite-strings -Wnull-dereference -Wswitch-enum)
-hardening=(-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fno-pie -no-pie
-  -Wl,-z,relro,-z,now,-z,noexecstack)
-size=(-Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -Wl,--gc-sections,--build-id=none -s)
+. scripts/static-executables.sh
 
 mkdir -p "$out"
 "$compiler" -std=c11 "${warnings[@]}" "${hardening[@]}" "${size[@]}" -static "$@" native/shim.c -o "$out/.shim"

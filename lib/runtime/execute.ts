@@ -1,17 +1,21 @@
 import { spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { HERE, type PathOf } from '../cni/place.ts';
 import { RuntimeError } from './errors.ts';
 import type { JsonObject } from './network.ts';
 
 export type Command = 'ADD' | 'CHECK' | 'DEL' | 'GC' | 'STATUS';
 
-/** Where a plugin's executable is. Throws RuntimeError if the type is no plain name, or is in none of the folders. */
-export function findPlugin(type: string, folders: readonly string[]): string {
+/**
+ * Where a plugin's executable is. `pathOf` says how its node's files are reached from here; the answer is the node's own
+ * path. Throws RuntimeError if the type is no plain name, or is in none of the folders.
+ */
+export function findPlugin(type: string, folders: readonly string[], pathOf: PathOf = HERE.pathOf): string {
   // CVE-2021-20206: a type is a file's name, never a path.
   if (type.includes('/') || type === '.' || type === '..') throw new RuntimeError(`invalid plugin type "${type}"`);
   const paths = folders.map((folder) => join(folder, type));
-  const found = paths.find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  const found = paths.find((path) => statSync(pathOf(path), { throwIfNoEntry: false })?.isFile());
   if (found === undefined) throw new RuntimeError(`there is no plugin "${type}" in CNI_PATH (${folders.join(':')})`);
   return found;
 }
@@ -25,8 +29,14 @@ export async function executePlugin(
   command: Command,
   variables: Variables,
   config: JsonObject,
+  run: RunPlugin = runHere,
 ): Promise<object | undefined> {
-  const { code, stdout } = await runWhileBusy(path, { ...variables, CNI_COMMAND: command }, JSON.stringify(config));
+  const { code, stdout } = await runWhileBusy(
+    run,
+    path,
+    { ...variables, CNI_COMMAND: command },
+    JSON.stringify(config),
+  );
   const document = stdout.trim() === '' ? undefined : parse(stdout);
   if (code === 0 && document !== 'invalid') return document;
   if (code === 0) throw new RuntimeError('the plugin printed something that is not a JSON object');
@@ -35,21 +45,26 @@ export async function executePlugin(
   throw new RuntimeError(msg, { ...(errorCode !== undefined && { code: errorCode }), details });
 }
 
-type Variables = { readonly [name: string]: string | undefined };
+export type Variables = { readonly [name: string]: string | undefined };
+
+/** How a plugin ended: its exit code, or the signal that ended it, and what it printed. */
+export type Ended = { readonly code: number | string; readonly stdout: string };
+
+/** Runs an executable with this environment and input. Rejects with what spawn(2) said, ETXTBSY among it, if it cannot. */
+export type RunPlugin = (path: string, env: Variables, stdin: string) => Promise<Ended>;
 
 type ErrorFields = { code?: number; msg?: string; details?: string };
-
-type Ended = { code: number | string; stdout: string };
 
 const BUSY_ATTEMPTS = 5;
 const BUSY_PAUSE_MS = 1000;
 
 // An executable that is just being replaced in place answers ETXTBSY (libcni waits likewise).
-async function runWhileBusy(path: string, env: Variables, stdin: string): Promise<Ended> {
+async function runWhileBusy(run: RunPlugin, path: string, env: Variables, stdin: string): Promise<Ended> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await runOnce(path, env, stdin);
+      return await run(path, env, stdin);
     } catch (error) {
+      if (error instanceof RuntimeError) throw error;
       const isBusy = (error as NodeJS.ErrnoException).code === 'ETXTBSY' && attempt < BUSY_ATTEMPTS;
       if (!isBusy) throw new RuntimeError(`${path} cannot be run: ${(error as Error).message}`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, BUSY_PAUSE_MS));
@@ -57,7 +72,7 @@ async function runWhileBusy(path: string, env: Variables, stdin: string): Promis
   }
 }
 
-function runOnce(path: string, env: Variables, stdin: string): Promise<Ended> {
+function runHere(path: string, env: Variables, stdin: string): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(path, [], { env, stdio: ['pipe', 'pipe', 'inherit'] });
     const chunks: Buffer[] = [];

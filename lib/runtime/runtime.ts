@@ -1,10 +1,11 @@
 import { interfaceNameProblem, nameProblem } from '../cni/names.ts';
+import type { PathOf } from '../cni/place.ts';
 import { fromVersion, toVersion } from '../cni/result.ts';
 import { compareVersions, isSupported } from '../cni/version.ts';
 import { cachedAttachment, cachedAttachments, cacheResult, DEFAULT_CACHE_DIR, forgetResult } from './cache.ts';
 import { type AttachmentInput, deriveConfig } from './derive.ts';
 import { RuntimeError } from './errors.ts';
-import { type Command, executePlugin, findPlugin } from './execute.ts';
+import { type Command, executePlugin, findPlugin, type RunPlugin } from './execute.ts';
 import type { JsonObject, NetworkList, PluginConfig } from './network.ts';
 
 export type RuntimeOptions = {
@@ -14,6 +15,10 @@ export type RuntimeOptions = {
   readonly cacheDir?: string;
   /** What plugins find in their environment beside the variables of their call. */
   readonly env?: { readonly [name: string]: string | undefined };
+  /** How plugins are run; else as children of this process, with its stderr. */
+  readonly run?: RunPlugin;
+  /** How the files of the node that has the plugins are reached from here; else they are those that we see. */
+  readonly pathOf?: PathOf;
 };
 
 /**
@@ -24,8 +29,12 @@ export class Runtime {
   readonly #path: readonly string[];
   readonly #cacheDir: string;
   readonly #env: { readonly [name: string]: string | undefined };
+  readonly #run: RunPlugin | undefined;
+  readonly #pathOf: PathOf | undefined;
 
-  constructor({ pluginPath, cacheDir = DEFAULT_CACHE_DIR, env = {} }: RuntimeOptions) {
+  constructor({ pluginPath, cacheDir = DEFAULT_CACHE_DIR, env = {}, run, pathOf }: RuntimeOptions) {
+    this.#run = run;
+    this.#pathOf = pathOf;
     this.#env = env;
     this.#path = pluginPath;
     this.#cacheDir = cacheDir;
@@ -107,7 +116,8 @@ export class Runtime {
   ): Promise<object | undefined> {
     const config = deriveConfig(list, plugin, { prevResult, capabilityArgs: input.capabilityArgs, extra });
     try {
-      return await executePlugin(findPlugin(plugin.type, this.#path), command, this.#variables(input), config);
+      const path = findPlugin(plugin.type, this.#path, this.#pathOf);
+      return await executePlugin(path, command, this.#variables(input), config, this.#run);
     } catch (error) {
       if (!(error instanceof RuntimeError)) throw error;
       const { message, code, details } = error;
@@ -139,7 +149,10 @@ export class Runtime {
     }
     forgetResult(this.#cacheDir, list.name, input);
     if (failures.length === 0) return cause;
-    return new RuntimeError([cause.message, ...failures.map((text) => `undoing it: ${text}`)].join('\n'), { cause });
+    return new RuntimeError([cause.message, ...failures.map((text) => `undoing it: ${text}`)].join('\n'), {
+      cause,
+      isUndone: false,
+    });
   }
 
   // In the list's version, which may have changed since ADD.

@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { limitedRun } from '../../../lib/runtime/limited.ts';
+import { until } from '../../support/until.ts';
+
+const ENV = { PATH: process.env.PATH };
+
+function script(t: Test, text: string): string {
+  const path = join(t.testdir(), 'plugin');
+  writeFileSync(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  return path;
+}
+
+/** The processes whose environment has this variable. */
+function processesWith(variable: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(variable);
+    } catch {
+      return false;
+    }
+  });
+}
+
+t.test('hands over input and environment, and reports how the plugin ended', async (t) => {
+  const said: string[] = [];
+  const run = limitedRun({ deadlineMs: 20_000, said: (_, text) => said.push(text) });
+  const path = script(t, 'cat; echo "$CNI_COMMAND"; pwd; echo careful >&2; exit 3');
+  t.strictSame(await run(path, { ...ENV, CNI_COMMAND: 'ADD' }, '{}\n'), { code: 3, stdout: '{}\nADD\n/\n' });
+  t.strictSame(said, ['careful']);
+  t.strictSame(await run(script(t, 'kill -9 $$'), ENV, ''), { code: 'SIGKILL', stdout: '' });
+  await t.rejects(run('/nowhere/plugin', ENV, ''), { code: 'ENOENT' });
+});
+
+t.test('runs it through another program', async (t) => {
+  const run = limitedRun({ deadlineMs: 20_000, through: ['/usr/bin/env', 'VIA=env'] });
+  t.strictSame(await run(script(t, 'echo $VIA'), ENV, ''), { code: 0, stdout: 'env\n' });
+});
+
+t.test('kills what runs too long, with all that it started', async (t) => {
+  const run = limitedRun({ deadlineMs: 300 });
+  const mark = `WAYMARK_TEST=${process.pid}-hangs`;
+  const path = script(t, 'while :; do sleep 1000 & sleep 0.01; done');
+  const [name = '', value = ''] = mark.split('=');
+  await t.rejects(run(path, { ...ENV, [name]: value }, ''), {
+    name: 'RuntimeError',
+    message: /did not end within 0\.3 s/,
+  });
+  await until(() => processesWith(mark).length === 0, 'its children go on');
+});
+
+t.test('does not wait for what a plugin left behind with its output open', async (t) => {
+  const run = limitedRun({ deadlineMs: 20_000 });
+  const begun = performance.now();
+  t.strictSame(await run(script(t, 'sleep 20 & echo "{}"'), ENV, ''), { code: 0, stdout: '{}\n' });
+  t.ok(performance.now() - begun < 15_000);
+});
+
+t.test('ends what prints without end', async (t) => {
+  const run = limitedRun({ deadlineMs: 60_000 });
+  await t.rejects(run(script(t, 'yes'), ENV, ''), /printed more than 8 MiB/);
+  const said: string[] = [];
+  const quiet = limitedRun({ deadlineMs: 60_000, said: (_, text) => said.push(text) });
+  await quiet(script(t, 'yes | head -c 1000000 >&2'), ENV, '');
+  t.equal(said[0]?.length, (16 << 10) - 1);
+});
