@@ -6,39 +6,31 @@ import { createPages, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
 import type { AgentLimits } from './limits.ts';
-import { Listener } from './listener.ts';
 import { Metrics } from './metrics.ts';
-import { INSTANCE_PAGE } from './presence.ts';
+import type { AgentPart } from './part.ts';
 import type { ShimRequest } from './protocol.ts';
 import { type NotServed, Queue } from './queue.ts';
 import { type CallReport, whoseCall } from './report.ts';
 import { AgentServer } from './server.ts';
-import { listening } from './socket-file.ts';
+import { listenAt, listening, listenOnDescriptor } from './socket-file.ts';
 import { Failures, statusOf } from './status.ts';
 
 export type AgentOptions = {
   readonly plugins: readonly Plugin[];
-  /** Where shims connect. */
-  readonly socket: string;
-  /** A descriptor that is listened on already, at that path: by systemd. */
-  readonly descriptor?: number | undefined;
+  /** Where shims connect: a path, or a descriptor that is listened on already. */
+  readonly socket: string | number;
   /** Health, readiness and metrics over TCP, beside the socket. */
   readonly listen?: { host: string; port: number } | undefined;
   readonly limits: AgentLimits;
   readonly log: Logger;
   /** How long a client may take to say what it wants, and to take the answer. */
   readonly requestMs?: number;
-  /** How often it looks whether shims find it. */
-  readonly checkMs?: number;
-  /** Called whenever a shim would have found it and got an answer: at start, and every `checkMs`. */
-  readonly found?: () => void;
+  /** What runs beside the calls. */
+  readonly parts?: readonly AgentPart[];
 };
 
 /** A client that has not said by then what it wants does not want anything. */
 const DEFAULT_REQUEST_MS = 10_000;
-
-/** For so long, at most, shims go to the executable because somebody has removed the socket. */
-const DEFAULT_CHECK_MS = 5000;
 
 /** The node's resident half: serves the calls of shims until it is stopped. */
 export class Agent {
@@ -47,15 +39,18 @@ export class Agent {
   readonly #metrics: Metrics;
   readonly #failures = new Failures();
   readonly #server: AgentServer;
-  readonly #listener: Listener;
   readonly #publicPages: Server;
+  readonly #parts: readonly AgentPart[];
   #stopping = false;
+  #removeSocket = () => {};
 
   constructor(options: AgentOptions) {
     const { plugins, limits, log } = options;
     this.#options = options;
     this.#queue = new Queue(limits);
     this.#metrics = new Metrics({ queue: this.#queue, configBytes: () => this.#server.configBytes });
+    this.#parts = options.parts ?? [];
+    for (const part of this.#parts) part.register(this.#metrics.registry);
     const pages = {
       '/healthz': async () => text('ok'),
       '/readyz': async () => this.#readiness(),
@@ -67,20 +62,11 @@ export class Agent {
     this.#publicPages = createPages(pages);
     // What went wrong with whose pod is for root alone, who may connect to the socket.
     const status = async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) });
-    this.#listener = new Listener({
-      path: options.socket,
-      descriptor: options.descriptor,
-      makeServer: () => this.#server.makeServer(),
-      log,
-      checkMs: options.checkMs ?? DEFAULT_CHECK_MS,
-      found: options.found,
-    });
-    const instance = async () => text(this.#listener.instance);
     this.#server = new AgentServer({
       calls: new Calls({ plugins, queue: this.#queue, metrics: this.#metrics, limits }),
       metrics: this.#metrics,
       limits,
-      http: createPages({ ...pages, '/status': status, [INSTANCE_PAGE]: instance }),
+      http: createPages({ ...pages, '/status': status }),
       report: (call) => this.#report(call),
       handedBack: (request, why) => this.#handedBack(request, why),
       fault: (error) => log.error({ err: error }, 'a fault of the agent'),
@@ -88,54 +74,51 @@ export class Agent {
     });
   }
 
-  /** Rejects when shims cannot find the agent any more, and it cannot help it. */
-  get lost(): Promise<never> {
-    return this.#listener.lost;
-  }
-
-  /** Resolves when calls are served. Throws AddonError, NetlinkError, FileError, and errors of listen(2). */
+  /** Resolves when calls are served. Throws FileError, and errors of listen(2). */
   async start(): Promise<void> {
     const { socket, listen, log } = this.#options;
-    // What keeps every call from being served must not show at the first one.
-    openOwn().close();
     if (listen !== undefined) {
       // The port can be had by two, so that an agent can take over from one that still runs.
       const at = { ...listen, reusePort: true };
       await listening(this.#publicPages, () => this.#publicPages.listen(at));
     }
     try {
-      await this.#listener.start();
+      if (typeof socket === 'number') await listenOnDescriptor(this.#server.server, socket);
+      else this.#removeSocket = await listenAt(this.#server.server, socket);
     } catch (error) {
       // Or nobody could tell from outside that calls are not served.
       this.#publicPages.close();
       throw error;
     }
     log.info({ socket, listen }, 'serving');
+    for (const part of this.#parts) part.start();
   }
 
   /** Finishes what runs. What waits, patiently or for its turn, and what comes, goes to the single-file executable. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#listener.stop();
+    this.#removeSocket();
     this.#server.stop();
     this.#queue.stop();
-    await this.#server.whenAnswered();
+    await Promise.all([this.#server.whenAnswered(), ...this.#parts.map((part) => part.stop())]);
     this.#publicPages.close();
     this.#options.log.info('stopped');
   }
 
-  async #readiness() {
+  #readiness() {
     if (this.#stopping) throw new Error('stopping');
     openOwn().close();
-    const { who, why } = await this.#listener.check();
-    if (who !== 'self') throw new Error(why);
     return text('ready');
   }
 
   #status() {
     const names = this.#options.plugins.map(({ name }) => name);
-    return statusOf(this.#metrics, this.#queue, this.#failures, names, DEFAULT_DATA_DIR);
+    const parts = Object.fromEntries(this.#parts.map((part) => [part.name, part.status()]));
+    return statusOf(this.#metrics, this.#queue, this.#failures, names, DEFAULT_DATA_DIR).then((status) => ({
+      ...status,
+      ...parts,
+    }));
   }
 
   #report(call: CallReport): void {

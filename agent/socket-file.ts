@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
 import { ensureFolder, FileError } from '../lib/files/files.ts';
@@ -13,7 +13,8 @@ import { ensureFolder, FileError } from '../lib/files/files.ts';
 export async function listenAt(server: Server, path: string): Promise<() => void> {
   ensureFolder(dirname(path));
   assertReplaceable(path);
-  const temporary = temporaryOf(path);
+  // Not by our process id: an agent in another container may have the same.
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   // Nobody can connect between the making and the change of mode: the folder is ours, or nobody else may write in it.
   const mask = process.umask(0o177);
   try {
@@ -24,7 +25,9 @@ export async function listenAt(server: Server, path: string): Promise<() => void
   chmodSync(temporary, 0o600);
   const { ino } = lstatSync(temporary);
   renameSync(temporary, path);
-  return () => removeIfOurs(path, ino);
+  return () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+  };
 }
 
 /** Listens on a socket that systemd made (sd_listen_fds(3)). */
@@ -43,33 +46,13 @@ export function passedDescriptor(
   return env.LISTEN_PID === String(pid) && Number(env.LISTEN_FDS) > 0 ? SD_LISTEN_FDS_START : undefined;
 }
 
-// Not by our process id: an agent in another container may have the same.
-function temporaryOf(path: string): string {
-  return `${path}.${randomBytes(4).toString('hex')}`;
-}
-
-// Another agent may put its own file there at any moment, so a look and a removal would be a step too many: what is there
-// is taken aside first, and put back if it is not ours and nobody has replaced it meanwhile.
-function removeIfOurs(path: string, ino: number): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.ino !== ino) return;
-  const aside = temporaryOf(path);
-  try {
-    renameSync(path, aside);
-    if (lstatSync(aside).ino !== ino) linkSync(aside, path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'EEXIST') throw error;
-  }
-  rmSync(aside, { force: true });
-}
-
 function assertReplaceable(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined || stat.isSocket()) return;
   throw new FileError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
 }
 
-/** Resolves when the server listens, which `listen` asks it to. Throws the error that it reports instead. */
+/** Resolves when the server listens, which `listen` asks it to. Throws the error that it tells instead. */
 export function listening(server: Server, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);

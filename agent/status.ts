@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ControllerStatus } from '../controller/controller.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
@@ -25,6 +26,8 @@ export type Status = {
   readonly calls: readonly { plugin: string; verb: string; code: number; count: number }[];
   readonly journals: { readonly [plugin: string]: number };
   readonly lastFailures: readonly Failure[];
+  /** Where the agent follows the pods of its node. */
+  readonly hotPlug?: ControllerStatus;
 };
 
 const FAILURES_KEPT = 20;

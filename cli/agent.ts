@@ -4,10 +4,10 @@ import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
 import type { AgentLimits } from '../agent/limits.ts';
+import type { AgentPart } from '../agent/part.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
-import { notifyManager } from '../lib/netlink/service-manager.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
@@ -22,6 +22,14 @@ export type AgentCommandOptions = {
   maxConfigsKib: number;
   maxDumpKib: number;
   annotationSeconds: number;
+  node?: string;
+  kubeconfig?: string;
+  criSocket?: string;
+  cniBinDir: string;
+  stateDir: string;
+  namespaceIsolation?: boolean;
+  globalNamespaces: string;
+  allowTypes?: string;
 };
 
 export const DEFAULT_SOCKET = '/run/waymark/agent.sock';
@@ -51,19 +59,43 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
   await warmUp(path, log);
   const agent = new Agent({
     plugins: PLUGINS,
-    socket: path,
-    descriptor: passedDescriptor(env, pid),
+    socket: passedDescriptor(env, pid) ?? path,
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: limitsOf(options),
     log,
-    // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
-    found: () => notifyManager(env, 'WATCHDOG=1'),
+    parts: await partsOf(options, env, log),
   });
   await agent.start();
-  notifyManager(env, 'READY=1');
-  await Promise.race([told, agent.lost]);
-  notifyManager(env, 'STOPPING=1');
+  await told;
   await agent.stop();
+}
+
+// Loaded only where the agent follows pods.
+async function partsOf(options: AgentCommandOptions, env: Env, log: Logger): Promise<AgentPart[]> {
+  const node = options.node ?? env.NODE_NAME;
+  if (node === undefined || node === '') return [];
+  const { hotPlug } = await import('../agent/hot-plug.ts');
+  const part = await hotPlug({
+    node,
+    kubeconfig: options.kubeconfig,
+    criSocket: options.criSocket,
+    binDirs: options.cniBinDir.split(':'),
+    stateDir: options.stateDir,
+    globalNamespaces: options.namespaceIsolation ? commaSeparated(options.globalNamespaces) : undefined,
+    allowedTypes: options.allowTypes === undefined ? undefined : commaSeparated(options.allowTypes),
+    log,
+    env,
+  });
+  if (part === undefined)
+    log.warn({ node }, 'pods are not followed: there is neither --kubeconfig nor an account of a pod');
+  return part === undefined ? [] : [part];
+}
+
+function commaSeparated(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 }
 
 function limitsOf(options: AgentCommandOptions): AgentLimits {

@@ -88,6 +88,14 @@ export function program(): Command {
       2048,
     )
     .option('--annotation-seconds <number>', 'longest wait that an annotation can ask for', wholeNumber, 60)
+    .option('--node <name>', 'follow the pods of this node (default: NODE_NAME): attach and detach their networks')
+    .option('--kubeconfig <file>', 'access to the API server (default: the account of the pod that it runs in)')
+    .option('--cri-socket <path>', 'socket of the container runtime (default: that of containerd or CRI-O)')
+    .option('--cni-bin-dir <folders>', 'folders of the node’s plugins, separated by ":"', '/opt/cni/bin')
+    .option('--state-dir <folder>', 'where records of attached networks are kept', '/var/lib/cni/waymark')
+    .option('--namespace-isolation', 'pods may only use definitions of their own namespace and of global ones')
+    .option('--global-namespaces <names>', 'namespaces whose definitions all pods may use, separated by ","', 'default')
+    .option('--allow-types <names>', 'the only plugins to run for running pods, separated by ","')
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
       await runAgent(options, process.env, process.pid);

@@ -23,6 +23,7 @@ export function formatStatus(status: Status): string {
     `journals: ${Object.entries(status.journals)
       .map(([plugin, count]) => `${plugin} ${count}`)
       .join(', ')}`,
+    ...hotPlugLines(status.hotPlug),
     ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
     ...status.lastFailures.map(({ time, plugin, verb, pod, containerID, cniCode, message }) => {
       return printable(`  ${time} ${plugin} ${verb} ${pod ?? containerID}: ${message ?? 'failed'} (${cniCode})`);
@@ -33,6 +34,18 @@ export function formatStatus(status: Status): string {
 // What callers say must not command the terminal.
 function printable(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ');
+}
+
+function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
+  if (hotPlug === undefined) return [];
+  const { node, pods, isSynced, busy, delegatesRunning, pending } = hotPlug;
+  const counts = `${pods} pods, ${busy} busy, ${delegatesRunning} plugins running, ${pending.length} pending`;
+  return [
+    `hot-plug on ${node}: ${isSynced ? counts : 'the API server has not answered yet'}`,
+    ...pending.map(({ pod, what, reason, retryInSeconds }) => {
+      return printable(`  ${pod}: ${what}: ${reason}; next try in ${retryInSeconds} s`);
+    }),
+  ];
 }
 
 function result(code: number): string {

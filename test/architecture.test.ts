@@ -10,6 +10,7 @@ const ROOT = join(import.meta.dirname, '..');
 const LAYERS = [
   'cli',
   'agent',
+  'controller',
   'plugins',
   'lib/json-schema',
   'lib/install',
@@ -34,7 +35,7 @@ const REGISTRY = 'plugins/index.ts';
 /** What every layer may import: one constant. */
 const EVERYWHERE = ['lib/version.ts'];
 
-const sources = ['lib', 'plugins', 'cli', 'agent'].flatMap((folder) =>
+const sources = ['lib', 'plugins', 'controller', 'cli', 'agent'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => join(folder, name)),

@@ -65,7 +65,7 @@ t.test('the table of options is the command’s', async (t) => {
   const options = program().commands.find((command) => command.name() === 'agent')?.options ?? [];
   const actual = options.map(({ long, defaultValue }) => [long, defaultValue]);
   const documented = table('option').map(([option, meaning]) => {
-    const [value] = /^`(\w+)`$/.exec(meaning ?? '')?.slice(1) ?? [];
+    const [value] = /^`([\w/]+)`$/.exec(meaning ?? '')?.slice(1) ?? [];
     return [names(option)[0], value !== undefined && /^\d+$/.test(value) ? Number(value) : value];
   });
   t.strictSame(documented, actual);

@@ -75,6 +75,26 @@ last failures:
   for (const [uptimeSeconds, text] of durations) t.match(formatStatus({ ...STATUS, uptimeSeconds }), `up ${text},`);
 });
 
+t.test('a person reads what is pending for pods, why, and until when', async (t) => {
+  const hotPlug = {
+    node: 'node-1',
+    pods: 12,
+    isSynced: true,
+    busy: 1,
+    delegatesRunning: 2,
+    delegatesWaiting: 0,
+    sandboxesRecorded: 3,
+  };
+  const pending = [
+    { pod: 'shop/till-0', what: 'attach net1 to shop/blue', reason: 'not\u001bfound', retryInSeconds: 7 },
+  ];
+  const text = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending } });
+  t.match(text, 'hot-plug on node-1: 12 pods, 1 busy, 2 plugins running, 1 pending\n');
+  t.match(text, '  shop/till-0: attach net1 to shop/blue: not found; next try in 7 s');
+  t.match(formatStatus({ ...STATUS, hotPlug: { ...hotPlug, isSynced: false, pending } }), 'has not answered yet');
+  t.notMatch(formatStatus(STATUS), 'hot-plug');
+});
+
 t.test('what callers say cannot take over the terminal', async (t) => {
   const [failure] = STATUS.lastFailures;
   const hostile = {

@@ -95,11 +95,14 @@ t.test('the check refuses a wrong value, a misspelt key and an unknown kind', as
   t.strictSame(schemaProblems({ ...daemonSet, apiVersion: 'apps/v2' }), ['no schema for apps/v2 DaemonSet']);
 });
 
+/** Objects without a namespace. */
+const OF_THE_CLUSTER = new Set(['Namespace', 'ClusterRole', 'ClusterRoleBinding']);
+
 t.test('everything is in the one namespace, which lets such pods in', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays) {
     const manifests = render(join(MANIFESTS, overlay));
     for (const { kind, metadata } of manifests)
-      if (kind !== 'Namespace') t.equal(metadata.namespace, 'waymark', `${overlay}: ${kind} ${metadata.name}`);
+      if (!OF_THE_CLUSTER.has(kind)) t.equal(metadata.namespace, 'waymark', `${overlay}: ${kind} ${metadata.name}`);
     t.match(find(manifests, 'Namespace').metadata, {
       name: 'waymark',
       labels: { 'pod-security.kubernetes.io/enforce': 'privileged' },
@@ -120,6 +123,8 @@ t.test('the pods run on every Linux node, before others, with what they ask for'
   }
 });
 
+const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
 t.test('no container may do or write more than it needs', { skip: noKustomize }, async (t) => {
   const mounts: { [name: string]: string[] } = {
     install: ['/host/opt/cni/bin'],
@@ -127,22 +132,27 @@ t.test('no container may do or write more than it needs', { skip: noKustomize },
     agent: ['/run/waymark', '/var/lib'],
     done: [],
   };
+  const dynamic = ['/run/waymark', '/var/lib', '/var/lib/cni/waymark', ACCOUNT];
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
+    const isDynamic = overlay.endsWith('/dynamic');
     t.equal(pod.automountServiceAccountToken, false, overlay);
     t.match(pod.securityContext, { runAsUser: 0, seccompProfile: { type: 'RuntimeDefault' } }, overlay);
     for (const { name, securityContext, volumeMounts = [] } of containersOf(pod)) {
       const expected = {
         readOnlyRootFilesystem: true,
-        ...(name === 'agent'
+        ...(isDynamic && name === 'agent' ? { privileged: true } : {}),
+        ...(name === 'agent' && !isDynamic
           ? {
               appArmorProfile: { type: 'Unconfined' },
               capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'] },
             }
-          : { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }),
+          : {}),
+        ...(name === 'agent' ? {} : { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }),
       };
       t.strictSame(securityContext, expected, `${overlay}: ${name}`);
-      t.strictSame(volumeMounts.map(({ mountPath }) => mountPath).sort(), mounts[name], `${overlay}: ${name}`);
+      const paths = volumeMounts.map(({ mountPath }) => mountPath).sort();
+      t.strictSame(paths, isDynamic && name === 'agent' ? dynamic : mounts[name], `${overlay}: ${name}`);
     }
   }
 });
@@ -151,7 +161,7 @@ t.test('only the agent sees the node’s network and processes', { skip: noKusto
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
     const withAgent = pod.containers.some(({ name }) => name === 'agent');
-    t.equal(withAgent, overlay.includes('agent'), overlay);
+    t.equal(withAgent, overlay.includes('agent') || overlay.endsWith('/dynamic'), overlay);
     t.equal(pod.hostNetwork === true, withAgent, overlay);
     t.equal(pod.hostPID === true, withAgent, overlay);
   }
@@ -226,6 +236,29 @@ t.test('OpenShift has its own CNI folder, and rules to keep to', { skip: noKusto
       subjects: [{ kind: 'ServiceAccount', name: 'waymark', namespace: 'waymark' }],
     });
   }
+});
+
+t.test('an agent that follows pods may do this and no more', { skip: noKustomize }, async (t) => {
+  const manifests = render(join(MANIFESTS, 'overlays/dynamic'));
+  const { rules } = find(manifests, 'ClusterRole') as unknown as { rules: object[] };
+  t.strictSame(rules, [
+    { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+    { apiGroups: ['k8s.cni.cncf.io'], resources: ['network-attachment-definitions'], verbs: ['get', 'list', 'watch'] },
+    { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
+    { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+  ]);
+  const bindings = manifests.filter(({ kind }) => kind.endsWith('Binding'));
+  t.match(bindings, [{ roleRef: { name: 'waymark' }, subjects: [{ name: 'waymark', namespace: 'waymark' }] }]);
+  const pod = podOf(manifests);
+  const withAccount = pod.containers.filter(({ volumeMounts = [] }) =>
+    volumeMounts.some(({ mountPath }) => mountPath === ACCOUNT),
+  );
+  t.strictSame(
+    withAccount.map(({ name }) => name),
+    ['agent'],
+    'the installer gets no account',
+  );
+  t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'HOST' }] });
 });
 
 t.test('Prometheus finds the agents by the service and its monitor', { skip: noKustomize }, async (t) => {

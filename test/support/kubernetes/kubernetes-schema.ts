@@ -2,6 +2,8 @@ import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitorin
 import { Ajv } from 'ajv';
 import { DaemonSet } from 'kubernetes-models/apps/v1/DaemonSet';
 import { Deployment } from 'kubernetes-models/apps/v1/Deployment';
+import { ClusterRole } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRole';
+import { ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/ClusterRoleBinding';
 import { RoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding';
 import { ConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import { Namespace } from 'kubernetes-models/v1/Namespace';
@@ -15,6 +17,8 @@ import type { Manifest } from './kustomize.ts';
 type Model = { readonly apiVersion: string; readonly kind: string; readonly prototype: { validate(): void } };
 
 const MODELS: readonly Model[] = [
+  ClusterRole,
+  ClusterRoleBinding,
   ConfigMap,
   DaemonSet,
   Deployment,

@@ -1,0 +1,146 @@
+import { existsSync, readlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Logger } from 'pino';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Controller, type ControllerOptions, type ControllerStatus } from '../controller/controller.ts';
+import { HERE } from '../lib/cni/place.ts';
+import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
+import { ApiClient } from '../lib/kubernetes/client.ts';
+import { VERSION } from '../lib/version.ts';
+import { callerOf } from './caller.ts';
+import type { AgentPart } from './part.ts';
+
+export type HotPlugOptions = {
+  readonly node: string;
+  readonly kubeconfig?: string | undefined;
+  /** The node's path; else the first of the usual ones that is there. */
+  readonly criSocket?: string | undefined;
+  readonly binDirs: readonly string[];
+  readonly stateDir: string;
+  readonly globalNamespaces: readonly string[] | undefined;
+  readonly allowedTypes: readonly string[] | undefined;
+  readonly log: Logger;
+  readonly env: { readonly [name: string]: string | undefined };
+};
+
+const CRI_SOCKETS = ['/run/containerd/containerd.sock', '/run/crio/crio.sock', '/run/k3s/containerd/containerd.sock'];
+
+/** From what the fastest plugin takes to the deadline. */
+const BUCKETS_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
+
+/**
+ * Networks of running pods, as a part of the agent; undefined where the API server cannot be asked, since there is neither
+ * a kubeconfig nor an account of a pod. Throws AccessError, FileError, and an Error if the node cannot be reached.
+ */
+export async function hotPlug(options: HotPlugOptions): Promise<AgentPart | undefined> {
+  const { kubeconfig, env } = options;
+  const access = kubeconfig === undefined ? inClusterAccess(env) : await kubeconfigAccess(kubeconfig);
+  return access === undefined ? undefined : new HotPlug(options, access);
+}
+
+class HotPlug implements AgentPart {
+  readonly name = 'hotPlug';
+  readonly #controller: Controller;
+  readonly #client: ApiClient;
+  readonly #steps = new Histogram({
+    name: 'waymark_hotplug_step_duration_seconds',
+    help: 'Time to attach or detach one network of a running pod',
+    labelNames: ['kind', 'outcome'] as const,
+    buckets: BUCKETS_SECONDS,
+    registers: [],
+  });
+  readonly #requests = counter('waymark_api_requests_total', 'Requests to the API server', ['verb', 'code']);
+  readonly #restarts = counter('waymark_watch_restarts_total', 'Watches that began again after an error', ['resource']);
+  readonly #lost = counter('waymark_events_lost_total', 'Kubernetes events that could not be written', []);
+
+  constructor(options: HotPlugOptions, access: ApiAccess) {
+    const { log, node, binDirs, stateDir, globalNamespaces, allowedTypes, criSocket } = options;
+    this.#client = new ApiClient({
+      access,
+      userAgent: `waymark/${VERSION}`,
+      report: ({ verb, code }) => this.#requests.inc({ verb, code: String(code) }),
+    });
+    const { pathOf, through } = nodeAsSeenFromHere();
+    const socket = criSocket ?? CRI_SOCKETS.find((path) => existsSync(pathOf(path)));
+    if (socket === undefined)
+      throw new Error(`no container runtime listens at ${CRI_SOCKETS.join(' or ')}; see --cri-socket`);
+    this.#controller = new Controller({
+      client: this.#client,
+      node,
+      criSocket: pathOf(socket),
+      binDirs,
+      stateDir,
+      pathOf,
+      through,
+      globalNamespaces: globalNamespaces && new Set(globalNamespaces),
+      allowedTypes: allowedTypes && new Set(allowedTypes),
+      observer: {
+        step: ({ kind, outcome, seconds }) => this.#steps.observe({ kind, outcome }, seconds),
+        watchRestarted: (resource) => this.#restarts.inc({ resource }),
+        eventLost: () => this.#lost.inc(),
+        log: (level, message, fields) => log[level](fields, message),
+      },
+    });
+  }
+
+  status(): ControllerStatus {
+    return this.#controller.status();
+  }
+
+  register(registry: Registry): void {
+    for (const metric of [this.#steps, this.#requests, this.#restarts, this.#lost])
+      registry.registerMetric(metric as Counter);
+    const controller = this.#controller;
+    const gauge = (name: string, help: string, read: (status: ControllerStatus) => number) =>
+      new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(read(controller.status()));
+        },
+      });
+    gauge('waymark_hotplug_pending', 'Steps that failed and are tried again', ({ pending }) => pending.length);
+    gauge('waymark_hotplug_pods_busy', 'Pods that are looked at now', ({ busy }) => busy);
+    gauge(
+      'waymark_hotplug_plugins_waiting',
+      'Plugins that wait for others to end',
+      (status) => status.delegatesWaiting,
+    );
+  }
+
+  start(): void {
+    this.#controller.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#controller.stop();
+    this.#client.close();
+  }
+}
+
+/** What runs a program in the node's mount namespace; beside the executable in the image. */
+const RUN_ON_NODE = join(dirname(process.execPath), '../libexec/run-on-node');
+
+// In a container the node's files and plugins are those of process 1, which `hostPID` lets us see.
+function nodeAsSeenFromHere(): Pick<ControllerOptions, 'pathOf' | 'through'> {
+  if (isInMountsOfProcess1()) return { pathOf: HERE.pathOf };
+  if (!existsSync(RUN_ON_NODE))
+    throw new Error(`${RUN_ON_NODE} is missing, which runs the node's plugins from a container`);
+  return { pathOf: callerOf(1).pathOf, through: [RUN_ON_NODE, '/proc/1/ns/mnt'] };
+}
+
+function isInMountsOfProcess1(): boolean {
+  try {
+    return readlinkSync('/proc/1/ns/mnt') === readlinkSync('/proc/self/ns/mnt');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Error(`process 1 cannot be inspected (${code}): networks of running pods need hostPID and SYS_PTRACE`, {
+      cause,
+    });
+  }
+}
+
+function counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+  return new Counter({ name, help, labelNames, registers: [] });
+}

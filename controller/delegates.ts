@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { HERE, type PathOf } from '../lib/cni/place.ts';
+import { cacheResult } from '../lib/runtime/cache.ts';
+import type { AttachmentInput } from '../lib/runtime/derive.ts';
+import { limitedRun } from '../lib/runtime/limited.ts';
+import { type NetworkList, parseNetwork } from '../lib/runtime/network.ts';
+import { Runtime } from '../lib/runtime/runtime.ts';
+import { isJsonObject, type JsonObject } from './json.ts';
+import { Slots } from './slots.ts';
+
+export type DelegatesOptions = {
+  /** The node's folders of plugins. */
+  readonly binDirs: readonly string[];
+  /** Results are cached in `results` below it, in libcni's format. */
+  readonly stateDir: string;
+  readonly deadlineMs: number;
+  /** At the same time, in all and of one network. */
+  readonly running: number;
+  readonly runningPerNetwork: number;
+  readonly pathOf?: PathOf;
+  /** What runs a program of the node's; else it is run as it is. */
+  readonly through?: readonly string[];
+  readonly said?: (path: string, text: string) => void;
+};
+
+/** Plugins call `iptables`, `nft` and the like by name. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Runs other plugins on the node: with deadlines, and not too many at once. */
+export class Delegates {
+  readonly slots: Slots;
+  readonly #runtime: Runtime;
+  readonly #stateDir: string;
+
+  constructor(options: DelegatesOptions) {
+    const { binDirs, stateDir, deadlineMs, running, runningPerNetwork, pathOf = HERE.pathOf, through, said } = options;
+    this.slots = new Slots(running, runningPerNetwork);
+    this.#stateDir = stateDir;
+    this.#runtime = new Runtime({
+      pluginPath: binDirs,
+      cacheDir: stateDir,
+      env: { PATH },
+      pathOf,
+      run: limitedRun({ deadlineMs, ...(through && { through }), ...(said && { said }) }),
+    });
+  }
+
+  /** ADD; the result. Throws RuntimeError; what was done is undone then, unless it says otherwise. */
+  async add(list: NetworkList, input: AttachmentInput): Promise<JsonObject> {
+    return (await this.slots.run(list.name, () => this.#runtime.add(list, input))) as JsonObject;
+  }
+
+  /** DEL, with the result of ADD where it is known. Throws RuntimeError. */
+  async del(list: NetworkList, input: AttachmentInput, result: JsonObject | undefined): Promise<void> {
+    await this.slots.run(list.name, async () => {
+      // The cache may have been emptied meanwhile; and what others attached was never in it.
+      if (result !== undefined) cacheResult(this.#stateDir, list, input, result);
+      await this.#runtime.del(list, input);
+    });
+  }
+}
+
+/** A network list, or a single plugin, as it stands in a record or a cache. Throws RuntimeError. */
+export function networkFromRecord(config: string | JsonObject): NetworkList {
+  const document: unknown = typeof config === 'string' ? JSON.parse(config) : config;
+  if (!isJsonObject(document)) return parseNetwork({}, 'the record');
+  const { plugins, name, cniVersion } = document;
+  const list = plugins === undefined ? { name, cniVersion, plugins: [document] } : document;
+  return parseNetwork(list, 'the record');
+}
+
+/** The folder of our records. */
+export function recordsFolder(stateDir: string): string {
+  return join(stateDir, 'attachments');
+}

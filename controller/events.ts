@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type { ApiClient } from '../lib/kubernetes/client.ts';
+import { ApiError } from '../lib/kubernetes/errors.ts';
+import type { Pod } from './pod.ts';
+import type { NetworkRequest } from './selection.ts';
+
+/** The reasons of multus-dynamic-networks-controller's events, so that alerts on them go on working. */
+export type Reason =
+  | 'AddedInterface'
+  | 'RemovedInterface'
+  | 'FailedAddingInterface'
+  | 'FailedRemovingInterface'
+  | 'InterfaceAddRejected';
+
+export type EventOptions = {
+  readonly client: Pick<ApiClient, 'create' | 'mergePatch'>;
+  readonly node: string;
+  /** Called for an event that could not be written, or was one too many. */
+  readonly lost: (why: string) => void;
+  readonly now?: () => number;
+};
+
+/** Who reports, as the peer calls itself. */
+const COMPONENT = 'pod-networks-updates';
+
+/** A pod's events beyond so many are dropped, until time has made room for more (as client-go does). */
+const BURST = 25;
+const ROOM_EVERY_MS = 30_000;
+/** The API server forgets events after an hour. A later one of the same text is a new one. */
+const SAME_WITHIN_MS = 30 * 60_000;
+const MAX_MESSAGE = 1024;
+const MAX_KNOWN = 1000;
+
+type Known = { readonly name: string; readonly first: string; count: number; at: number };
+
+/** Writes events about pods, one after another. Nobody waits for them, and nothing fails for their sake. */
+export class EventRecorder {
+  readonly #options: EventOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #room = new Map<string, { tokens: number; at: number }>();
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: EventOptions) {
+    this.#options = options;
+  }
+
+  /** Reports something about a pod. */
+  record(pod: Pod, reason: Reason, message: string): void {
+    if (!this.#hasRoom(pod.uid)) {
+      this.#options.lost(`too many events of pod ${pod.namespace}/${pod.name}`);
+      return;
+    }
+    this.#last = this.#last.then(() => this.#write(pod, reason, message.slice(0, MAX_MESSAGE)));
+  }
+
+  /** Resolves when all that was reported is written. */
+  async written(): Promise<void> {
+    await this.#last;
+  }
+
+  async #write(pod: Pod, reason: Reason, message: string): Promise<void> {
+    const { client, lost, now = Date.now } = this.#options;
+    const key = createHash('sha256').update(`${pod.uid} ${reason} ${message}`).digest('hex');
+    const path = `/api/v1/namespaces/${pod.namespace}/events`;
+    const at = new Date(now()).toISOString().replace(/\.\d+Z/, 'Z');
+    const known = this.#known.get(key);
+    try {
+      if (known !== undefined && now() - known.at < SAME_WITHIN_MS) {
+        known.count++;
+        known.at = now();
+        const again = { count: known.count, lastTimestamp: at };
+        const isWritten = await client.mergePatch(`${path}/${known.name}`, again).then(() => true, ifGone);
+        if (isWritten) return;
+      }
+      const name = `${pod.name.slice(0, 200)}.${now().toString(16)}${key.slice(0, 8)}`;
+      await client.create(path, this.#event(pod, reason, message, name, at));
+      this.#known.set(key, { name, first: at, count: 1, at: now() });
+      if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
+    } catch (error) {
+      lost(`event of pod ${pod.namespace}/${pod.name}: ${(error as Error).message}`);
+    }
+  }
+
+  #event(pod: Pod, reason: Reason, message: string, name: string, at: string): object {
+    const { namespace, name: podName, uid, resourceVersion } = pod;
+    return {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name, namespace },
+      involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid, resourceVersion },
+      type: reason === 'AddedInterface' || reason === 'RemovedInterface' ? 'Normal' : 'Warning',
+      reason,
+      message,
+      source: { component: COMPONENT, host: this.#options.node },
+      reportingComponent: COMPONENT,
+      reportingInstance: this.#options.node,
+      firstTimestamp: at,
+      lastTimestamp: at,
+      count: 1,
+    };
+  }
+
+  #hasRoom(uid: string): boolean {
+    const now = (this.#options.now ?? Date.now)();
+    const { tokens, at } = this.#room.get(uid) ?? { tokens: BURST, at: now };
+    const grown = Math.min(BURST, tokens + (now - at) / ROOM_EVERY_MS);
+    this.#room.delete(uid);
+    this.#room.set(uid, { tokens: Math.max(0, grown - 1), at: now });
+    if (this.#room.size > MAX_KNOWN) this.#room.delete(this.#room.keys().next().value ?? '');
+    return grown >= 1;
+  }
+}
+
+function ifGone(error: unknown): boolean {
+  if (error instanceof ApiError && error.isNotFound) return false;
+  throw error;
+}
+
+/** The peer's texts. `why` is ours, behind what the peer says. */
+export const messages = {
+  added: (pod: Pod, ifname: string, network: string, request: NetworkRequest) =>
+    `${about(pod)}: added interface ${ifname} to network: ${nameOf(network)}${attributes(request)}`,
+  removed: (pod: Pod, ifname: string, network: string) =>
+    `${about(pod)}: removed interface ${ifname} from network: ${nameOf(network)}`,
+  failedAdding: (pod: Pod, ifname: string, network: string, request: NetworkRequest, why: string) =>
+    `${about(pod)}: failed adding interface ${ifname} to network: ${nameOf(network)}${attributes(request)}: ${why}`,
+  failedRemoving: (pod: Pod, ifname: string, network: string, why: string) =>
+    `${about(pod)}: failed removing interface ${ifname} from network: ${nameOf(network)}: ${why}`,
+  rejected: (pod: Pod) => `${about(pod)}: will not add interface to host networked pod`,
+} as const;
+
+function about({ namespace, name }: Pod): string {
+  return `pod [${namespace}/${name}]`;
+}
+
+// The peer leaves the namespace out.
+function nameOf(network: string): string {
+  return network.replace(/^[^/]*\//, '');
+}
+
+function attributes({ ips = [], mac = '', cniArgs }: NetworkRequest): string {
+  if (ips.length === 0 && mac === '' && cniArgs === undefined) return '';
+  const args = cniArgs === undefined ? '<nil>' : JSON.stringify(cniArgs);
+  return `(ips: [${ips.join(' ')}], mac: ${mac}, cni-args: ${args})`;
+}

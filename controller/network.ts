@@ -1,0 +1,113 @@
+import type { KubeObject } from '../lib/kubernetes/object.ts';
+import type { AttachmentInput } from '../lib/runtime/derive.ts';
+import { type NetworkList, parseNetwork } from '../lib/runtime/network.ts';
+import { isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
+import type { Pod } from './pod.ts';
+import type { NetworkRequest, Selection } from './selection.ts';
+
+/** A network cannot be attached as its definition, or the selection, has it. */
+export class NetworkError extends Error {}
+
+/** What the delegates are given for one attachment. */
+export type Prepared = { readonly list: NetworkList; readonly input: AttachmentInput };
+
+/** Where the attachment goes. */
+export type Place = { readonly containerID: string; readonly netns: string; readonly ifname: string };
+
+/** Puts a device plugin's name on a definition: the pod has to be given one of its devices. */
+const RESOURCE_ANNOTATION = 'k8s.v1.cni.cncf.io/resourceName';
+
+const MAX_DEPTH = 32;
+
+/**
+ * The network list of a NetworkAttachmentDefinition (NPWG's de-facto standard 1.3, section 3.2): a list, or a single
+ * plugin. A name that is missing is the definition's. `cniArgs` go into `args.cni` of every plugin, as Multus puts them.
+ * Throws NetworkError, and RuntimeError for what no runtime would take.
+ */
+export function networkOf({ metadata, spec }: KubeObject, cniArgs: JsonObject = {}): NetworkList {
+  const where = `${metadata.namespace}/${metadata.name}`;
+  const text = isJsonObject(spec) ? spec.config : undefined;
+  if (typeof text !== 'string' || text.trim() === '') {
+    throw new NetworkError(`definition ${where} has no "config"; configs in files of the node are not supported`);
+  }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (error) {
+    throw new NetworkError(`"config" of definition ${where} is not JSON (${(error as Error).message.slice(0, 100)})`);
+  }
+  if (!isJsonObject(config) || isDeeperThan(config, MAX_DEPTH)) {
+    throw new NetworkError(`"config" of definition ${where} is not a network configuration`);
+  }
+  const named: JsonObject = { ...config, name: config.name || metadata.name };
+  const { plugins, cniVersion, name } = named;
+  const listOfOne = { name, ...(cniVersion !== undefined && { cniVersion }), plugins: [named] };
+  const list: JsonObject = plugins === undefined ? listOfOne : named;
+  const inEach = Array.isArray(list.plugins) ? list.plugins.map((plugin) => withArgs(plugin, cniArgs)) : list.plugins;
+  return parseNetwork({ ...list, plugins: inEach }, `definition ${where}`);
+}
+
+/**
+ * What attaches a pod to the network that a selection names. `keepMac` is asked for where the selection asks for no
+ * hardware address. `allowedTypes`: of plugins, those of IPAM included; undefined: all. Throws NetworkError, RuntimeError.
+ */
+export function prepare(
+  definition: KubeObject,
+  { request }: Selection,
+  pod: Pod,
+  place: Place,
+  keepMac: string | undefined,
+  allowedTypes: ReadonlySet<string> | undefined,
+): Prepared {
+  if (request.defaultRoute !== undefined) {
+    throw new NetworkError('"default-route" is not supported for networks of running pods');
+  }
+  if (request.ipamClaim !== undefined) throw new NetworkError('"ipam-claim-reference" is not supported');
+  const resource = definition.metadata.annotations?.[RESOURCE_ANNOTATION];
+  if (resource !== undefined && request.deviceID === undefined) {
+    throw new NetworkError(
+      `the network needs a device of ${resource}, which a running pod is not given; "deviceID" names one`,
+    );
+  }
+  const list = networkOf(definition, request.cniArgs);
+  checkTypes(list, allowedTypes);
+  return { list, input: inputOf(request, pod, place, keepMac) };
+}
+
+/** Throws NetworkError if a plugin of the list is not among the allowed ones. */
+export function checkTypes({ plugins }: NetworkList, allowed: ReadonlySet<string> | undefined): void {
+  if (allowed === undefined) return;
+  const types = plugins.flatMap(({ type, ipam }) => [type, isJsonObject(ipam) ? ipam.type : undefined]);
+  const wrong = types.find(
+    (type) => type !== undefined && type !== '' && !(typeof type === 'string' && allowed.has(type)),
+  );
+  if (wrong !== undefined)
+    throw new NetworkError(`plugin ${JSON.stringify(wrong)} is not among those of --allow-types`);
+}
+
+/** The variables and capabilities of the calls, as Multus gives them. */
+export function inputOf(request: NetworkRequest, pod: Pod, place: Place, keepMac?: string): AttachmentInput {
+  const mac = request.mac ?? keepMac;
+  const { ips, infinibandGuid, portMappings, bandwidth, deviceID } = request;
+  const capabilities = { mac, ips, infinibandGUID: infinibandGuid, portMappings, bandwidth, deviceID };
+  return {
+    ...place,
+    args: [
+      ['IgnoreUnknown', 'true'],
+      ['K8S_POD_NAMESPACE', pod.namespace],
+      ['K8S_POD_NAME', pod.name],
+      ['K8S_POD_INFRA_CONTAINER_ID', place.containerID],
+      ['K8S_POD_UID', pod.sandboxUid],
+      ...(mac !== undefined ? [['MAC', mac] as const] : []),
+      ...(ips !== undefined ? [['IP', ips.join(',')] as const] : []),
+    ],
+    capabilityArgs: Object.fromEntries(Object.entries(capabilities).filter(([, value]) => value !== undefined)),
+  };
+}
+
+function withArgs(plugin: unknown, cniArgs: JsonObject): unknown {
+  if (!isJsonObject(plugin) || Object.keys(cniArgs).length === 0) return plugin;
+  const args = isJsonObject(plugin.args) ? plugin.args : {};
+  const before = isJsonObject(args.cni) ? args.cni : {};
+  return { ...plugin, args: { ...args, cni: { ...before, ...cniArgs } } };
+}

@@ -1,0 +1,147 @@
+import { existsSync } from 'node:fs';
+import type { PathOf } from '../lib/cni/place.ts';
+import { ApiError } from '../lib/kubernetes/errors.ts';
+import { RuntimeError } from '../lib/runtime/errors.ts';
+import { CACHE_FOLDERS, cachedCalls } from './caches.ts';
+import type { Definitions } from './definitions.ts';
+import { type Delegates, networkFromRecord } from './delegates.ts';
+import { inputOf, NetworkError, networkOf, type Place, prepare } from './network.ts';
+import { linkNamed, linksIn } from './observed.ts';
+import type { Pod } from './pod.ts';
+import {
+  type RecordedAttachment,
+  type Records,
+  type SandboxRecord,
+  withAttachment,
+  withoutAttachment,
+} from './records.ts';
+import type { Attachment, Step } from './steps.ts';
+
+export type PerformerOptions = {
+  readonly records: Records;
+  readonly delegates: Pick<Delegates, 'add' | 'del'>;
+  readonly definitions: Pick<Definitions, 'get'>;
+  readonly pathOf: PathOf;
+  readonly allowedTypes: ReadonlySet<string> | undefined;
+  readonly cacheFolders?: readonly string[];
+};
+
+/** A pod with its sandbox. `netns` is the node's path. */
+export type Sandboxed = { readonly pod: Pod; readonly containerID: string; readonly netns: string };
+
+/** Makes single steps. Each is recorded before it is made, so that whoever comes after a killed agent knows of it. */
+export class Performer {
+  readonly #options: PerformerOptions;
+
+  constructor(options: PerformerOptions) {
+    this.#options = options;
+  }
+
+  /** Our record of a sandbox; an empty one if we have done nothing there. */
+  recordOf({ pod, containerID, netns }: Sandboxed): SandboxRecord {
+    const known = this.#options.records.get(containerID);
+    if (known !== undefined) return known;
+    const { namespace, name, sandboxUid: uid } = pod;
+    return { version: 1, containerID, netns, pod: { namespace, name, uid }, attachments: [], defaults: [] };
+  }
+
+  /** Throws ApiError, NetworkError and RuntimeError; the pod is as before then, unless the record says otherwise. */
+  async attach(sandboxed: Sandboxed, step: Step & { kind: 'attach' }): Promise<void> {
+    const { records, definitions, delegates, allowedTypes } = this.#options;
+    const { ifname, selection, keepMac } = step;
+    const { network, request } = selection;
+    const definition = await definitions.get(network);
+    const place = placeOf(sandboxed, ifname);
+    const { list, input } = prepare(definition, selection, sandboxed.pod, place, keepMac, allowedTypes);
+    // Right before ADD: a failed ADD is followed by DEL, which must not meet an interface of somebody else.
+    if (this.#hasLink(sandboxed, [ifname])) {
+      throw new NetworkError(`the pod has an interface ${ifname} of somebody else`);
+    }
+    const kept = keepMac === undefined ? {} : { keepMac };
+    const about = { ifname, network, request, ...kept };
+    const call = { list: list.source, input };
+    records.put(withAttachment(this.recordOf(sandboxed), { ...about, state: 'unfinished', call }));
+    try {
+      const result = await delegates.add(list, input);
+      records.put(withAttachment(this.recordOf(sandboxed), { ...about, state: 'attached', call, result }));
+    } catch (error) {
+      // An ADD that could not be undone stays recorded as unfinished: DEL comes before the next try.
+      if (error instanceof RuntimeError && error.isUndone) this.#forget(sandboxed, about);
+      throw error;
+    }
+  }
+
+  /** Throws ApiError, NetworkError and RuntimeError; then it has to be done again. */
+  async detach(sandboxed: Sandboxed, step: Step & { kind: 'detach' }, attachment: Attachment): Promise<void> {
+    const { records, delegates } = this.#options;
+    const { ifname, keepMac } = step;
+    const recorded =
+      this.recordOf(sandboxed).attachments.find((item) => item.ifname === ifname) ??
+      (await this.#adopt(sandboxed, attachment));
+    if (recorded.call !== undefined) {
+      records.put(withAttachment(this.recordOf(sandboxed), { ...recorded, state: 'unfinished' }));
+      const { list, input } = recorded.call;
+      await delegates.del(networkFromRecord(list), input, recorded.result);
+      if (this.#hasLink(sandboxed, [ifname, ...attachment.links])) {
+        throw new NetworkError(`the plugins ended well, but interface ${ifname} is still there`);
+      }
+    }
+    const { network, request } = recorded;
+    this.#forget(sandboxed, { ifname, network, request, ...(keepMac !== undefined && { keepMac }) });
+  }
+
+  /** DEL for all that a record has, of a sandbox that is gone or about to go. Throws what fails, after all was tried. */
+  async release(record: SandboxRecord): Promise<void> {
+    const { records, delegates, pathOf } = this.#options;
+    const netns = existsSync(pathOf(record.netns)) ? record.netns : '';
+    const failures: string[] = [];
+    for (const { ifname, call, result } of record.attachments.toReversed()) {
+      try {
+        if (call !== undefined) await delegates.del(networkFromRecord(call.list), { ...call.input, netns }, result);
+        records.put(withoutAttachment(records.get(record.containerID) ?? record, ifname));
+      } catch (error) {
+        failures.push((error as Error).message);
+      }
+    }
+    if (failures.length > 0) throw new NetworkError(failures.join('\n'));
+  }
+
+  // What others attached, as their caches have it; where these are gone, by the definition as it is now.
+  async #adopt(sandboxed: Sandboxed, { ifname, network, request = {} }: Attachment): Promise<RecordedAttachment> {
+    const { definitions, pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
+    const about = { ifname, network, state: 'unfinished', request } as const;
+    const cached = cachedCalls(sandboxed.containerID, cacheFolders, pathOf).find(
+      ({ input }) => input.ifname === ifname,
+    );
+    if (cached !== undefined) {
+      const input = { ...cached.input, netns: sandboxed.netns };
+      return { ...about, call: { list: JSON.stringify(cached.config), input }, result: cached.result };
+    }
+    try {
+      const list = networkOf(await definitions.get(network));
+      return {
+        ...about,
+        call: { list: list.source, input: inputOf(request, sandboxed.pod, placeOf(sandboxed, ifname)) },
+      };
+    } catch (error) {
+      if (!(error instanceof ApiError && error.isNotFound)) throw error;
+      throw new NetworkError('there is neither a record, nor a cached result, nor the definition any more');
+    }
+  }
+
+  #forget(sandboxed: Sandboxed, about: Omit<RecordedAttachment, 'state'>): void {
+    const record = this.recordOf(sandboxed);
+    const { keepMac } = about;
+    const left = keepMac === undefined ? withoutAttachment(record, about.ifname) : undefined;
+    this.#options.records.put(left ?? withAttachment(record, { ...about, state: 'pending' }));
+  }
+
+  #hasLink({ netns }: Sandboxed, names: readonly string[]): boolean {
+    const links = linksIn(this.#options.pathOf(netns));
+    return names.some((name) => linkNamed(links, name) !== undefined);
+  }
+}
+
+function placeOf({ containerID, netns }: Sandboxed, ifname: string): Place {
+  return { containerID, netns, ifname };
+}

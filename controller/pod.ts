@@ -1,0 +1,46 @@
+import type { KubeObject } from '../lib/kubernetes/object.ts';
+import { isJsonObject, type JsonObject } from './json.ts';
+import { NETWORKS_ANNOTATION } from './selection.ts';
+import { STATUS_ANNOTATION } from './status.ts';
+
+/** What is kept of a pod of this node: what decides about its networks. */
+export type Pod = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** The kubelet's own UID of it, by which the runtime knows the sandbox: another one for static pods. */
+  readonly sandboxUid: string;
+  readonly resourceVersion: string;
+  /** Its containers run, or have run: it has a sandbox, and is not about to lose it. */
+  readonly isRunning: boolean;
+  readonly isOnHostNetwork: boolean;
+  /** The annotation with the selections; undefined: none. */
+  readonly networks: string | undefined;
+  /** The annotation with the status; undefined: none. */
+  readonly status: string | undefined;
+};
+
+/** Put by the kubelet on a static pod's mirror in the API. */
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+
+/** Reads a pod of the API. */
+export function podOf({ metadata, spec, status }: KubeObject): Pod {
+  const { namespace = 'default', name, uid, resourceVersion, annotations = {}, deletionTimestamp } = metadata;
+  const { hostNetwork } = object(spec);
+  const { phase } = object(status);
+  return {
+    namespace,
+    name,
+    uid,
+    sandboxUid: annotations[MIRROR_ANNOTATION] ?? uid,
+    resourceVersion,
+    isRunning: phase === 'Running' && deletionTimestamp === undefined,
+    isOnHostNetwork: hostNetwork === true,
+    networks: annotations[NETWORKS_ANNOTATION],
+    status: annotations[STATUS_ANNOTATION],
+  };
+}
+
+function object(value: unknown): JsonObject {
+  return isJsonObject(value) ? value : {};
+}

@@ -1,0 +1,228 @@
+import type { PathOf } from '../lib/cni/place.ts';
+import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
+import type { ApiClient } from '../lib/kubernetes/client.ts';
+import { CACHE_FOLDERS, type CachedCall, cachedCalls } from './caches.ts';
+import type { Definitions } from './definitions.ts';
+import { type EventRecorder, messages } from './events.ts';
+import { Failures } from './failures.ts';
+import type { JsonObject } from './json.ts';
+import { isOfDefinition, linkNamed, linkNames, linksIn, observedOf, type PodLink } from './observed.ts';
+import type { Performer, Sandboxed } from './perform.ts';
+import type { Pod } from './pod.ts';
+import { publishStatus } from './publish.ts';
+import { isolated, parseSelections, type Selections } from './selection.ts';
+import { type Attached, defaultEntries, defaultOf, parseStatus, statusOf } from './status.ts';
+import { type Attachment, describe, type Observed, type Plan, planSteps, type Step, stepKey } from './steps.ts';
+
+export type StepReport = {
+  readonly kind: Step['kind'];
+  readonly outcome: 'done' | 'failed';
+  readonly seconds: number;
+};
+
+export type ReconcilerOptions = {
+  readonly client: Pick<ApiClient, 'get' | 'mergePatch'>;
+  readonly cri: Pick<RuntimeService, 'sandboxes' | 'networkNamespace'>;
+  readonly performer: Performer;
+  readonly definitions: Pick<Definitions, 'wait'>;
+  readonly events: Pick<EventRecorder, 'record'>;
+  readonly pathOf: PathOf;
+  /** Namespaces whose definitions every pod may use, where others' are forbidden; undefined: everybody may use all. */
+  readonly globalNamespaces: ReadonlySet<string> | undefined;
+  readonly cacheFolders?: readonly string[];
+  readonly report?: (report: StepReport) => void;
+  readonly log?: (pod: Pod, what: string, error: Error | undefined) => void;
+};
+
+/** What is remembered of a pod between two looks; nothing of it is needed to come to the right end. */
+export type Memory = {
+  failures: Failures;
+  /** The annotation and the sandbox that the failures are about. */
+  about: string;
+  /** What was reported about the annotation as it is. */
+  reported: Set<string>;
+  defaults: readonly JsonObject[];
+};
+
+export function newMemory(failures: Failures = new Failures()): Memory {
+  return { failures, about: '', reported: new Set(), defaults: [] };
+}
+
+/** The runtime has no sandbox yet: it comes within moments. */
+const NO_SANDBOX_MS = 500;
+
+type View = Sandboxed & {
+  readonly memory: Memory;
+  readonly selections: Selections;
+  readonly cached: () => readonly CachedCall[];
+};
+
+/** Makes what a running pod's namespace holds equal to what its annotation selects. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Looks at a running pod, given the sandboxes that the runtime has for it, and makes what steps there are to be made.
+   * When to look again, in milliseconds; undefined: when something changes. Failed steps do not make it throw; GrpcError,
+   * NetlinkError, NamespaceError and, for the status, ApiError do.
+   */
+  async reconcile(pod: Pod, sandboxes: readonly Sandbox[], memory: Memory): Promise<number | undefined> {
+    if (pod.isOnHostNetwork) return this.#reject(pod, memory);
+    const sandbox = sandboxes.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
+    if (sandbox === undefined) return NO_SANDBOX_MS;
+    const netns = await this.#options.cri.networkNamespace(sandbox.id);
+    if (netns === undefined) return NO_SANDBOX_MS;
+    this.#refresh(pod, sandbox.id, memory);
+    const { cacheFolders = CACHE_FOLDERS, pathOf } = this.#options;
+    let found: readonly CachedCall[] | undefined;
+    const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
+    const selections = isolated(
+      parseSelections(pod.networks, pod.namespace),
+      pod.namespace,
+      this.#options.globalNamespaces,
+    );
+    const view = { pod, containerID: sandbox.id, netns, memory, selections, cached };
+    const observed = this.#observe(view, linksIn(pathOf(netns)));
+    const plan = planSteps(selections, observed);
+    this.#refuse(pod, memory, plan);
+    await this.#perform(view, plan, observed);
+    await this.#publish(view, plan);
+    this.#waitForDefinitions(view);
+    return memory.failures.nextMs();
+  }
+
+  // Whatever failed for the annotation or the sandbox as they were is tried at once with the new one.
+  #refresh(pod: Pod, containerID: string, memory: Memory): void {
+    const about = `${pod.uid} ${containerID} ${pod.networks ?? ''}`;
+    if (memory.about !== about) {
+      memory.failures.retry();
+      memory.reported.clear();
+    }
+    memory.about = about;
+    const defaults = defaultEntries(parseStatus(pod.status) ?? []);
+    if (defaults.length > 0) memory.defaults = defaults;
+  }
+
+  #observe({ pod, cached, ...sandboxed }: View, links: readonly PodLink[]): Observed {
+    const record = this.#options.performer.recordOf({ pod, ...sandboxed });
+    return observedOf(links, { record, entries: parseStatus(pod.status) ?? [], cached });
+  }
+
+  #refuse(pod: Pod, memory: Memory, { refusals }: Plan): void {
+    for (const { network = '?/?', interface: ifname = '', reason } of refusals) {
+      const message = messages.failedAdding(pod, ifname, network, {}, reason);
+      if (memory.reported.has(message)) continue;
+      memory.reported.add(message);
+      this.#options.events.record(pod, 'FailedAddingInterface', message);
+      this.#options.log?.(pod, message, undefined);
+    }
+  }
+
+  async #perform(view: View, { steps }: Plan, observed: Observed): Promise<void> {
+    const { failures } = view.memory;
+    failures.keep(new Set(steps.map(stepKey)));
+    // What failed before comes last, so that it holds nothing up.
+    const attempts = (step: Step) => failures.attempts(stepKey(step));
+    const of = (kind: Step['kind']) =>
+      steps.filter((step) => step.kind === kind).sort((a, b) => attempts(a) - attempts(b));
+    const blocked = new Set<string>();
+    for (const step of [...of('detach'), ...of('attach')]) {
+      if (blocked.has(step.ifname)) continue;
+      const isDone = !failures.isWaiting(stepKey(step)) && (await this.#make(view, step, observed));
+      if (!isDone) blocked.add(step.ifname);
+    }
+  }
+
+  async #make(view: View, step: Step, observed: Observed): Promise<boolean> {
+    const { performer, events, report, log } = this.#options;
+    const { pod, memory } = view;
+    const network = step.kind === 'attach' ? step.selection.network : step.network;
+    const begun = performance.now();
+    const seconds = () => (performance.now() - begun) / 1000;
+    try {
+      if (step.kind === 'attach') await performer.attach(view, step);
+      else await performer.detach(view, step, attachmentOf(observed, step.ifname));
+      memory.failures.forget(stepKey(step));
+      report?.({ kind: step.kind, outcome: 'done', seconds: seconds() });
+      if (step.kind === 'attach') {
+        events.record(pod, 'AddedInterface', messages.added(pod, step.ifname, network, step.selection.request));
+      } else if (step.why !== 'unfinished') {
+        events.record(pod, 'RemovedInterface', messages.removed(pod, step.ifname, network));
+      }
+      log?.(pod, describe(step), undefined);
+      return true;
+    } catch (error) {
+      const { message: reason } = error as Error;
+      memory.failures.add(stepKey(step), describe(step), network, reason);
+      report?.({ kind: step.kind, outcome: 'failed', seconds: seconds() });
+      if (step.kind === 'attach') {
+        const text = messages.failedAdding(pod, step.ifname, network, step.selection.request, reason);
+        events.record(pod, 'FailedAddingInterface', text);
+      } else {
+        events.record(pod, 'FailedRemovingInterface', messages.failedRemoving(pod, step.ifname, network, reason));
+      }
+      log?.(pod, describe(step), error as Error);
+      return false;
+    }
+  }
+
+  async #publish(view: View, { order }: Plan): Promise<void> {
+    const { pathOf, client } = this.#options;
+    const links = linksIn(pathOf(view.netns));
+    const { attachments } = this.#observe(view, links);
+    const record = this.#options.performer.recordOf(view);
+    const place = new Map(order.map(({ ifname }, index) => [ifname, index]));
+    const attached = attachments
+      .flatMap(({ ifname, network, origin, state, links: names }): Attached[] => {
+        if (origin === 'birth') return [{ network, ifname, links: names, result: undefined }];
+        const result = record.attachments.find((item) => item.ifname === ifname)?.result ?? {};
+        const own = linkNames(ifname, result, links);
+        // What could not be taken away is still there, and so is said to be.
+        const isThere = state === 'attached' || own.some((name) => linkNamed(links, name) !== undefined);
+        return state === 'pending' || !isThere ? [] : [{ network, ifname, links: own, result }];
+      })
+      .toSorted((a, b) => (place.get(a.ifname) ?? order.length) - (place.get(b.ifname) ?? order.length));
+    const defaults = () =>
+      view.memory.defaults.length > 0 ? view.memory.defaults : defaultOf(links, primaryNetwork(view.cached()));
+    if (attached.length === 0 && view.pod.status === undefined) return;
+    await publishStatus(client, view.pod, (before) => {
+      const needs = defaultEntries(before).length === 0 ? defaults() : [];
+      return statusOf(before, needs, attached, links);
+    });
+  }
+
+  #waitForDefinitions({ pod, memory }: View): void {
+    const networks = memory.failures.all().flatMap(({ network }) => network ?? []);
+    this.#options.definitions.wait(`${pod.namespace}/${pod.name}`, new Set(networks));
+  }
+
+  #reject(pod: Pod, memory: Memory): undefined {
+    this.#refresh(pod, '', memory);
+    const { selections } = parseSelections(pod.networks, pod.namespace);
+    const message = messages.rejected(pod);
+    if (selections.length === 0 || memory.reported.has(message)) return;
+    memory.reported.add(message);
+    this.#options.events.record(pod, 'InterfaceAddRejected', message);
+  }
+}
+
+/** Has a pod anything that concerns us? Most have not, and cost nothing. */
+export function concernsUs(pod: Pod): boolean {
+  if (pod.networks !== undefined && pod.networks.trim() !== '') return true;
+  return (parseStatus(pod.status) ?? []).some(isOfDefinition);
+}
+
+function attachmentOf({ attachments }: Observed, ifname: string): Attachment {
+  const found = attachments.find((attachment) => attachment.ifname === ifname);
+  if (found === undefined) throw new Error(`a step is about ${ifname}, which is not there`);
+  return found;
+}
+
+// A pod whose status nobody wrote: the name of its network is in the runtime's own cache.
+function primaryNetwork(cached: readonly CachedCall[]): string {
+  return cached.find(({ input }) => input.ifname === 'eth0')?.networkName ?? '';
+}

@@ -1,0 +1,62 @@
+/**
+ * Bounds how much runs at the same time: in all, and of each key, so that what is slow for one key leaves room for the
+ * others.
+ */
+export class Slots {
+  readonly #total: number;
+  readonly #perKey: number;
+  readonly #running = new Map<string, number>();
+  readonly #waiting: { key: string; start: () => void }[] = [];
+  #count = 0;
+
+  constructor(total: number, perKey: number) {
+    this.#total = total;
+    this.#perKey = perKey;
+  }
+
+  get running(): number {
+    return this.#count;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Runs the work when there is room for it; who waits longest comes first. Throws what the work throws. */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#hasRoom(key)) await new Promise<void>((start) => this.#waiting.push({ key, start }));
+    else this.#take(key);
+    try {
+      return await work();
+    } finally {
+      this.#leave(key);
+    }
+  }
+
+  #hasRoom(key: string): boolean {
+    return this.#count < this.#total && (this.#running.get(key) ?? 0) < this.#perKey;
+  }
+
+  #take(key: string): void {
+    this.#count++;
+    this.#running.set(key, (this.#running.get(key) ?? 0) + 1);
+  }
+
+  #leave(key: string): void {
+    this.#count--;
+    const left = (this.#running.get(key) ?? 1) - 1;
+    if (left === 0) this.#running.delete(key);
+    else this.#running.set(key, left);
+    for (let at = 0; at < this.#waiting.length; ) {
+      const next = this.#waiting[at];
+      if (next === undefined || !this.#hasRoom(next.key)) {
+        at++;
+        continue;
+      }
+      this.#waiting.splice(at, 1);
+      // Taken here, since somebody else may come before the waiting one goes on.
+      this.#take(next.key);
+      next.start();
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { agentProcess, noRoot, parseMetrics, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
+import { ApiStandIn } from '../support/kubernetes/api-stand-in.ts';
+import { CriStandIn } from '../support/kubernetes/cri-stand-in.ts';
+import { noMounts } from '../support/namespaces/enclosed.ts';
+import { run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { bundleOf } from '../support/plugins/call.ts';
+import { until } from '../support/until.ts';
+
+// `waymark agent --node`: that it comes to the controller, and back. What the controller does: test/controller.
+
+const skip = noRoot || noMounts;
+/**
+ * Runs a program as a container with the node's processes is run: process 1 is another one, with a mount namespace of its
+ * own, in which the next argument, a folder, is /mnt. The program does not see it there.
+ */
+const CONTAINER = [
+  ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c'],
+  `mount --bind "$0" /mnt; unshare --mount sh -c 'umount /mnt; exec "$@"' sh "$@"; true`,
+];
+const POD = '/api/v1/namespaces/default/pods/web';
+const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
+
+t.test('follows the pods of its node, with plugins in the mount namespace of process 1', { skip }, async (t) => {
+  const folder = scratchFolder(t);
+  const [api, cri] = [new ApiStandIn(), new CriStandIn()];
+  await api.start();
+  await cri.start(join(folder, 'cri.sock'));
+  t.teardown(() => Promise.all([api.stop(), cri.stop()]));
+  const calls = join(folder, 'calls');
+  mkdirSync(join(folder, 'bin'));
+  const plugin = `#!/bin/sh\necho "$CNI_COMMAND $CNI_IFNAME $0" >>${calls}\necho '{"cniVersion":"1.0.0"}'\n`;
+  writeFileSync(join(folder, 'bin/note'), plugin, { mode: 0o755 });
+  const cluster = { server: api.url };
+  const kubeconfig = {
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster }],
+    users: [{ name: 'u', user: { token: 'secret' } }],
+  };
+  writeFileSync(join(folder, 'kubeconfig'), JSON.stringify(kubeconfig));
+  api.put('/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue', {
+    metadata: { name: 'blue', namespace: 'default' },
+    spec: { config: '{"cniVersion":"1.0.0","type":"note"}' },
+  });
+  const pod = scratchPod(t);
+  const select = (networks: string) =>
+    api.put(POD, {
+      metadata: { name: 'web', namespace: 'default', uid: 'uid-1', annotations: { [NETWORKS]: networks } },
+      spec: { nodeName: 'node-1' },
+      status: { phase: 'Running' },
+    });
+  cri.sandboxes.push({
+    id: 'c1',
+    uid: 'uid-1',
+    name: 'web',
+    namespace: 'default',
+    attempt: 0,
+    ready: true,
+    netns: pod.path,
+  });
+  select('blue,missing');
+
+  const args = ['--kubeconfig', join(folder, 'kubeconfig'), '--cri-socket', join(folder, 'cri.sock')];
+  const more = ['--cni-bin-dir', '/mnt', '--state-dir', join(folder, 'state')];
+  const agent = await agentProcess(t, {
+    command: SINGLE_FILE_AGENT,
+    under: [...CONTAINER, join(folder, 'bin')],
+    args: [...args, ...more],
+    env: { NODE_NAME: 'node-1' },
+  });
+  const called = () => {
+    try {
+      return readFileSync(calls, 'utf8').trim().split('\n');
+    } catch {
+      return [];
+    }
+  };
+  await until(() => called().length > 0, 'the plugin is not called').catch((error: Error) =>
+    t.fail(error.message + agent.stderr()),
+  );
+  t.strictSame(called(), ['ADD net1 /mnt/note']);
+  // The agent answers those only whose process it sees.
+  const first = readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8').trim();
+  const inside = (...command: string[]) => run('nsenter', ['--target', first, '--pid', '--mount', ...command]);
+  const status = () => inside(process.execPath, bundleOf('waymark'), 'status', '--socket', agent.socket);
+  await until(() => status().includes('attach net2 to default/missing'));
+  t.match(
+    status(),
+    /hot-plug on node-1: 1 pods, \d busy, 0 plugins running, 1 pending\n {2}default\/web: attach net2 to default\/missing/,
+  );
+
+  const body = inside('curl', '--silent', '--unix-socket', agent.socket, 'http://agent/metrics');
+  const document = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
+  const documented = [...document.matchAll(/^\| `(waymark_\w+)` \|/gm)].map(([, name]) => name);
+  const registered = [...body.matchAll(/^# TYPE (waymark_\w+)/gm)].map(([, name]) => name ?? '');
+  const isOurs = (name: string) => /hotplug|_api_|_watch_|_events_/.test(name);
+  t.strictSame(documented.sort(), registered.filter(isOurs).sort(), 'docs/hot-plug.md lists the metrics');
+  t.ok(parseMetrics(body).size > 0);
+
+  select('');
+  await until(() => called().length === 2);
+  t.match(called()[1], /^DEL net1/);
+});
+
+t.test('without an account it serves shims as before, and says so', { skip: noRoot }, async (t) => {
+  const agent = await agentProcess(t, { args: ['--node', 'node-1'] });
+  t.match(agent.stderr(), 'pods are not followed');
+});

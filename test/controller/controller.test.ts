@@ -1,0 +1,270 @@
+import t, { type Test } from 'tap';
+import { hotPlugNode } from '../support/kubernetes/hot-plug.ts';
+import { noReferencePlugins } from '../support/plugins/chain.ts';
+import { until } from '../support/until.ts';
+
+// Stand-ins for API server and runtime; real namespaces, plugins and leases. The same on a real cluster: test/cluster.
+
+const onNode = (title: string, body: (t: Test) => Promise<void>) => t.test(title, { skip: noReferencePlugins }, body);
+
+onNode('a running pod follows its annotation: add, remove, replace', async (t) => {
+  const node = await hotPlugNode(t);
+  for (const name of ['blue', 'green', 'red']) node.define(name);
+  const pod = node.pod('web');
+  pod.select('blue');
+  await pod.has('net1');
+  const { net1 } = pod.links();
+  t.match(pod.status(), [
+    { name: 'cluster', interface: 'eth0', default: true },
+    { name: 'default/blue', interface: 'net1', ips: net1?.ips, mac: net1?.mac, dns: {} },
+  ]);
+
+  pod.select([{ name: 'green', interface: 'second' }, { name: 'blue' }, { name: 'blue' }]);
+  await pod.has('net1', 'net2', 'second');
+  t.equal(pod.links().net1?.mac, net1?.mac, 'what was there is not touched');
+  t.strictSame(
+    pod.status().map((entry) => entry.interface),
+    ['eth0', 'second', 'net1', 'net2'],
+    'in the annotation’s order',
+  );
+
+  pod.select('blue,red@third');
+  await pod.has('net1', 'third');
+  pod.select('');
+  await pod.has();
+  t.strictSame(node.leftovers(), [], 'no lease, no record, no result');
+  await until(() => node.events('RemovedInterface').length === 4);
+  t.strictSame(node.events('AddedInterface'), [
+    'pod [default/web]: added interface net1 to network: blue',
+    'pod [default/web]: added interface second to network: green',
+    'pod [default/web]: added interface net2 to network: blue',
+    'pod [default/web]: added interface third to network: red',
+  ]);
+  t.strictSame(node.events('FailedAddingInterface'), []);
+});
+
+onNode('a list in another order or form makes no call and no write', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  node.define('green');
+  const pod = node.pod('web', 'blue@net1,green@net2');
+  await pod.has('net1', 'net2');
+  await until(() => node.events('AddedInterface').length === 2);
+  const [before, requests] = [pod.links(), node.api.asked.length];
+  pod.select([
+    { interface: 'net1', name: 'blue' },
+    { name: 'green', interface: 'net2', namespace: 'default' },
+  ]);
+  const calls = node.cri.calls;
+  await until(() => node.cri.calls >= calls + 2);
+  pod.select('default/blue@net1 , green@net2');
+  await until(() => node.cri.calls >= calls + 4);
+  t.strictSame(pod.links(), before);
+  t.equal(node.api.asked.length, requests, 'no request at all');
+});
+
+onNode('swaps in place: another network, address or hardware address', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  node.define('green');
+  const pod = node.pod('web', 'blue@net1');
+  await pod.has('net1');
+  const { net1: first } = pod.links();
+  const changed = () => JSON.stringify(pod.links().net1) !== JSON.stringify(first) && pod.links().net1 !== undefined;
+  pod.select('green@net1');
+  await until(changed);
+  await until(() => pod.status()[1]?.name === 'default/green');
+  t.match(pod.status()[1], { name: 'default/green', interface: 'net1', mac: first?.mac, ips: pod.links().net1?.ips });
+  t.equal(node.leftovers().filter((file) => file.startsWith('leases/')).length, 1, 'the old lease is free');
+
+  pod.select([{ name: 'green', interface: 'net1', mac: '02:00:00:00:00:77' }]);
+  await until(() => pod.links().net1?.mac === '02:00:00:00:00:77');
+  await until(() => pod.status()[1]?.mac === '02:00:00:00:00:77');
+});
+
+onNode('refuses names that are not its to give, and takes nothing away for it', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web');
+  pod.scratch.ip('link add mine type veth peer name mine-peer');
+  const before = JSON.stringify(pod.links());
+  pod.select([
+    { name: 'blue', interface: 'eth0' },
+    { name: 'blue', interface: 'mine' },
+    { name: 'blue', interface: 'sixteencharacter' },
+    { name: 'blue', interface: 'twice' },
+    { name: 'blue', interface: 'twice' },
+  ]);
+  await until(() => node.events('FailedAddingInterface').length === 4);
+  t.equal(JSON.stringify(pod.links()), before);
+  t.match(node.events('FailedAddingInterface').sort(), [
+    /interface eth0 to network: blue: the pod has an interface eth0 of somebody else/,
+    /interface mine to network: blue: the pod has an interface mine of somebody else/,
+    /interface sixteencharacter to network: blue: "interface" is longer/,
+    /interface twice to network: blue: interface twice is selected more than once/,
+  ]);
+});
+
+onNode('one that fails holds nothing up, and is mended within a second by the definition', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  node.define('green');
+  const pod = node.pod('web', 'missing@net1,blue@net2,green@net3');
+  await pod.has('net2', 'net3');
+  await until(() => node.controller.status().pending.length === 1);
+  t.match(node.controller.status().pending, [
+    { pod: 'default/web', what: 'attach net1 to default/missing', reason: /not found/ },
+  ]);
+  node.define('missing');
+  const begun = Date.now();
+  await pod.has('net1', 'net2', 'net3');
+  t.comment(`attached ${Date.now() - begun} ms after the definition came`);
+  t.strictSame(
+    pod.status().map((entry) => entry.interface),
+    ['eth0', 'net1', 'net2', 'net3'],
+  );
+  await until(() => node.controller.status().pending.length === 0);
+});
+
+onNode('detaches after the definition is gone and the agent was started again', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web', 'blue@net1');
+  await pod.has('net1');
+  node.api.delete('/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue');
+  await node.restart();
+  await pod.has('net1');
+  pod.select('');
+  await pod.has();
+  t.strictSame(node.leftovers(), []);
+});
+
+onNode('a pod that ends leaves nothing, also if the agent was down', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  for (const isDown of [false, true]) {
+    const pod = node.pod(isDown ? 'down' : 'up', 'blue@net1');
+    await pod.has('net1');
+    if (isDown) await node.controller.stop();
+    for (const sandbox of node.cri.sandboxes) sandbox.ready = false;
+    node.api.delete(pod.path);
+    if (isDown) await node.restart();
+    await until(() => node.leftovers().length === 0, 'something is left');
+  }
+});
+
+onNode('the next pod of the same name gets its own, and the old one’s goes', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const old = node.pod('db-0', 'blue@net1', { uid: 'first' });
+  await old.has('net1');
+  for (const sandbox of node.cri.sandboxes) sandbox.ready = false;
+  node.api.delete(old.path);
+  const next = node.pod('db-0', 'blue@net1', { uid: 'second' });
+  await next.has('net1');
+  await until(() => node.leftovers().filter((file) => file.startsWith('leases/')).length === 1);
+  t.equal(node.leftovers().filter((file) => file.includes('cfirst')).length, 0);
+});
+
+onNode('a refused or overwritten status comes right', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web');
+  let refusals = 0;
+  node.api.fault = ({ method }, response) => {
+    if (method !== 'PATCH' || refusals++ >= 10) return undefined;
+    const code = refusals <= 7 ? 409 : 500;
+    response.writeHead(code).end(JSON.stringify({ kind: 'Status', code, message: 'not now' }));
+    return true;
+  };
+  pod.select('blue@net1');
+  await pod.has('net1');
+  t.ok(refusals >= 10);
+
+  const status = 'k8s.v1.cni.cncf.io/network-status';
+  const object = node.api.get(pod.path) as { metadata: { annotations: object } };
+  const overwrite = (text: string) =>
+    node.api.put(pod.path, {
+      ...object,
+      metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, [status]: text } },
+    });
+  for (const text of ['[]', 'not JSON', '[{"name":"default/ghost","interface":"net9"}]']) {
+    overwrite(text);
+    await pod.has('net1');
+    t.match(pod.status()[0], { name: 'cluster', interface: 'eth0', default: true }, text);
+  }
+  const other = { name: 'somebody', interface: 'eth0', note: 'of another controller' };
+  overwrite(JSON.stringify([other]));
+  await until(() => pod.status().length === 3);
+  t.match(pod.status(), [{ default: true }, { interface: 'net1' }, other]);
+});
+
+onNode('a burst of edits ends with the last one', async (t) => {
+  const node = await hotPlugNode(t);
+  for (const name of ['blue', 'green', 'red']) node.define(name);
+  const pod = node.pod('web');
+  for (const networks of [
+    'blue',
+    'green',
+    'red@net1',
+    'blue,green',
+    '',
+    'red',
+    'blue,red',
+    'green',
+    'blue@x',
+    'red@y,green',
+  ]) {
+    pod.select(networks);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  await until(() => pod.status().length === 3);
+  await pod.has('y', 'net1').catch(() => pod.has('y', 'net2'));
+  await until(() => node.leftovers().filter((file) => file.startsWith('leases/')).length === 2);
+});
+
+onNode('a pod on the node’s network is left alone, with an event', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web');
+  node.api.put(pod.path, {
+    metadata: { ...node.api.get(pod.path)?.metadata, annotations: { 'k8s.v1.cni.cncf.io/networks': 'blue' } },
+    spec: { nodeName: 'node-1', hostNetwork: true },
+    status: { phase: 'Running' },
+  });
+  await until(() => node.events('InterfaceAddRejected').length === 1);
+  t.strictSame(node.events('InterfaceAddRejected'), [
+    'pod [default/web]: will not add interface to host networked pod',
+  ]);
+  t.strictSame(Object.keys(pod.links()), ['eth0']);
+});
+
+onNode('hostile definitions end in an event', async (t) => {
+  const node = await hotPlugNode(t, {
+    deadlineMs: 1000,
+    allowedTypes: new Set(['bridge', 'host-local', 'garbage', 'hangs']),
+  });
+  const pod = node.pod('web');
+  const bin = `${node.folder}/bin`;
+  const { mkdirSync, writeFileSync } = await import('node:fs');
+  mkdirSync(bin);
+  writeFileSync(`${bin}/garbage`, '#!/bin/sh\necho garbage\n', { mode: 0o755 });
+  writeFileSync(`${bin}/hangs`, '#!/bin/sh\nsleep 1000 & sleep 1000\n', { mode: 0o755 });
+  node.define('path', { cniVersion: '1.0.0', type: '../../bin/sh' });
+  node.define('type', { cniVersion: '1.0.0', type: 'host-device' });
+  node.define('ipam', { cniVersion: '1.0.0', type: 'bridge', ipam: { type: 'dhcp' } });
+  node.define('list', { cniVersion: '1.0.0', plugins: 7 });
+  node.define('garbage', { cniVersion: '1.0.0', type: 'garbage' });
+  node.define('hangs', { cniVersion: '1.0.0', type: 'hangs' });
+  node.define('good');
+  pod.select('path@a,type@b,ipam@c,list@d,garbage@e,hangs@f,good@g');
+  await pod.has('g');
+  await until(() => node.events('FailedAddingInterface').length >= 6);
+  const said = new Map(node.events('FailedAddingInterface').map((text) => [/interface (\w)/.exec(text)?.[1], text]));
+  t.match(said.get('a'), /plugin "..\/..\/bin\/sh" is not among/);
+  t.match(said.get('b'), /plugin "host-device" is not among those of --allow-types/);
+  t.match(said.get('c'), /plugin "dhcp" is not among/);
+  t.match(said.get('d'), /"plugins" is not a list/);
+  t.match(said.get('e'), /not a JSON object/);
+  t.match(said.get('f'), /did not end within 1 s/);
+});
