@@ -28,22 +28,22 @@ export function callerOf(pid: number): Caller {
   }
 }
 
-function filesOf(pid: number): Pick<Caller, 'pathOf' | 'told' | 'close'> {
+function filesOf(pid: number): Pick<Caller, 'pathOf' | 'asCallerSees' | 'close'> {
   if (mountsOf(pid) === mountsOf('self')) {
     const pathOf = (path: string) => (MAY_NAME_SELF.test(path) ? pathWithin('', path, pid) : path);
-    return { pathOf, told: (text) => text, close: () => undefined };
+    return { pathOf, asCallerSees: (text) => text, close: () => undefined };
   }
   // A mount namespace that nobody holds loses all that is mounted below its root.
   const mounts = openSync(`/proc/${pid}/ns/mnt`, constants.O_RDONLY);
   try {
     const fd = openSync(`/proc/${pid}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
     const root = `/proc/self/fd/${fd}`;
-    const told = (text: string) => text.replaceAll(`${root}/`, '/');
+    const asCallerSees = (text: string) => text.replaceAll(`${root}/`, '/');
     const close = () => {
       closeSync(fd);
       closeSync(mounts);
     };
-    return { pathOf: (path) => pathWithin(root, path, pid), told, close };
+    return { pathOf: (path) => pathWithin(root, path, pid), asCallerSees, close };
   } catch (error) {
     closeSync(mounts);
     throw error;

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { VERBS } from '../lib/cni/verbs.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Queue } from './queue.ts';
 import type { CallReport } from './report.ts';
@@ -6,8 +7,8 @@ import type { CallReport } from './report.ts';
 /** From a quarter of a millisecond, which is what a short call takes, to the longest wait that a config can ask for. */
 const BUCKETS_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120, 600];
 
-/** The labels come from callers who are root, but a verb that there is not must not become a series of its own. */
-const VERBS = new Set(['ADD', 'CHECK', 'DEL', 'GC', 'STATUS', 'VERSION']);
+/** The labels come from callers who are root, but an unknown verb must not become a series of its own. */
+const KNOWN_VERBS = new Set([...Object.keys(VERBS), 'VERSION']);
 
 /** What is looked at when the metrics are asked for. */
 export type Gauged = { readonly queue: Queue; readonly configBytes: () => number };
@@ -52,7 +53,7 @@ export class Metrics {
   }
 
   countCall({ plugin, verb, cniCode, seconds }: CallReport): void {
-    const known = VERBS.has(verb) ? verb : 'other';
+    const known = KNOWN_VERBS.has(verb) ? verb : 'other';
     this.#calls.inc({ plugin, verb: known, code: cniCode });
     this.#durations.observe({ plugin, verb: known }, seconds);
   }

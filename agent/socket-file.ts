@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
+import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder, FileError } from '../lib/files/files.ts';
 
 /**
@@ -39,10 +40,7 @@ export async function listenOnDescriptor(server: Server, fd: number): Promise<vo
 const SD_LISTEN_FDS_START = 3;
 
 /** The descriptor that systemd passed to this process, if it did. */
-export function passedDescriptor(
-  env: { readonly [name: string]: string | undefined },
-  pid: number,
-): number | undefined {
+export function passedDescriptor(env: Variables, pid: number): number | undefined {
   return env.LISTEN_PID === String(pid) && Number(env.LISTEN_FDS) > 0 ? SD_LISTEN_FDS_START : undefined;
 }
 

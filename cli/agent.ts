@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
@@ -6,6 +5,8 @@ import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
 import type { AgentLimits } from '../agent/limits.ts';
 import type { AgentPart } from '../agent/part.ts';
 import { passedDescriptor } from '../agent/socket-file.ts';
+import { socketPath } from '../agent/socket-path.ts';
+import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { PLUGINS } from '../plugins/index.ts';
@@ -32,15 +33,16 @@ export type AgentCommandOptions = {
   allowTypes?: string;
 };
 
-export const DEFAULT_SOCKET = '/run/waymark/agent.sock';
-
 /** After so many calls the compiler has optimised what it will. */
 const WARM_UP_ROUNDS = 20;
 
-type Env = { readonly [name: string]: string | undefined };
-
-/** Runs the agent until it is told to stop by SIGTERM or SIGINT. Throws what keeps it from listening. */
-export async function runAgent(options: AgentCommandOptions, env: Env, pid: number): Promise<void> {
+/** Runs the agent until SIGTERM or SIGINT; `write` gets its log. Throws what keeps it from listening. */
+export async function runAgent(
+  options: AgentCommandOptions,
+  env: Variables,
+  pid: number,
+  write: (text: string) => void,
+): Promise<void> {
   const log = pino(
     {
       level: options.logLevel,
@@ -49,11 +51,11 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
       // By its name, as in the plugins' logs.
       formatters: { level: (level) => ({ level }) },
     },
-    { write: writeLog },
+    { write: (line: string) => writeOrLose(write, line) },
   );
-  const path = options.socket ?? env.WAYMARK_SOCKET ?? DEFAULT_SOCKET;
+  const path = socketPath(options.socket, env);
   // From the start: as process 1 of a container, it would not hear of a signal that it does not ask for.
-  const told = new Promise<unknown>((resolve) => {
+  const stopped = new Promise<unknown>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
   await warmUp(path, log);
@@ -66,12 +68,12 @@ export async function runAgent(options: AgentCommandOptions, env: Env, pid: numb
     parts: await partsOf(options, env, log),
   });
   await agent.start();
-  await told;
+  await stopped;
   await agent.stop();
 }
 
 // Loaded only where the agent follows pods.
-async function partsOf(options: AgentCommandOptions, env: Env, log: Logger): Promise<AgentPart[]> {
+async function partsOf(options: AgentCommandOptions, env: Variables, log: Logger): Promise<AgentPart[]> {
   const node = options.node ?? env.NODE_NAME;
   if (node === undefined || node === '') return [];
   const { hotPlug } = await import('../agent/hot-plug.ts');
@@ -110,10 +112,10 @@ function limitsOf(options: AgentCommandOptions): AgentLimits {
   };
 }
 
-// A line that nobody takes, for a disk is full or a pipe, is lost: calls are served all the same.
-function writeLog(line: string): void {
+// A line that cannot be written, on a full disk or into a closed pipe, is lost; calls are served all the same.
+function writeOrLose(write: (text: string) => void, line: string): void {
   try {
-    writeSync(2, line);
+    write(line);
   } catch {}
 }
 

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
+import type { JsonObject, Variables } from '../lib/cni/request.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
-import { type JsonObject, loadNetwork, type NetworkList } from '../lib/runtime/network.ts';
+import { loadNetwork, type NetworkList } from '../lib/runtime/network.ts';
 import { Runtime } from '../lib/runtime/runtime.ts';
 
 export type CniOptions = { ifname?: string; cacheDir?: string };
-
-type Env = { readonly [name: string]: string | undefined };
 
 const DEFAULT_NETWORK_FOLDER = '/etc/cni/net.d';
 const DEFAULT_INTERFACE = 'eth0';
@@ -35,7 +34,7 @@ export async function runCni(
   network: string,
   netns: string,
   options: CniOptions,
-  env: Env,
+  env: Variables,
 ): Promise<object | undefined> {
   const list = loadNetwork(env.NETCONFPATH || DEFAULT_NETWORK_FOLDER, network);
   const pluginPath = (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== '');
@@ -48,7 +47,7 @@ export async function runCni(
 }
 
 /** The attachment of a namespace, by the variables that cnitool knows. Throws RuntimeError for one that is malformed. */
-export function attachmentOf(netns: string, { ifname }: Pick<CniOptions, 'ifname'>, env: Env): AttachmentInput {
+export function attachmentOf(netns: string, { ifname }: Pick<CniOptions, 'ifname'>, env: Variables): AttachmentInput {
   const path = resolve(netns);
   return {
     containerID: containerIdOf(path),

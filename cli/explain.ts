@@ -1,6 +1,6 @@
 import { CniError } from '../lib/cni/errors.ts';
 import { parsePreviousResult } from '../lib/cni/previous-result.ts';
-import { checkVariables, parseNetworkDocument, type Request, requestOf } from '../lib/cni/request.ts';
+import { checkVariables, parseNetworkDocument, type Request, readRequest, type Variables } from '../lib/cni/request.ts';
 import { openPodNamespace } from '../lib/cni/runner.ts';
 import { isSupported } from '../lib/cni/version.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';
@@ -26,8 +26,6 @@ export type PluginExplanation = { type: string; ours: boolean; reached: boolean 
     error?: { code: number; msg: string; details?: string };
   };
 
-type Env = { readonly [name: string]: string | undefined };
-
 /**
  * What ADD of every plugin of ours in a list would do: to the pod of a namespace, to the one that a previous result
  * tells of, or to whatever pod. Reads only. Throws RuntimeError for a file that is no list, and CniError 3, 4 or 8 for a
@@ -36,7 +34,7 @@ type Env = { readonly [name: string]: string | undefined };
 export async function explainList(
   file: string,
   options: ExplainOptions,
-  env: Env,
+  env: Variables,
   family: readonly FamilyPlugin[] = PLUGINS,
 ): Promise<ListExplanation> {
   const list = readNetworkFile(file);
@@ -148,7 +146,7 @@ function addRequest(
   };
   checkVariables('ADD', env);
   const document = deriveConfig(list, plugin, { prevResult, capabilityArgs });
-  return requestOf('ADD', env, parseNetworkDocument(Buffer.from(JSON.stringify(document))));
+  return readRequest('ADD', env, parseNetworkDocument(Buffer.from(JSON.stringify(document))));
 }
 
 function openView(

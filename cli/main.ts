@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_SOCKET, socketPath } from '../agent/socket-path.ts';
 import { INSTALL_MODES } from '../lib/install/plan.ts';
 import { VERSION } from '../lib/version.ts';
 import type { AgentCommandOptions } from './agent.ts';
@@ -53,7 +54,7 @@ export function program(): Command {
   waymark
     .command('agent')
     .description('run the node agent, which serves the calls of the shims, until SIGTERM')
-    .option('--socket <path>', 'socket to which shims connect (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--socket <path>', `socket to which shims connect (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
     .option('--listen <host:port>', 'also serve /healthz, /readyz and /metrics over TCP, for example on 127.0.0.1:9476')
     .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', 'info')
     .option('--max-running <number>', 'maximum number of calls that run concurrently', wholeNumber, 64)
@@ -98,16 +99,16 @@ export function program(): Command {
     .option('--allow-types <names>', 'the only plugins to run for running pods, separated by ","')
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
-      await runAgent(options, process.env, process.pid);
+      await runAgent(options, process.env, process.pid, (text) => writeSync(2, text));
     });
   waymark
     .command('status')
     .description('print the status of the agent on this node')
-    .option('--socket <path>', 'socket of the agent (default: WAYMARK_SOCKET, else /run/waymark/agent.sock)')
+    .option('--socket <path>', `socket of the agent (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
     .option('--json', 'print JSON')
     .action(async (options: { socket?: string; json?: boolean }) => {
       const { formatStatus, readStatus } = await import('./status.ts');
-      const status = await readStatus(options.socket ?? process.env.WAYMARK_SOCKET ?? '/run/waymark/agent.sock');
+      const status = await readStatus(socketPath(options.socket, process.env));
       if (options.json) print(status);
       else writeSync(1, `${formatStatus(status)}\n`);
     });

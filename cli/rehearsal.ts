@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { type Plugin, run } from '../lib/cni/runner.ts';
-import { withScriptedKernel } from '../lib/netlink/scripted-kernel.ts';
 import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
 import type { FamilyPlugin } from '../plugins/index.ts';
+import { withScriptedKernel } from './scripted-kernel.ts';
 
 /**
  * Plays every plugin that has a definition through once, so that what an ordinary call needs is compiled before the first

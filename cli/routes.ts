@@ -4,6 +4,7 @@ import { formatPrefix, mostSpecific, type Prefix } from '../lib/address/prefix.t
 import { describe, holds } from '../lib/change/change.ts';
 import { apply } from '../lib/change/transaction.ts';
 import { CniCode, CniError } from '../lib/cni/errors.ts';
+import type { Variables } from '../lib/cni/request.ts';
 import type { RouteSocket } from '../lib/netlink/socket.ts';
 import { Observation } from '../lib/observation/observation.ts';
 import { linkOrError } from '../lib/plugin/attachment.ts';
@@ -14,8 +15,6 @@ import { mappedRoutes } from '../plugins/static-route/mapped-routes.ts';
 import { readTopologyFile, type Topology } from '../plugins/static-route/topology.ts';
 
 export type RoutesOptions = { config?: string; interface?: string; noop?: boolean };
-
-type Env = { readonly [name: string]: string | undefined };
 
 /** Where the map is looked for, in this order: where ddsnet4u did, and then in a folder of our own. */
 const FILES = ['waymark.yaml', 'ddsnet4u.yaml'];
@@ -30,7 +29,11 @@ const DEFAULT_INTERFACE = 'net1';
  * Throws CniError for a map that is missing or wrong (7), an interface that does not exist (100) or has no address (101),
  * and a route that the kernel refuses; then no route was added.
  */
-export async function addMappedRoutes(options: RoutesOptions, env: Env, say: (line: string) => void): Promise<void> {
+export async function addMappedRoutes(
+  options: RoutesOptions,
+  env: Variables,
+  say: (line: string) => void,
+): Promise<void> {
   const file = options.config ?? findMap(env, say);
   const topology = await readTopologyFile(file);
   say(`map: ${file}, ${topology.length} subnets`);
@@ -79,7 +82,7 @@ function saySubnets(topology: Topology, addresses: readonly Prefix[], say: (line
   }
 }
 
-function findMap(env: Env, say: (line: string) => void): string {
+function findMap(env: Variables, say: (line: string) => void): string {
   const folders = ['.', ...(env.HOME ? [env.HOME] : []), '/usr/local/etc', '/etc/ddsnet4u', '/etc/waymark'];
   const candidates = folders.flatMap((folder) => FILES.map((name) => join(folder, name)));
   const found = candidates.find((path) => existsSync(path));

@@ -44,7 +44,7 @@ export function createLog(target: LogTarget, fields: object): Log {
 }
 
 function write({ file, stderr, place = HERE }: LogTarget, text: string): void {
-  const line = place.told(text);
+  const line = place.asCallerSees(text);
   if (file === undefined) {
     stderr(line);
     return;

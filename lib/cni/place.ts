@@ -3,8 +3,8 @@ import { OWN_NAMESPACE } from '../netns/netns.ts';
 /** How the paths of a call, and the node's network namespace, are reached from the process that serves it. */
 export type Place = {
   readonly pathOf: PathOf;
-  /** The other way round: a text with paths of ours in it, as the caller would say it. */
-  readonly told: (text: string) => string;
+  /** The reverse for a text: the paths of ours in it become those that the caller sees. */
+  readonly asCallerSees: (text: string) => string;
   readonly ownNamespace: string;
 };
 
@@ -12,4 +12,4 @@ export type Place = {
 export type PathOf = (path: string) => string;
 
 /** The caller is the process itself, or sees the same files and network. */
-export const HERE: Place = { pathOf: (path) => path, told: (text) => text, ownNamespace: OWN_NAMESPACE };
+export const HERE: Place = { pathOf: (path) => path, asCallerSees: (text) => text, ownNamespace: OWN_NAMESPACE };

@@ -68,7 +68,7 @@ export function checkVerb(verb: Verb, version: CniVersion): void {
 }
 
 /** The whole request, of variables that were checked and a document that was read. */
-export function requestOf(verb: Verb, env: Variables, read: NetworkDocument): Request {
+export function readRequest(verb: Verb, env: Variables, read: NetworkDocument): Request {
   const override = env.CNI_NETNS_OVERRIDE ?? '';
   return {
     verb,

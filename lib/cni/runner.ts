@@ -12,7 +12,7 @@ import {
   MAX_CONFIG_BYTES,
   parseNetworkDocument,
   type Request,
-  requestOf,
+  readRequest,
   type Variables,
 } from './request.ts';
 import { isVerb, VERBS, type Verb } from './verbs.ts';
@@ -109,7 +109,7 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
     const read = parseNetworkDocument(readStdin(outside));
     version = read.version;
     checkVerb(command, version);
-    return await handle(plugin, requestOf(command, outside.env, read), outside);
+    return await handle(plugin, readRequest(command, outside.env, read), outside);
   } catch (error) {
     if (outside.abandons?.(error)) throw error;
     return answerError(outside, toCniError(error), version);
@@ -144,7 +144,7 @@ export function openPodNamespace(
   place: Place = HERE,
 ): Namespace | undefined {
   const { netns, verb, allowOwnNamespace } = request;
-  if (netns === '' || verb === 'GC' || verb === 'STATUS') return undefined;
+  if (netns === '' || !VERBS[verb].ofPod) return undefined;
   const namespace = openIfThere(request, place);
   if (namespace === undefined || allowOwnNamespace) return namespace;
   try {
@@ -203,8 +203,8 @@ function versionDocument(): object {
 }
 
 function answer(outside: Outside, document: object | undefined): number {
-  const { told } = outside.place ?? HERE;
-  if (document !== undefined) outside.writeStdout(told(`${JSON.stringify(document, undefined, 4)}\n`));
+  const { asCallerSees } = outside.place ?? HERE;
+  if (document !== undefined) outside.writeStdout(asCallerSees(`${JSON.stringify(document, undefined, 4)}\n`));
   return 0;
 }
 

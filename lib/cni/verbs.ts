@@ -10,14 +10,16 @@ export type VerbRule = {
   readonly since: CniVersion;
   /** CNI_NETNS must lead to a namespace; DEL does without one, for it may be gone. */
   readonly needsNamespace: boolean;
+  /** The verb is about one attachment of one pod; the others do not look at CNI_NETNS. */
+  readonly ofPod: boolean;
 };
 
 export const VERBS: { readonly [V in Verb]: VerbRule } = {
-  ADD: { since: '0.1.0', needsNamespace: true },
-  DEL: { since: '0.1.0', needsNamespace: false },
-  CHECK: { since: '0.4.0', needsNamespace: true },
-  GC: { since: '1.1.0', needsNamespace: false },
-  STATUS: { since: '1.1.0', needsNamespace: false },
+  ADD: { since: '0.1.0', needsNamespace: true, ofPod: true },
+  DEL: { since: '0.1.0', needsNamespace: false, ofPod: true },
+  CHECK: { since: '0.4.0', needsNamespace: true, ofPod: true },
+  GC: { since: '1.1.0', needsNamespace: false, ofPod: false },
+  STATUS: { since: '1.1.0', needsNamespace: false, ofPod: false },
 };
 
 export function isVerb(command: string): command is Verb {

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import type { Variables } from '../cni/request.ts';
 import { CURRENT_VERSION } from '../cni/version.ts';
 import { InstallError } from './errors.ts';
 
@@ -33,9 +34,13 @@ function supportedVersionsOf(text: string): unknown[] {
   }
 }
 
-type Env = { readonly [name: string]: string };
-
-function run(path: string, args: string[], env: Env, stdin: string, signal: AbortSignal): Promise<{ stdout: string }> {
+function run(
+  path: string,
+  args: string[],
+  env: Variables,
+  stdin: string,
+  signal: AbortSignal,
+): Promise<{ stdout: string }> {
   return new Promise((resolve, reject) => {
     const options = { env, signal, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' as const };
     const child = execFile(path, args, options, (error, stdout, stderr) => {

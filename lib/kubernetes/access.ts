@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { Variables } from '../cni/request.ts';
 import { AccessError } from './errors.ts';
 
 /** Where the API server is, and what we show it. */
@@ -22,10 +23,8 @@ export type Credentials = {
 /** Where the kubelet puts a pod's own account. */
 export const ACCOUNT_FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-type Env = { readonly [name: string]: string | undefined };
-
 /** The pod's own account. undefined if this is no pod, or one without an account. */
-export function inClusterAccess(env: Env, folder: string = ACCOUNT_FOLDER): ApiAccess | undefined {
+export function inClusterAccess(env: Variables, folder: string = ACCOUNT_FOLDER): ApiAccess | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (!host) return undefined;
   try {

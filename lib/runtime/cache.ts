@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { JsonObject } from '../cni/request.ts';
 import type { AttachmentInput } from './derive.ts';
 import { RuntimeError } from './errors.ts';
-import type { JsonObject, NetworkList } from './network.ts';
+import type { NetworkList } from './network.ts';
 
 /** Where libcni keeps the results of ADD, and we too: either finds what the other wrote. */
 export const DEFAULT_CACHE_DIR = '/var/lib/cni';

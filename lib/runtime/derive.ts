@@ -1,4 +1,5 @@
-import type { JsonObject, NetworkList, PluginConfig } from './network.ts';
+import type { JsonObject } from '../cni/request.ts';
+import type { NetworkList, PluginConfig } from './network.ts';
 
 /** What the runtime knows about an attachment: the variables of the calls, and what capabilities are given. */
 export type AttachmentInput = {

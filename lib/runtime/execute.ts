@@ -2,10 +2,9 @@ import { spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HERE, type PathOf } from '../cni/place.ts';
+import type { JsonObject, Variables } from '../cni/request.ts';
+import type { Verb } from '../cni/verbs.ts';
 import { RuntimeError } from './errors.ts';
-import type { JsonObject } from './network.ts';
-
-export type Command = 'ADD' | 'CHECK' | 'DEL' | 'GC' | 'STATUS';
 
 /**
  * Where a plugin's executable is. `pathOf` says how its node's files are reached from here; the answer is the node's own
@@ -26,7 +25,7 @@ export function findPlugin(type: string, folders: readonly string[], pathOf: Pat
  */
 export async function executePlugin(
   path: string,
-  command: Command,
+  command: Verb,
   variables: Variables,
   config: JsonObject,
   run: RunPlugin = runHere,
@@ -44,8 +43,6 @@ export async function executePlugin(
   if (msg === undefined) throw new RuntimeError(`the plugin ended with ${code} and without an error document`);
   throw new RuntimeError(msg, { ...(errorCode !== undefined && { code: errorCode }), details });
 }
-
-export type Variables = { readonly [name: string]: string | undefined };
 
 /** How a plugin ended: its exit code, or the signal that ended it, and what it printed. */
 export type Ended = { readonly code: number | string; readonly stdout: string };

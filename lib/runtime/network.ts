@@ -1,11 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { nameProblem } from '../cni/names.ts';
+import type { JsonObject } from '../cni/request.ts';
 import { CURRENT_VERSION, compareVersions, IMPLIED_VERSION } from '../cni/version.ts';
 import { reasonOf } from '../files/reason.ts';
 import { RuntimeError } from './errors.ts';
-
-export type JsonObject = { readonly [key: string]: unknown };
 
 /** A plugin's part of a list; `type` is the name of its executable. */
 export type PluginConfig = JsonObject & { readonly type: string };

@@ -1,12 +1,14 @@
 import { interfaceNameProblem, nameProblem } from '../cni/names.ts';
 import type { PathOf } from '../cni/place.ts';
+import type { JsonObject, Variables } from '../cni/request.ts';
 import { fromVersion, toVersion } from '../cni/result.ts';
+import type { Verb } from '../cni/verbs.ts';
 import { compareVersions, isSupported } from '../cni/version.ts';
 import { cachedAttachment, cachedAttachments, cacheResult, DEFAULT_CACHE_DIR, forgetResult } from './cache.ts';
 import { type AttachmentInput, deriveConfig } from './derive.ts';
 import { RuntimeError } from './errors.ts';
-import { type Command, executePlugin, findPlugin, type RunPlugin } from './execute.ts';
-import type { JsonObject, NetworkList, PluginConfig } from './network.ts';
+import { executePlugin, findPlugin, type RunPlugin } from './execute.ts';
+import type { NetworkList, PluginConfig } from './network.ts';
 
 export type RuntimeOptions = {
   /** The folders of plugins, as in CNI_PATH. */
@@ -14,7 +16,7 @@ export type RuntimeOptions = {
   /** Where results are kept. */
   readonly cacheDir?: string;
   /** What plugins find in their environment beside the variables of their call. */
-  readonly env?: { readonly [name: string]: string | undefined };
+  readonly env?: Variables;
   /** How plugins are run; else as children of this process, with its stderr. */
   readonly run?: RunPlugin;
   /** How the files of the node that has the plugins are reached from here; else they are those that we see. */
@@ -28,7 +30,7 @@ export type RuntimeOptions = {
 export class Runtime {
   readonly #path: readonly string[];
   readonly #cacheDir: string;
-  readonly #env: { readonly [name: string]: string | undefined };
+  readonly #env: Variables;
   readonly #run: RunPlugin | undefined;
   readonly #pathOf: PathOf | undefined;
 
@@ -107,7 +109,7 @@ export class Runtime {
   }
 
   async #call(
-    command: Command,
+    command: Verb,
     list: NetworkList,
     plugin: PluginConfig,
     input: AttachmentInput,
@@ -166,7 +168,7 @@ export class Runtime {
 }
 
 /** As libcni words them. */
-const WORDS: { [C in Command]: string } = { ADD: 'add', CHECK: 'check', DEL: 'delete', GC: 'gc', STATUS: 'status' };
+const WORDS: { [C in Verb]: string } = { ADD: 'add', CHECK: 'check', DEL: 'delete', GC: 'gc', STATUS: 'status' };
 
 /** GC and STATUS are about no attachment. */
 const NOBODY: AttachmentInput = { containerID: '', netns: '', ifname: '', args: [], capabilityArgs: {} };

@@ -154,12 +154,12 @@ t.test(
     t.equal(readFileSync(pathWithin('', `/proc/${child.pid}/root/file`, process.pid), 'utf8'), 'inner');
     symlinkSync(`/proc/${child.pid}/root/file`, join(outer, 'in'));
     t.equal(readFileSync(pathWithin('', join(outer, 'in'), process.pid), 'utf8'), 'inner');
-    const { pathOf, told, close } = callerOf(child.pid);
+    const { pathOf, asCallerSees, close } = callerOf(child.pid);
     t.teardown(close);
     t.equal(readFileSync(pathOf('/file'), 'utf8'), 'inner');
     t.equal(readFileSync(pathOf('/link'), 'utf8'), 'inner');
     t.equal(
-      told(`cannot open ${pathOf('/link')}: no`),
+      asCallerSees(`cannot open ${pathOf('/link')}: no`),
       'cannot open /file: no',
       'a message names it as the caller would',
     );

@@ -1,17 +1,18 @@
 import { Flags } from 'netlink/dist/constants.js';
 import { MessageType as RouteMessage } from 'netlink/dist/rt/gen_structs.js';
-import { parsePrefix } from '../address/prefix.ts';
-import { addAddressRequest, type LinkAddress } from './address.ts';
-import { renameLinkRequest } from './link.ts';
-import { ControlType, formatRequests, type Request } from './message.ts';
-import type { Route } from './route.ts';
-import { addRouteRequest } from './route-message.ts';
-import { RouteSocket, type Transport } from './socket.ts';
+import { parsePrefix } from '../lib/address/prefix.ts';
+import { addAddressRequest, type LinkAddress } from '../lib/netlink/address.ts';
+import { renameLinkRequest } from '../lib/netlink/link.ts';
+import { ControlType, formatRequests, type Request } from '../lib/netlink/message.ts';
+import type { Route } from '../lib/netlink/route.ts';
+import { addRouteRequest } from '../lib/netlink/route-message.ts';
+import { RouteSocket, type Transport } from '../lib/netlink/socket.ts';
 
 /**
- * Does some work with a kernel that is read from a script: whatever namespace a socket is opened in, it has one link,
- * `eth0`, with 10.0.0.5/24 and fd00::5/64, and accepts every change without making it. For rehearsals, not for tests: the
- * kernel is not like this.
+ * Does some work with a kernel that is read from a script: in every namespace that a socket is opened in, it has one link,
+ * `eth0`, with 10.0.0.5/24 and fd00::5/64, and it accepts every change without making it. It is for rehearsals, not for
+ * tests: the kernel is not like this. It takes the kernel's part, so it is the only file outside lib/netlink that
+ * uses the constants of the messages.
  */
 export async function withScriptedKernel(work: () => Promise<void>): Promise<void> {
   const { open } = RouteSocket;
