@@ -114,7 +114,7 @@ t.test('a full disk leaves the old files and no new ones', { skip: noUnshare || 
   const [sum = ''] = sums(join(older?.bin ?? '', 'waymark'));
   for (const name of EXECUTABLES) t.match(output, `${sum}  ${name}\n`);
   t.strictSame(
-    output.split('\n').filter((line) => line.startsWith('.//')),
+    output.split('\n').filter((line) => line.startsWith('./')),
     INSTALLED.map((name) => `./${name}`),
   );
 });
