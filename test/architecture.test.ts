@@ -119,6 +119,12 @@ const RULES: [what: string, pattern: RegExp, only: RegExp, instead: string][] = 
     'RouteSocket of lib/netlink/socket.ts',
   ],
   [
+    'asks a change for its op',
+    /\.op\b|\bop [!=]==|switch \(op\)/,
+    /^(lib\/change\/(change|attachment-journal)|agent\/metrics)\.ts$/,
+    'its row in KINDS of lib/change/change.ts',
+  ],
+  [
     'touches environment, arguments, stdio or exit code',
     /process\.(env|argv|stdin|stdout|stderr|exit\b|exitCode)|(read|write)Sync\([012]\b|console\./,
     /^(lib\/cni\/runner|cli\/(main|single))\.ts$/,
