@@ -5,7 +5,7 @@ import { readManifests } from '../support/kubernetes/kustomize.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchPod, works } from '../support/namespaces/namespace.ts';
 import { bundleOf, type Document, variables } from '../support/plugins/call.ts';
 
-// The agent's way to a pod's namespace, /proc/<pid of the caller>/root/<path>, where the caller is this process.
+// How the agent reaches a pod's namespace: /proc/<pid of the caller>/root/<path>, where the caller is this process.
 
 const MANIFEST = join(import.meta.dirname, '../../manifests/components/agent/daemonset.yaml');
 
@@ -20,7 +20,7 @@ function agentCapabilities(): string[] {
   return agent?.securityContext.capabilities.add ?? [];
 }
 
-/** What a plugin answers to an ADD of a route that it does with these capabilities and no others. */
+/** A plugin's answer to an ADD of a route, with only these capabilities. */
 function addWith(capabilities: string[], pod: Scratch, dataDir: string): Document {
   const set = ['-all', ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(',');
   const plugin = [process.execPath, bundleOf('static-route')];
@@ -40,7 +40,7 @@ function addWith(capabilities: string[], pod: Scratch, dataDir: string): Documen
   return JSON.parse(stdout);
 }
 
-t.test('the agent’s capabilities are those that it takes to change a pod, and each is needed', { skip }, async (t) => {
+t.test('the agent’s capabilities suffice to change a pod, and each is needed', { skip }, async (t) => {
   const capabilities = agentCapabilities();
   t.equal(capabilities.length, 3);
   for (const missing of capabilities) {

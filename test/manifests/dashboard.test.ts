@@ -18,7 +18,7 @@ const { panels, templating }: { panels: Panel[]; templating: { list: { name: str
 );
 const charts = panels.filter(({ type }) => type !== 'row');
 
-/** The agent's own metrics, and the labels that each has beside those of the target. */
+/** The agent's own metrics, with the labels that each has besides those of the target. */
 const METRICS: { [name: string]: string[] } = {
   waymark_requests_total: ['plugin', 'verb', 'code'],
   waymark_request_duration_seconds_bucket: ['plugin', 'verb', 'le'],
@@ -28,12 +28,12 @@ const METRICS: { [name: string]: string[] } = {
   waymark_changes_undone_total: ['plugin', 'op'],
 };
 
-/** What Prometheus adds: the service's name, and the node by our ServiceMonitor. */
+/** The labels that Prometheus adds: the service's name, and the node by our ServiceMonitor. */
 const TARGET_LABELS = ['job', 'node'];
 
 const FUNCTIONS = ['sum', 'count', 'rate', 'changes', 'histogram_quantile', 'by'];
 
-// A name within a selector or `by (…)` is a label, one in front of `{` a metric.
+// A name in a selector or `by (…)` is a label; a name before `{` is a metric.
 function labelsOf(expr: string): string[] {
   const selectors = [...expr.matchAll(/\{([^}]*)\}/g)].flatMap(([, inside = '']) =>
     [...inside.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, name = '']) => name),
@@ -46,7 +46,7 @@ function metricsOf(expr: string): string[] {
   return [...expr.matchAll(/([a-z_][a-z0-9_]*)\{/g)].map(([, name = '']) => name);
 }
 
-t.test('every panel shows metrics that the agent has, by labels that they have', async (t) => {
+t.test('every panel shows metrics of the agent, by labels that those metrics have', async (t) => {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const defaults = (await registry.getMetricsAsJSON()).map(({ name }) => name);
@@ -67,12 +67,12 @@ t.test('every panel shows metrics that the agent has, by labels that they have',
   }
 });
 
-t.test('every metric of the agent’s own has a panel', async (t) => {
+t.test('every metric of the agent has a panel', async (t) => {
   const shown = charts.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => metricsOf(expr)));
   for (const metric of Object.keys(METRICS)) t.ok(shown.includes(metric), metric);
 });
 
-t.test('the panels lie beside one another, with identifiers of their own', async (t) => {
+t.test('the panels do not overlap, and their identifiers are unique', async (t) => {
   t.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
   const taken = new Map<string, string>();
   for (const { title, gridPos } of panels) {
@@ -80,13 +80,13 @@ t.test('the panels lie beside one another, with identifiers of their own', async
     for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
       for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
         const other = taken.get(`${x},${y}`);
-        if (other !== undefined) t.fail(`${title} lies on ${other}`);
+        if (other !== undefined) t.fail(`${title} overlaps ${other}`);
         taken.set(`${x},${y}`, title);
       }
   }
 });
 
-t.test('every variable that a panel uses is one of the dashboard’s or of Grafana’s', async (t) => {
+t.test('every variable that a panel uses is defined by the dashboard or by Grafana', async (t) => {
   const known = [...templating.list.map(({ name }) => name), '__rate_interval', '__all'];
   for (const [, name = ''] of readFileSync(FILE, 'utf8').matchAll(/\$\{?(\w+)/g)) t.ok(known.includes(name), name);
 });

@@ -5,7 +5,7 @@ import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
 import { type Manifest, noKustomize, readManifests, render } from '../support/kubernetes/kustomize.ts';
 import { scratchFolder } from '../support/namespaces/namespace.ts';
 
-// What `kubectl apply -k` sends, by the real kustomize.
+// What `kubectl apply -k` sends, rendered by the real kustomize.
 
 const ROOT = join(import.meta.dirname, '../..');
 const MANIFESTS = join(ROOT, 'manifests');
@@ -56,7 +56,7 @@ function container(pod: PodSpec, name: string): Container {
   return found;
 }
 
-/** The arguments as the kubelet hands them over; `node` is its address. */
+/** The arguments as the kubelet passes them; `node` is the node's address. */
 function argumentsOf({ args = [], env = [] }: Container, node = '10.0.32.2'): string[] {
   const values: { [name: string]: string } = {};
   for (const { name, value, valueFrom } of env)
@@ -64,7 +64,7 @@ function argumentsOf({ args = [], env = [] }: Container, node = '10.0.32.2'): st
   return args.map((arg) => arg.replace(/\$\((\w+)\)/g, (all, name) => values[name] ?? all));
 }
 
-t.test('every overlay is rendered, and an API server would take all of it', { skip: noKustomize }, async (t) => {
+t.test('every overlay can be rendered, and an API server would accept it', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays) {
     const manifests = render(join(MANIFESTS, overlay));
     t.ok(manifests.length >= 3, overlay);
@@ -73,7 +73,7 @@ t.test('every overlay is rendered, and an API server would take all of it', { sk
   }
 });
 
-t.test('the check refuses a wrong value, a misspelt key and an unknown kind', async (t) => {
+t.test('the check rejects a wrong value, a misspelt key and an unknown kind', async (t) => {
   const daemonSet = find(readManifests(join(MANIFESTS, 'base/daemonset.yaml')), 'DaemonSet');
   const changed = (change: (pod: PodSpec) => void) => {
     const copy = structuredClone(daemonSet);
@@ -98,7 +98,7 @@ t.test('the check refuses a wrong value, a misspelt key and an unknown kind', as
 /** Objects without a namespace. */
 const OF_THE_CLUSTER = new Set(['Namespace', 'ClusterRole', 'ClusterRoleBinding']);
 
-t.test('everything is in the one namespace, which lets such pods in', { skip: noKustomize }, async (t) => {
+t.test('everything is in a single namespace, which admits such pods', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays) {
     const manifests = render(join(MANIFESTS, overlay));
     for (const { kind, metadata } of manifests)
@@ -110,22 +110,26 @@ t.test('everything is in the one namespace, which lets such pods in', { skip: no
   }
 });
 
-t.test('the pods run on every Linux node, before others, with what they ask for', { skip: noKustomize }, async (t) => {
-  for (const overlay of overlays) {
-    const pod = podOf(render(join(MANIFESTS, overlay)));
-    t.match(pod, { priorityClassName: 'system-node-critical' });
-    t.strictSame(pod.nodeSelector, { 'kubernetes.io/os': 'linux' });
-    t.strictSame(pod.tolerations, [{ operator: 'Exists' }], 'any taint, any effect');
-    for (const { name, resources } of containersOf(pod)) {
-      t.strictSame(Object.keys(resources.limits).sort(), ['cpu', 'memory'], `${overlay}: ${name}`);
-      t.strictSame(resources.requests, resources.limits, `${overlay}: quality of service of ${name} is Guaranteed`);
+t.test(
+  'the pods run on every Linux node, before others, with guaranteed resources',
+  { skip: noKustomize },
+  async (t) => {
+    for (const overlay of overlays) {
+      const pod = podOf(render(join(MANIFESTS, overlay)));
+      t.match(pod, { priorityClassName: 'system-node-critical' });
+      t.strictSame(pod.nodeSelector, { 'kubernetes.io/os': 'linux' });
+      t.strictSame(pod.tolerations, [{ operator: 'Exists' }], 'any taint, any effect');
+      for (const { name, resources } of containersOf(pod)) {
+        t.strictSame(Object.keys(resources.limits).sort(), ['cpu', 'memory'], `${overlay}: ${name}`);
+        t.strictSame(resources.requests, resources.limits, `${overlay}: quality of service of ${name} is Guaranteed`);
+      }
     }
-  }
-});
+  },
+);
 
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-t.test('no container may do or write more than it needs', { skip: noKustomize }, async (t) => {
+t.test('no container is permitted to do or write more than it needs', { skip: noKustomize }, async (t) => {
   const mounts: { [name: string]: string[] } = {
     install: ['/host/opt/cni/bin'],
     uninstall: ['/host/opt/cni/bin'],
@@ -167,13 +171,13 @@ t.test('only the agent sees the node’s network and processes', { skip: noKusto
   }
 });
 
-t.test('every image is of this version', { skip: noKustomize }, async (t) => {
+t.test('every image has this version', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays)
     for (const { name, image } of containersOf(podOf(render(join(MANIFESTS, overlay)))))
       if (name !== 'done') t.equal(image, IMAGE, `${overlay}: ${name}`);
 });
 
-t.test('the containers are called as the command is', { skip: noKustomize }, async (t) => {
+t.test('the containers’ arguments are those of the command', { skip: noKustomize }, async (t) => {
   const called = (overlay: string, name: string) =>
     argumentsOf(container(podOf(render(join(MANIFESTS, overlay))), name));
   const install = (mode: string, listen: string) => [
@@ -196,7 +200,7 @@ t.test('the containers are called as the command is', { skip: noKustomize }, asy
   t.strictSame(called('overlays/uninstall', 'uninstall'), ['install', '--uninstall', '--bin-dir', '/host/opt/cni/bin']);
 });
 
-t.test('the kubelet asks where the containers listen', { skip: noKustomize }, async (t) => {
+t.test('the kubelet probes the addresses on which the containers listen', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
     for (const each of pod.containers.filter(({ name }) => name !== 'done')) {
@@ -206,7 +210,7 @@ t.test('the kubelet asks where the containers listen', { skip: noKustomize }, as
         probes,
         ['/healthz', '/readyz', '/healthz'].map((path) => ({ path, port: Number(port) })),
       );
-      // Without a host it asks the pod's address, which is the node's where the pod has no network of its own.
+      // Without a host it probes the pod's address, which is the node's if the pod uses the host's network.
       const asked = host === '127.0.0.1' ? host : undefined;
       t.strictSame(
         probes.map((probe) => probe?.host),
@@ -217,7 +221,7 @@ t.test('the kubelet asks where the containers listen', { skip: noKustomize }, as
   }
 });
 
-t.test('OpenShift has its own CNI folder, and rules to keep to', { skip: noKustomize }, async (t) => {
+t.test('on OpenShift, the CNI folder and the security settings are OpenShift’s', { skip: noKustomize }, async (t) => {
   for (const overlay of overlays) {
     const manifests = render(join(MANIFESTS, overlay));
     const pod = podOf(manifests);
@@ -261,22 +265,22 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
   t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'HOST' }] });
 });
 
-t.test('Prometheus finds the agents by the service and its monitor', { skip: noKustomize }, async (t) => {
+t.test('Prometheus finds the agents through the Service and the ServiceMonitor', { skip: noKustomize }, async (t) => {
   const manifests = render(join(MANIFESTS, 'overlays/agent-monitoring'));
   const { metadata: labelled, spec } = find(manifests, 'Service') as Manifest & {
     spec: { selector: object; ports: { name: string; port: number }[] };
   };
   const template = (find(manifests, 'DaemonSet') as unknown as { spec: { template: Manifest } }).spec.template;
-  t.match(template.metadata.labels, spec.selector, 'the service is made of our pods');
+  t.match(template.metadata.labels, spec.selector, 'the Service selects our pods');
   const monitor = find(manifests, 'ServiceMonitor') as Manifest & {
     spec: { selector: { matchLabels: object }; endpoints: { port: string }[] };
   };
-  t.match(labelled.labels, monitor.spec.selector.matchLabels, 'the monitor selects the service');
+  t.match(labelled.labels, monitor.spec.selector.matchLabels, 'the ServiceMonitor selects the Service');
   t.equal(monitor.spec.endpoints[0]?.port, spec.ports[0]?.name);
   t.equal(argumentsOf(container(podOf(manifests), 'agent')).at(-1), `10.0.32.2:${spec.ports[0]?.port}`);
 });
 
-t.test('the overlay of one’s own in the README does what it says', { skip: noKustomize }, async (t) => {
+t.test('the custom overlay in the README does what it says', { skip: noKustomize }, async (t) => {
   const readme = readFileSync(join(MANIFESTS, 'README.md'), 'utf8');
   const [, kustomization = ''] = /```yaml\n(apiVersion: kustomize[\s\S]*?)```/.exec(readme) ?? [];
   const folder = join(scratchFolder(t), 'manifests');
@@ -292,7 +296,7 @@ t.test('the overlay of one’s own in the README does what it says', { skip: noK
   t.equal(argumentsOf(container(pod, 'install')).at(-1), '127.0.0.1:9477');
 });
 
-t.test('every folder that a document applies is there', { skip: noKustomize }, async (t) => {
+t.test('every folder that a document applies exists', { skip: noKustomize }, async (t) => {
   let count = 0;
   for (const document of ['README.md', 'docs/install.md', 'manifests/README.md'])
     for (const [, flag, path = ''] of readFileSync(join(ROOT, document), 'utf8').matchAll(

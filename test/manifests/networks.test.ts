@@ -18,8 +18,8 @@ import {
   scratchNode,
 } from '../support/plugins/chain.ts';
 
-// The networks and pods of manifests/networks and manifests/examples. What Multus does with a pod's annotations is done by
-// hand: each network is added under the next interface name, with the addresses that the annotation names.
+// The networks and pods of manifests/networks and manifests/examples. The tests stand in for Multus: they add each network
+// of a pod's annotations under the next interface name, with the addresses that the annotation requests.
 
 const MANIFESTS = join(import.meta.dirname, '../../manifests');
 const FOLDERS = ['networks', ...readdirSync(join(MANIFESTS, 'examples')).map((name) => `examples/${name}`)];
@@ -46,7 +46,7 @@ function listOf(manifest: Manifest): List {
   return JSON.parse((manifest.spec as { config: string }).config);
 }
 
-/** The list of a NetworkAttachmentDefinition in a folder, with the plugins replaced that cannot run here. */
+/** The list of a NetworkAttachmentDefinition in a folder, with stand-ins for plugins that cannot run here. */
 function networkOf(folder: string, name: string, standIn: (plugin: ListPlugin) => ListPlugin): List {
   const found = readManifests(join(MANIFESTS, folder)).find(
     (manifest) => isNetwork(manifest) && manifest.metadata.name === name,
@@ -56,7 +56,7 @@ function networkOf(folder: string, name: string, standIn: (plugin: ListPlugin) =
   return { ...list, plugins: list.plugins.map(standIn) };
 }
 
-/** A pod of this folder, a Deployment's too. */
+/** A pod of this folder, or the pod template of a Deployment. */
 function podOf(folder: string, name: string): Pod {
   const found = readManifests(join(MANIFESTS, folder)).find(
     ({ kind, metadata }) => ['Pod', 'Deployment'].includes(kind) && metadata.name === name,
@@ -65,7 +65,7 @@ function podOf(folder: string, name: string): Pod {
   return found.kind === 'Pod' ? (found as unknown as Pod) : (found.spec as { template: Pod }).template;
 }
 
-/** What the annotations of a pod ask Multus for. */
+/** The attachments that a pod's annotations request. */
 function attachmentsOf({ metadata: { annotations } }: Pod): Attachment[] {
   const first = annotations['v1.multus-cni.io/default-network'];
   const more = annotations['k8s.v1.cni.cncf.io/networks'] ?? '[]';
@@ -100,7 +100,7 @@ function stateOf(pod: Scratch): string {
   return JSON.stringify([pod.ipJson('link show'), pod.ipJson('address show'), pod.routes()]);
 }
 
-/** Adds the attachments in their order; `look` at the pod; then CHECK and DEL, after which it is as before. */
+/** Adds the attachments in order, calls `look`, then runs CHECK and DEL, after which the pod must be as before. */
 function through(t: Test, world: Node, attachments: Attachment[], look: (pod: Scratch) => void): void {
   const before = stateOf(world.pod);
   for (const attachment of attachments) world.must(DRIVER, 'add', attachment.network, envOf(attachment));
@@ -111,7 +111,7 @@ function through(t: Test, world: Node, attachments: Attachment[], look: (pod: Sc
   t.strictSame(world.leftovers(), [], 'and nothing on the node');
 }
 
-/** The IPv4 routes of the main table, in the words of `ip route`, without what says who added them. */
+/** The IPv4 routes of the main table, in the words of `ip route`, without their protocol. */
 function routeLines(pod: Scratch): string[] {
   return pod
     .ipJson('-4 route show')
@@ -120,13 +120,13 @@ function routeLines(pod: Scratch): string[] {
     );
 }
 
-t.test('an API server would take every network and pod', async (t) => {
+t.test('an API server would accept every network and pod', async (t) => {
   for (const folder of FOLDERS)
     for (const manifest of readManifests(join(MANIFESTS, folder)))
       t.strictSame(schemaProblems(manifest), [], `${folder}: ${manifest.kind} ${manifest.metadata.name}`);
 });
 
-t.test('every network is a list of its own name, whose keys our plugins know', async (t) => {
+t.test('every network is a list of the same name, and our plugins know its keys', async (t) => {
   const used = new Set<string>();
   for (const folder of FOLDERS) {
     for (const manifest of readManifests(join(MANIFESTS, folder)).filter(isNetwork)) {
@@ -143,7 +143,7 @@ t.test('every network is a list of its own name, whose keys our plugins know', a
   t.strictSame([...used].sort(), Object.keys(PARSERS).sort(), 'each plugin has an example');
 });
 
-t.test('every network that a pod asks for is there', async (t) => {
+t.test('every network that a pod requests exists', async (t) => {
   for (const folder of FOLDERS) {
     const manifests = readManifests(join(MANIFESTS, folder));
     const names = manifests.filter(isNetwork).map(({ metadata }) => metadata.name);
@@ -171,7 +171,7 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
 });
 
 t.test(
-  'ovn-kubernetes: the pod has the way to its node (behind bridge in the place of OVN’s plugin)',
+  'ovn-kubernetes: the pod has a route to its node (with bridge in place of OVN’s plugin)',
   { skip: noReferencePlugins },
   async (t) => {
     const folder = 'examples/ovn-kubernetes';
@@ -195,8 +195,8 @@ t.test(
 
 for (const flannelRoutes of [true, false]) {
   t.test(
-    `flannel-ipvlan: the pod has the four routes (behind bridge and macvlan in the place of flannel and ipvlan), ${
-      flannelRoutes ? 'where flannel adds its network’s itself' : 'where it does not'
+    `flannel-ipvlan: the pod has the four routes (with bridge and macvlan in place of flannel and ipvlan), ${
+      flannelRoutes ? 'if flannel adds the route of its network' : 'if flannel does not add the route of its network'
     }`,
     { skip: noReferencePlugins },
     async (t) => {
@@ -209,7 +209,7 @@ for (const flannelRoutes of [true, false]) {
           return { type: 'bridge', bridge: 'cni0', isGateway: true, ...(plugin.delegate as object), ipam };
         }
         if (plugin.type !== 'ipvlan') return plugin;
-        // As an address management that hands out a default route.
+        // Like an IPAM plugin that assigns a default route.
         const routes = [{ dst: '0.0.0.0/0', gw: '10.5.2.1', priority: 100 }];
         return { ...plugin, type: 'macvlan', mode: 'bridge', ipam: { type: 'static', routes } };
       };
@@ -232,7 +232,7 @@ for (const flannelRoutes of [true, false]) {
 }
 
 t.test(
-  'kactus: green and blue have their names and addresses in both pods, which reach each other (behind macvlan in the place of vlan)',
+  'kactus: green and blue have their names and addresses in both pods, which reach each other (with macvlan in place of vlan)',
   { skip: noReferencePlugins },
   async (t) => {
     const folder = 'examples/kactus';
@@ -257,8 +257,8 @@ t.test(
         t.strictSame(seen(app2, 'net48d6215903df'), ['192.168.43.20/24', 'fd10:43::2/64'], 'app2, blue');
         t.ok(reaches(app1, '192.168.42.20'), 'app1 reaches app2 over green');
         t.ok(reaches(app2, '192.168.43.10'), 'app2 reaches app1 over blue');
-        t.ok(reaches(app1, 'fd10:42::2'), 'app1 reaches app2 over green, by IPv6');
-        t.notOk(reaches(app1, '192.168.42.99'), 'and nobody who is not there');
+        t.ok(reaches(app1, 'fd10:42::2'), 'app1 reaches app2 over green with IPv6');
+        t.notOk(reaches(app1, '192.168.42.99'), 'and no address that does not exist');
       });
     });
   },
@@ -269,14 +269,14 @@ const DDS_ROUTES = ['139.229.147.0/24', '139.229.167.0/24', '139.229.170.0/24', 
   (dst) => `${dst} via 139.229.166.254 dev net1`,
 );
 
-// What a DHCP server would give.
+// The lease of a DHCP server.
 const leased = (plugin: ListPlugin): ListPlugin =>
   plugin.ipam?.type === 'dhcp'
     ? { ...plugin, ipam: { type: 'static', addresses: [{ address: '139.229.166.20/24' }] } }
     : plugin;
 
 t.test(
-  'ddsnet4u with the plugin: the routes are there with the network (static addresses in the place of dhcp)',
+  'ddsnet4u with the plugin: the routes come with the network (with static addresses in place of dhcp)',
   { skip: noReferencePlugins },
   async (t) => {
     const world = nodeOfExamples(t);
@@ -293,7 +293,7 @@ t.test(
 const noSetpriv = noReferencePlugins || (works('setpriv', ['--version']) ? false : 'needs setpriv');
 
 t.test(
-  'ddsnet4u with an init container: as it is called there, with its map, a read-only root and no more than its capabilities',
+  'ddsnet4u with an init container: it runs with the manifest’s arguments and map, a read-only root and only its capabilities',
   { skip: noSetpriv },
   async (t) => {
     const folder = 'examples/ddsnet4u';
@@ -314,7 +314,7 @@ t.test(
     if (attachment === undefined) throw new Error('no attachment');
     world.must(DRIVER, 'add', attachment.network, envOf(attachment));
 
-    // The executable is alone, as in the image. The working folder stands in for /etc/ddsnet4u, where the map is mounted.
+    // The executable is alone, as in the image. The working folder stands in for /etc/ddsnet4u, which has the map.
     const executable = join(world.folder, 'opt/waymark/bin/waymark');
     mkdirSync(join(world.folder, 'opt/waymark/bin'), { recursive: true });
     cpSync(join(import.meta.dirname, '../../dist/bin/waymark'), executable);
@@ -338,13 +338,13 @@ t.test(
       routeLines(world.pod).filter((line) => line.includes(' via ')),
       DDS_ROUTES,
     );
-    t.match(routes(), 'nothing to do', 'a container that starts again does no harm');
+    t.match(routes(), 'nothing to do', 'a container that restarts does no harm');
     world.must(DRIVER, 'del', attachment.network, envOf(attachment));
     t.strictSame(routeLines(world.pod), []);
   },
 );
 
-t.test('the examples are of this version', async (t) => {
+t.test('the examples use this version', async (t) => {
   for (const manifest of readManifests(join(MANIFESTS, 'examples/ddsnet4u')))
     for (const [, tag] of JSON.stringify(manifest).matchAll(/waymark-cni\/waymark:([\w.]+)/g)) t.equal(tag, VERSION);
 });

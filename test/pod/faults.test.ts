@@ -12,7 +12,7 @@ import { podTier } from '../support/containerd/pod-tier.ts';
 import { many, podNames } from '../support/containerd/pods.ts';
 import { noStrace } from '../support/plugins/killed.ts';
 
-// What goes wrong on real nodes while pods of a real containerd come and go.
+// Faults of real nodes while a real containerd starts and stops pods.
 
 const tier = await podTier(t);
 
@@ -40,11 +40,11 @@ for (const set of PLUGIN_SETS) {
     await replacing;
 
     t.strictSame(failed, [], 'none fails');
-    t.strictSame(seen, Array(seen.length).fill(CONFIGURED), 'each has its names and routes');
+    t.strictSame(seen, Array(seen.length).fill(CONFIGURED), 'each pod has its names and routes');
     t.ok(replacements > 3, 'they were replaced several times');
     const changed = PLUGIN_NAMES.filter((name) => statSync(join(node.binDir, name)).ctimeMs > begin);
     t.strictSame(changed, PLUGIN_NAMES, 'all of them');
-    t.comment(`${replacements} replacements while ${seen.length} pods came and went`);
+    t.comment(`${replacements} replacements while ${seen.length} pods started and stopped`);
     t.strictSame(await traces(node), before, 'nothing is left');
   });
 }
@@ -58,17 +58,17 @@ await tier(
     await node.writeLists(greenList());
     const before = await traces(node);
 
-    // From the first look at the pod to the end, with the journal's rename and the changes in between.
+    // From the first observation of the pod to the end, with the journal's rename and the changes in between.
     const points = ['write.3', 'write.5', 'rename.1', 'write.6', 'write.7', 'exit_group.1'];
     const names = GREEN_PLUGINS.flatMap((plugin) => points.map((point) => `${plugin}.${point}`));
     const first = await many(names, 6, (name) => node.runPod(name));
     t.equal(first.failed.length, names.length, 'the pods do not start');
     const deaths = node.machine.run('sh', ['-c', "grep -l '+++ killed by SIGKILL +++' /run/killed/*/trace"]);
-    t.equal(deaths.trim().split('\n').length, names.length, 'each because a plugin died of it');
-    t.strictSame(await traces(node), before, 'DEL leaves nothing of them');
+    t.equal(deaths.trim().split('\n').length, names.length, 'each because a plugin was killed');
+    t.strictSame(await traces(node), before, 'DEL leaves nothing behind');
 
     const second = await many(names, 6, (name) => node.runPod(name, 1));
-    t.strictSame(second.failed, [], 'they start when they are tried again');
+    t.strictSame(second.failed, [], 'they start on the next attempt');
     t.strictSame(
       second.done.map(look),
       names.map(() => CONFIGURED),
@@ -82,7 +82,7 @@ await tier(
 
 for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
   await tier(
-    `${set.name}: the agent is killed again and again in the middle of a call`,
+    `${set.name}: the agent is killed repeatedly in the middle of a call`,
     async (t, node) => {
       await putInPlace(t, set, node);
       await node.writeLists(greenList());
@@ -97,7 +97,7 @@ for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
           await set.agent?.start(node);
         }
       })();
-      // How often it died while they came, and while they went.
+      // How often it was killed while they started, and while they stopped.
       const died = { come: 0, go: 0 };
       const { failed, seen } = await churn(
         node,
@@ -115,8 +115,10 @@ for (const set of PLUGIN_SETS.filter(({ agent }) => agent)) {
       t.strictSame(failed, [], 'no call is lost');
       t.strictSame(seen, Array(seen.length).fill(CONFIGURED), 'each pod has its names and routes');
       t.strictSame(await traces(node), before, 'nothing is left of them');
-      t.ok(died.come > 3 && died.go > 1, 'it died while they came, and while they went');
-      t.comment(`${seen.length} pods; ${died.come} deaths of the agent while they came, ${died.go} while they went`);
+      t.ok(died.come > 3 && died.go > 1, 'it was killed while they started, and while they stopped');
+      t.comment(
+        `${seen.length} pods; the agent was killed ${died.come} times while they started, ${died.go} times while they stopped`,
+      );
     },
     { skip: noStrace },
   );
@@ -144,26 +146,25 @@ for (const { set, what, error, spoil, mend, stops } of FOLDERS) {
     sh('mkdir small; mount -t tmpfs -o size=64k,mode=0700 small small');
     t.teardown(() => sh('umount small; rmdir small'));
     await putInPlace(t, set, node);
-    // Of one plugin only, or the journals of the others would make room for it when they go.
+    // One plugin only, because the journals of others would free space when they are removed.
     await node.writeLists(greenList({ dataDir: '/run/small' }, ['consistent-ifname']));
     const before = await traces(node);
     const veteran = await node.runPod('veteran');
     const between = await traces(node);
     sh(spoil);
 
-    await t.rejects(node.runPod('unlucky'), { message: error }, 'the runtime is told why');
+    await t.rejects(node.runPod('unlucky'), { message: error }, 'the runtime gets the reason');
     const answered = set.agent && agentStatus(node).lastFailures.map(({ verb, message }) => ({ verb, message }));
     if (answered) t.match(answered, [{ verb: 'ADD', message: error }], 'by the agent');
-    t.strictSame(await traces(node), between, 'the pod is not there, half configured or otherwise');
-    t.strictSame(look(veteran), CONFIGURED, 'one that runs is as it was');
+    t.strictSame(await traces(node), between, 'nothing of the pod exists');
+    t.strictSame(look(veteran), CONFIGURED, 'a running pod is unchanged');
     if (stops) await node.deletePod(veteran.id);
-    else
-      await t.rejects(node.cri.stopPod(veteran.id), { message: /cannot be removed \(EROFS\)/ }, 'and is not stopped');
+    else await t.rejects(node.cri.stopPod(veteran.id), { message: /cannot be removed \(EROFS\)/ }, 'and does not stop');
 
     sh(mend);
     if (!stops) await node.deletePod(veteran.id);
     const pod = await node.runPod('unlucky', 1);
-    t.strictSame(look(pod), CONFIGURED, 'the pod starts when that is mended');
+    t.strictSame(look(pod), CONFIGURED, 'the pod starts when the fault is repaired');
     await node.deletePod(pod.id);
     t.strictSame(await traces(node), before, 'nothing is left');
   });
@@ -171,20 +172,20 @@ for (const { set, what, error, spoil, mend, stops } of FOLDERS) {
 
 const ENDS = PLUGIN_SETS.flatMap((set) => (['SIGTERM', 'SIGKILL'] as const).map((signal) => ({ set, signal })));
 for (const { set, signal } of ENDS) {
-  await tier(`${set.name}: containerd is ended by ${signal} with pods running, and started again`, async (t, node) => {
+  await tier(`${set.name}: containerd ends by ${signal} while pods run, and starts again`, async (t, node) => {
     await putInPlace(t, set, node);
     await node.writeLists(greenList());
     const before = await traces(node);
     const pods = await many(podNames(4), 4, (name) => node.runPod(name));
     await node.restart(signal);
-    t.strictSame(pods.done.map(look), Array(4).fill(CONFIGURED), 'the pods are as they were');
+    t.strictSame(pods.done.map(look), Array(4).fill(CONFIGURED), 'the pods are unchanged');
     const gone = await many(pods.done, 4, ({ id }) => node.deletePod(id));
     t.strictSame(gone.failed, [], 'they can be deleted');
     t.strictSame(await traces(node), before, 'nothing is left');
   });
 }
 
-await tier('the node goes down with pods running, and starts anew with their journals on its disk', async (t, node) => {
+await tier('the node fails while pods run, and restarts with their journals on its disk', async (t, node) => {
   await ANY_SET.install(node);
   await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
@@ -192,36 +193,40 @@ await tier('the node goes down with pods running, and starts anew with their jou
   t.strictSame(pods.failed, []);
   await node.reboot();
   await node.writeLists(greenList({ dataDir: ON_DISK }));
-  t.equal(journalsOf(node).length, 4 * GREEN_PLUGINS.length, 'the journals are there');
+  t.equal(journalsOf(node).length, 4 * GREEN_PLUGINS.length, 'the journals exist');
 
-  // As the kubelet does: the same pods start again, in new sandboxes, and the old sandboxes are taken away.
+  // As the kubelet does: the same pods start again, in new sandboxes, and the old sandboxes are removed.
   const again = await many(podNames(4), 4, (name) => node.runPod(name, 1));
   t.strictSame(again.failed, [], 'the pods start again');
   const stale = (await node.cri.pods()).filter(({ state }) => state === 'SANDBOX_NOTREADY');
   t.equal(stale.length, 4);
-  t.strictSame((await many(stale, 4, ({ id }) => node.deletePod(id))).failed, [], 'what is left of the old ones goes');
-  t.strictSame(again.done.map(look), Array(4).fill(CONFIGURED), 'the new ones have all that is theirs');
-  t.strictSame((await many(again.done, 4, ({ id }) => node.deletePod(id))).failed, [], 'until they go too');
+  t.strictSame(
+    (await many(stale, 4, ({ id }) => node.deletePod(id))).failed,
+    [],
+    'what is left of the old ones can be removed',
+  );
+  t.strictSame(again.done.map(look), Array(4).fill(CONFIGURED), 'the new ones have their names and routes');
+  t.strictSame((await many(again.done, 4, ({ id }) => node.deletePod(id))).failed, [], 'and can be deleted too');
   t.strictSame(await traces(node), before, 'nothing is left');
 });
 
-await tier('the journals of running pods are replaced by those of another boot', async (t, node) => {
+await tier('the journals of running pods are replaced with journals of another boot', async (t, node) => {
   await ANY_SET.install(node);
   await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
   const pods = await many(podNames(2), 2, (name) => node.runPod(name));
-  // The container ids are those of the pods, but what is written there was done to other namespaces.
+  // The container IDs are those of the pods, but the journals describe changes to other namespaces.
   for (const path of journalsOf(node)) {
     const text = readFileSync(path, 'utf8');
     const elsewhere = text.replace(/"namespace":"[^/]*/, '"namespace":"00000000-0000-4000-8000-000000000000');
     t.not(elsewhere, text);
     writeFileSync(path, elsewhere.replaceAll('10.10.0.0/16', '10.131.0.0/23'));
   }
-  t.strictSame((await many(pods.done, 2, ({ id }) => node.deletePod(id))).failed, [], 'DEL is not misled');
+  t.strictSame((await many(pods.done, 2, ({ id }) => node.deletePod(id))).failed, [], 'DEL ignores them');
   t.strictSame(await traces(node), before, 'nothing is left');
 });
 
-await tier('journals that no runtime knows of are on the disk', async (t, node) => {
+await tier('the disk has journals that no runtime knows', async (t, node) => {
   await ANY_SET.install(node);
   await node.writeLists(greenList({ dataDir: ON_DISK }));
   const before = await traces(node);
@@ -240,9 +245,9 @@ await tier('journals that no runtime knows of are on the disk', async (t, node) 
   t.strictSame(
     journalsOf(node).map((path) => path.includes(pod.id)),
     GREEN_PLUGINS.map(() => true),
-    'GC takes those away, and not those of a pod that runs',
+    'GC removes those, but not those of a running pod',
   );
-  t.strictSame(look(pod), CONFIGURED, 'which has all that is its own');
+  t.strictSame(look(pod), CONFIGURED, 'which still has its names and routes');
   await node.deletePod(pod.id);
   t.strictSame(await traces(node), before, 'nothing is left');
 });
@@ -254,8 +259,8 @@ function journalsOf({ machine }: ContainerdNode): string[] {
     .map(({ parentPath, name }) => join(parentPath, name));
 }
 
-// Runs the plugin; but for the first ADD of a pod that is called `<plugin>.<system call>.<n>`, so that it is killed when
-// it is about to make this call for the nth time.
+// Runs the plugin, except for the first ADD of a pod that is named `<plugin>.<system call>.<n>`: that one is killed just
+// before it makes this call for the nth time.
 function dyingScript(plugin: string): string {
   const inject = '-e "trace=$syscall" -e "inject=$syscall:signal=SIGKILL:when=$nth"';
   return `real=/opt/cni/real/${plugin}
@@ -268,7 +273,7 @@ esac
 exec "$real"`;
 }
 
-/** Twelve pods come and go, again and again until it is enough. What failed, and what was seen of each. */
+/** Starts and stops twelve pods, again and again until it is enough. Returns what failed, and what each pod had. */
 async function churn(
   node: ContainerdNode,
   isEnough: () => boolean,
@@ -288,8 +293,8 @@ async function churn(
   return { failed, seen };
 }
 
-// Kills the agent when it is about to make a system call for the nth time from now, `<system call>.<n>`, which it does in
-// calls only. Or when it is over: did it die before?
+// Kills the agent just before it makes a system call, which it makes only in calls, for the nth time from now:
+// `<system call>.<n>`. Or when the phase is over. Returns whether it was killed before that.
 async function diesAt(
   node: ContainerdNode,
   { agent }: PluginSet,

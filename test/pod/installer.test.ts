@@ -14,8 +14,8 @@ import { startDaemonPod } from '../support/kubernetes/daemon-set.ts';
 import { noKustomize, render } from '../support/kubernetes/kustomize.ts';
 import { run, scratchFolder } from '../support/namespaces/namespace.ts';
 
-// The way of the executables to a node, as in a cluster: the image is run as a container, and the pods that start then use
-// what it has put there, or the agent in another container of it.
+// How executables get onto a node in a cluster: the image runs as a container, and the pods that start afterwards use the
+// files that it installed, or the agent in another container of the image.
 
 const ROOT = join(import.meta.dirname, '../..');
 const BINARIES = join(ROOT, 'dist/bin');
@@ -37,10 +37,10 @@ await tier('the installer image, executables on the node, pods', async (t, node)
     args: ['install', '--once', '--bin-dir', '/host/opt/cni/bin'],
     mounts: [{ hostPath: '/opt/cni/bin', containerPath: '/host/opt/cni/bin' }],
   });
-  t.equal(exitCode, 0, 'the installer comes to its end', { log });
-  t.equal(md5sums(node.binDir, NAMES), md5sums(BINARIES, NAMES), 'what it installed is what was built');
-  t.equal(md5sums(node.binDir, others), before, 'what was there is as it was');
-  await comeAndGo(t, node, 20, 'what the installer image put on the node');
+  t.equal(exitCode, 0, 'the installer exits with 0', { log });
+  t.equal(md5sums(node.binDir, NAMES), md5sums(BINARIES, NAMES), 'it installed what was built');
+  t.equal(md5sums(node.binDir, others), before, 'other files are unchanged');
+  await comeAndGo(t, node, 20, 'the executables that the image installed');
 });
 
 await tier(
@@ -55,17 +55,17 @@ await tier(
       throw new Error(`${error.message}\n${pod.log('install')}\n${pod.log('agent')}`);
     });
     t.equal(md5sums(node.binDir, PLUGIN_NAMES), md5sums(SHIMS, PLUGIN_NAMES), 'the plugins are shims');
-    t.equal(md5sums(node.binDir, ['waymark']), md5sums(BINARIES, ['waymark']), 'with what they fall back to');
+    t.equal(md5sums(node.binDir, ['waymark']), md5sums(BINARIES, ['waymark']), 'with their fallback');
     const { pid } = agentStatus(node);
     const agent = node.machine.run('sh', ['-c', `cat /proc/${pid}/status; readlink /proc/${pid}/ns/mnt`]);
     t.match(agent, /^CapEff:\t0+281000$/m, 'the agent has NET_ADMIN, SYS_PTRACE, SYS_ADMIN and nothing else');
     t.match(agent, /^Seccomp:\t2$/m, 'the seccomp profile');
-    t.match(memoryLimit(node, pid), /^268435456$/m, 'the limit of memory');
+    t.match(memoryLimit(node, pid), /^268435456$/m, 'the memory limit');
     t.notMatch(agent, node.machine.run('readlink', ['/proc/1/ns/mnt']), 'and files of its own');
 
     await comeAndGo(t, node, 20, 'the agent in its container');
     agentServed(t, node, 20);
-    // The container has another folder by this name: what counts is the caller's, in the node's files.
+    // The container has another folder of this name. The caller's counts, which is the node's.
     await comeAndGo(t, node, 5, 'the agent, with journals elsewhere', { dataDir: '/var/lib/waymark' });
     agentServed(t, node, 25);
 
@@ -74,16 +74,16 @@ await tier(
     await node.writeLists(greenList());
     const before = await traces(node);
     const pods = await many(podNames(6), 6, (name) => node.runPod(name));
-    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'pods are there');
+    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'the pods run');
     agentServed(t, node, 31, 6);
     const { state, exitCode } = await pod.stop('agent', pod.graceSeconds);
-    t.strictSame({ state, exitCode }, { state: 'CONTAINER_EXITED', exitCode: 0 }, 'which stops when it is told to', {
+    t.strictSame({ state, exitCode }, { state: 'CONTAINER_EXITED', exitCode: 0 }, 'it stops on SIGTERM', {
       log: pod.log('agent'),
     });
     t.throws(() => agentStatus(node), { message: /no agent answers/ });
-    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'they are as they were');
+    t.strictSame(pods.done.map(look), Array(6).fill(CONFIGURED), 'they are unchanged');
     const gone = await many(pods.done, 6, ({ id }) => node.deletePod(id));
-    t.strictSame(gone.failed, [], 'and go without it');
+    t.strictSame(gone.failed, [], 'and can be deleted without it');
     t.strictSame(await traces(node), before, 'nothing is left');
   },
   { skip: noKustomize },
@@ -98,7 +98,7 @@ function isReady({ machine }: ContainerdNode, port: number): boolean {
   }
 }
 
-// By either version of control groups.
+// In either version of control groups.
 function memoryLimit({ machine }: ContainerdNode, pid: number): string {
   const first = `"/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/${pid}/cgroup)/memory.limit_in_bytes"`;
   const second = `"/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/${pid}/cgroup)/memory.max"`;

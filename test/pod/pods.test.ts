@@ -4,25 +4,25 @@ import { GREEN_NAME, greenList, traces } from '../support/containerd/pod-network
 import { podTier } from '../support/containerd/pod-tier.ts';
 import { agentServed, comeAndGo } from '../support/containerd/pods.ts';
 
-// Pods of a real containerd.
+// Pods on a real containerd.
 
 const tier = await podTier(t);
 
 for (const set of PLUGIN_SETS) {
-  await tier(`fifty pods, by the ${set.name}`, async (t, node) => {
+  await tier(`fifty pods with the ${set.name}`, async (t, node) => {
     await putInPlace(t, set, node);
     await comeAndGo(t, node, 50, `the ${set.name}`);
     if (set.agent) agentServed(t, node, 50);
   });
 }
 
-await tier('a pod that keeps its first name, with the consistent one beside it', async (t, node) => {
+await tier('a pod whose interface keeps its first name and gets the consistent one as an altname', async (t, node) => {
   await ANY_SET.install(node);
   const before = await traces(node);
   await node.writeLists(greenList({ mode: 'altname' }, ['consistent-ifname']));
   const pod = await node.runPod('altname');
   t.match(pod.ipJson('link show dev eth0'), [{ ifname: 'eth0', altnames: [GREEN_NAME] }], 'has both');
-  t.equal(pod.ipJson(`-4 route show proto 87 dev ${GREEN_NAME}`).length, 2, 'and routes by that name');
+  t.equal(pod.ipJson(`-4 route show proto 87 dev ${GREEN_NAME}`).length, 2, 'and routes through that name');
   await node.deletePod(pod.id);
-  t.strictSame(await traces(node), before, 'which leave nothing');
+  t.strictSame(await traces(node), before, 'and leaves nothing behind');
 });

@@ -12,23 +12,23 @@ t.test('measure', { skip }, async (t) => {
   const measurer = compileMeasure(folder);
   const shell = (line: string) => ({ program: '/bin/sh', args: ['-c', line] });
 
-  t.test('tells the wall time of a process that sleeps, and that it took no CPU', async (t) => {
+  t.test('measures the wall time of a process that sleeps, and no CPU time', async (t) => {
     const { wallMs, cpuMs } = measure(measurer, shell('exec sleep 0.2')).all;
     t.ok(wallMs >= 200 && cpuMs < 100, `${wallMs} ms, ${cpuMs} ms`);
   });
 
-  t.test('tells the CPU time of one that works, and of its children', async (t) => {
+  t.test('measures the CPU time of a process that works, and of its children', async (t) => {
     const { wallMs, cpuMs } = measure(measurer, shell('(i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done)')).all;
     t.ok(cpuMs > 20 && cpuMs <= wallMs + 5, `${wallMs} ms, ${cpuMs} ms`);
   });
 
-  t.test('tells the peak of memory of the process, not of ours', async (t) => {
+  t.test('measures the peak memory of the process, not of its own', async (t) => {
     t.ok(measure(measurer, { program: '/bin/true', args: [] }).all.peakMiB < 10);
     const hungry = { program: process.execPath, args: ['-e', 'Buffer.alloc(200 << 20, 1)'] };
     t.ok(measure(measurer, hungry).all.peakMiB > 200);
   });
 
-  t.test('starts as many at once as it is told, each with its number', async (t) => {
+  t.test('starts the given number of processes at once, each with its number', async (t) => {
     for (const n of [0, 1, 2, 3, 4]) writeFileSync(join(folder, `in-${n}`), `${n}`);
     const line = 'sleep 0.3; test "$N" = "number $(cat)" && test "$0" = "$N" || exit 1';
     const command = { program: '/bin/sh', args: ['-c', line, 'number {n}'], stdin: join(folder, 'in-{n}') };
@@ -37,11 +37,11 @@ t.test('measure', { skip }, async (t) => {
     t.ok(each.every(({ wallMs }) => wallMs >= 300));
     t.ok(all.wallMs < 1000, `${all.wallMs} ms`);
     const peaks = each.reduce((sum, { peakMiB }) => sum + peakMiB, 0);
-    t.ok(Math.abs(all.peakMiB - peaks) < 0.1, 'all of them lived at one time');
+    t.ok(Math.abs(all.peakMiB - peaks) < 0.1, 'all of them ran at the same time');
   });
 
   t.test(
-    'runs the commands of a plan in turn, round by round, each with its own words, variables and stdin',
+    'runs the commands of a plan in turn, round by round, each with its own arguments, variables and stdin',
     async (t) => {
       const log = join(folder, 'log');
       writeFileSync(join(folder, 'word'), 'from stdin');
@@ -61,7 +61,7 @@ t.test('measure', { skip }, async (t) => {
     },
   );
 
-  t.test('throws with what they said if one of them fails, or is not there', async (t) => {
+  t.test('throws with their output if one of them fails or does not exist', async (t) => {
     t.throws(() => measure(measurer, shell('echo no room >&2; exit 3')), { message: /no room/ });
     t.throws(() => measure(measurer, { program: '/nowhere', args: [] }), { message: /No such file/ });
   });

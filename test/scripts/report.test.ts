@@ -10,7 +10,7 @@ const FIGURES: Figure[] = [
   { name: 'absent', value: 'no such peer', aim: 1 },
 ];
 
-t.test('the table says of each figure whether its aim was met, and why there is none', async (t) => {
+t.test('the table says for each figure whether it met its aim, or why there is no figure', async (t) => {
   t.strictSame(aimsTable(FIGURES).split('\n').slice(2), [
     '| met & <well> | 0.25 | at most 0.5 | yes |',
     '| missed | 3.00 KB | at most 2 KB | **no** |',
@@ -19,7 +19,7 @@ t.test('the table says of each figure whether its aim was met, and why there is 
 });
 
 t.test(
-  'the chart is well-formed, and has a bar for each figure: as long as the line is far where it is at its aim',
+  'the chart is well-formed, and has a bar for each figure, which reaches the line if the figure equals its aim',
   async (t) => {
     const svg = drawChart(FIGURES);
     const line = Number(/<line[^>]* x1="([\d.]+)"/.exec(svg)?.[1]);
@@ -37,7 +37,7 @@ t.test(
   },
 );
 
-t.test('a section of the document is replaced, and nothing beside it', async (t) => {
+t.test('a section of the document is replaced, and nothing else', async (t) => {
   const text = 'a\n<!-- bench: one -->\nold\n<!-- end -->\nb\n<!-- bench: two -->\n<!-- end -->\n';
   const replaced = replaceSection(text, 'one', 'new');
   t.equal(replaced, 'a\n<!-- bench: one -->\n\nnew\n\n<!-- end -->\nb\n<!-- bench: two -->\n<!-- end -->\n');
@@ -45,7 +45,7 @@ t.test('a section of the document is replaced, and nothing beside it', async (t)
   t.throws(() => replaceSection(text, 'three', 'new'), /no place/);
 });
 
-t.test('a percentile is the value that so many of a hundred are not above', async (t) => {
+t.test('a percentile is the value that so many percent of the values do not exceed', async (t) => {
   const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
   t.strictSame([percentile(hundred, 99), percentile(hundred, 50), percentile([7], 99)], [99, 50, 7]);
 });

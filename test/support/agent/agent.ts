@@ -11,13 +11,13 @@ import { scratchFolder } from '../namespaces/namespace.ts';
 import { bundleOf, type Env } from '../plugins/call.ts';
 import { PLUGINS } from '../plugins/plugins.ts';
 
-/** Why nobody would be served here, or false. */
+/** Why the agent cannot serve anybody here, or false. */
 export const noRoot: string | false = process.getuid?.() === 0 ? false : 'needs root';
 
 /** A line of the agent's log. */
 export type LogLine = { level: number; msg: string; [field: string]: unknown };
 
-/** An agent within this process, with a socket in a folder of its own; it is stopped when the test ends. */
+/** An agent in this process, with a socket in a folder of its own. It stops when the test ends. */
 export async function agentHere(
   t: Test,
   { limits = {}, ...options }: Partial<Omit<AgentOptions, 'limits'>> & { limits?: Partial<AgentLimits> } = {},
@@ -37,7 +37,7 @@ export async function agentHere(
   return { agent, socket, log, folder };
 }
 
-/** An agent as a process of its own. */
+/** An agent in a process of its own. */
 export type AgentProcess = {
   readonly socket: string;
   readonly child: ChildProcess;
@@ -52,17 +52,17 @@ export type AgentProcessOptions = {
   socket?: string;
   args?: string[];
   env?: { [name: string]: string };
-  /** A network namespace to run in. */
+  /** The network namespace to run in. */
   within?: { name: string };
-  /** A program that runs it, with its arguments: setpriv. */
+  /** A program that runs it, with its arguments, such as setpriv. */
   under?: string[];
-  /** Return as soon as it runs, whether it serves or not. */
+  /** Return as soon as it runs, even if it does not serve yet. */
   unready?: boolean;
-  /** What runs the agent, if it is not this build's bundle. */
+  /** The command that runs the agent, if not this build's bundle. */
   command?: readonly string[];
 };
 
-/** The agent as it is shipped, for `command`. */
+/** The agent as shipped, for `command`. */
 export const SINGLE_FILE_AGENT: readonly string[] = [join(import.meta.dirname, '../../../dist/bin/waymark'), 'agent'];
 
 /** Starts `waymark agent` and waits until it serves. It is killed when the test ends. */
@@ -95,20 +95,20 @@ export async function agentProcess(t: Test, options: AgentProcessOptions = {}): 
   return { socket, child, pid: child.pid ?? -1, stderr: () => stderr, ended };
 }
 
-/** Waits until something is the case; throws what `told` says if it never is. */
+/** Waits until a condition holds; throws with the text of `told` if it never does. */
 export async function until(isSo: () => boolean | Promise<boolean>, told: () => string = () => ''): Promise<void> {
   for (const end = Date.now() + 30_000; Date.now() < end; ) {
     if (await isSo()) return;
     await pause(10);
   }
-  throw new Error(`it does not come to it: ${told()}`);
+  throw new Error(`the condition never held: ${told()}`);
 }
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** The open descriptors of a process, by what they lead to; sockets and pipes without their numbers. */
+/** The open descriptors of a process, by their targets; sockets and pipes without their numbers. */
 export function descriptorsOf(pid: number | 'self'): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
@@ -118,7 +118,7 @@ export function memoryOf(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
-/** A port that nobody has, as far as one can know. */
+/** A port that is free, as far as one can tell. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -129,7 +129,7 @@ export async function freePort(): Promise<number> {
 
 export type Page = { status: number; type: string; body: string };
 
-/** Asks for a page, over a Unix socket or a port. */
+/** Requests a page over a Unix socket or a port. */
 export function page(where: { socketPath: string } | { port: number }, path: string, method = 'GET'): Promise<Page> {
   return new Promise((resolve, reject) => {
     request({ ...where, path, method, agent: false, timeout: 20_000 }, (response) => {
@@ -146,7 +146,7 @@ export function page(where: { socketPath: string } | { port: number }, path: str
   });
 }
 
-/** Samples of the Prometheus text format by name and labels as they are written: `a_total{x="1"}`. Numbers are Go's. */
+/** Samples of the Prometheus text format, by name and labels as written: `a_total{x="1"}`. Numbers are in Go's format. */
 export function parseMetrics(text: string): Map<string, number> {
   const samples = new Map<string, number>();
   for (const line of text.split('\n')) {
@@ -157,18 +157,18 @@ export function parseMetrics(text: string): Map<string, number> {
       );
     if (match === null) throw new Error(`not a sample: ${line}`);
     const [, series = '', value = ''] = match;
-    if (samples.has(series)) throw new Error(`twice: ${series}`);
+    if (samples.has(series)) throw new Error(`duplicate series: ${series}`);
     samples.set(series, Number(value.replace('Inf', 'Infinity')));
   }
   return samples;
 }
 
-/** The shim under this name, as it is built. */
+/** The built shim under this name. */
 export function shimOf(name: string): string {
   return join(import.meta.dirname, '../../../dist/shim', name);
 }
 
-/** What the shim needs to find an agent at a socket, and nothing but that. */
+/** The variables with which the shim finds an agent at a socket, and no others. */
 export function shimEnv(socket: string, env: Env): NodeJS.ProcessEnv {
   return { ...env, WAYMARK_SOCKET: socket, WAYMARK_STANDALONE: '/nonexistent/waymark' } as NodeJS.ProcessEnv;
 }

@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import type { Status } from '../../../agent/status.ts';
 import type { ContainerdNode } from '../containerd/containerd.ts';
 
-// The agent as a process of a node, and how it is however it was started.
+// The agent as a process on a node, and its status, however it was started.
 
 /** An agent that was started on a node. */
 export type NodeAgent = {
-  /** Sends it a signal, unless it is gone already, and waits until it has ended. */
+  /** Sends it a signal, unless it has ended already, and waits until it ends. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 };
 
 let started = 0;
 
-/** Starts the agent that is installed on a node, and waits until it serves: by then it has taken over from another. */
+/** Starts the agent that is installed on a node, and waits until it serves. By then it has taken over from any other. */
 export async function startAgent(node: ContainerdNode): Promise<NodeAgent> {
   const pidFile = `/run/agent-${++started}.pid`;
   const child = node.machine.start('sh', ['-c', `echo $$ >${pidFile}; exec /opt/cni/bin/waymark agent`]);
@@ -36,7 +36,7 @@ export async function startAgent(node: ContainerdNode): Promise<NodeAgent> {
   };
 }
 
-/** What `waymark status` says on a node. Throws if no agent answers. */
+/** The output of `waymark status` on a node. Throws if no agent answers. */
 export function agentStatus({ machine }: ContainerdNode): Status {
   return JSON.parse(machine.run('/opt/cni/bin/waymark', ['status', '--json']));
 }

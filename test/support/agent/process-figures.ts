@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** How many descriptors of each kind a process has: `socket`, `anon_inode:[eventpoll]`, `net`, or a file's path. */
+/** The number of descriptors of each kind in a process: `socket`, `anon_inode:[eventpoll]`, `net`, or a file's path. */
 export function descriptorKinds(pid: number): { [kind: string]: number } {
   const kinds: { [kind: string]: number } = {};
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
@@ -10,7 +10,7 @@ export function descriptorKinds(pid: number): { [kind: string]: number } {
   return Object.fromEntries(Object.entries(kinds).sort());
 }
 
-// A descriptor may be closed meanwhile.
+// The descriptor may have been closed meanwhile.
 function targetOf(link: string): string {
   try {
     return readlinkSync(link);
@@ -19,7 +19,7 @@ function targetOf(link: string): string {
   }
 }
 
-/** How many connections there are to a Unix socket: those in state 03 (net/unix/af_unix.c, unix_seq_show). */
+/** The number of connections to a Unix socket: those in state 03 (net/unix/af_unix.c, unix_seq_show). */
 export function connectionsTo(socketPath: string): number {
   const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
   return lines.map((line) => line.split(/\s+/)).filter((fields) => fields[5] === '03' && fields[7] === socketPath)

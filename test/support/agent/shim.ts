@@ -6,8 +6,8 @@ import type { Test } from 'tap';
 import { run, scratchFolder, works } from '../namespaces/namespace.ts';
 import type { Env } from '../plugins/call.ts';
 
-// native/shim.c, and what it talks to: an agent and a single-file executable that stand in for ours, by
-// docs/agent-protocol.md and nothing else.
+// native/shim.c, with stand-ins for what it talks to, the agent and the single-file executable, written from
+// docs/agent-protocol.md alone.
 
 const ROOT = join(import.meta.dirname, '../../..');
 const SOURCE = join(ROOT, 'native/shim.c');
@@ -18,11 +18,11 @@ export const noCompiler: string | false = works('cc', ['--version']) ? false : '
 /** A way to compile the shim. */
 export type Variant = {
   readonly title: string;
-  /** Puts the plugins' names into `folder`. */
+  /** Compiles it into `folder`, under the plugins' names. */
   compile(folder: string, options?: readonly string[]): void;
 };
 
-/** As scripts/build.sh has it. */
+/** As scripts/build.sh compiles it. */
 export const SHIPPED: Variant = {
   title: 'as it is shipped',
   compile: (folder, options = []) => {
@@ -30,7 +30,7 @@ export const SHIPPED: Variant = {
   },
 };
 
-/** What is built where there is no musl, and what finds the mistakes in memory. */
+/** The build for machines without musl, and the build that detects memory errors. */
 const OTHERS: readonly Variant[] = [
   {
     title: 'with the system’s libc',
@@ -50,7 +50,7 @@ const OTHERS: readonly Variant[] = [
 
 export const VARIANTS: readonly Variant[] = [SHIPPED, ...OTHERS];
 
-/** A node with the shim on it, and no agent yet. Nothing of it is where the machine's own would be. */
+/** A node with the shim on it, and no agent yet. None of its paths is one that the machine's own would have. */
 export type ShimNode = {
   readonly folder: string;
   /** The shim, in a folder of its own. */
@@ -83,22 +83,22 @@ export function shimNode(t: Test, variant: Variant = SHIPPED, options: readonly 
   return { folder, shim: join(folder, 'bin/static-route'), standalone, socket, env };
 }
 
-/** What the shim said. */
+/** The shim's output. */
 export type ShimAnswer = { code: number | null; stdout: Buffer; stderr: string; milliseconds: number };
 
 export type ShimCall = {
   env?: Env;
   args?: string[];
   argv0?: string;
-  /** Undefined: stdin is open, and nothing is ever written. */
+  /** Undefined: stdin stays open, and nothing is ever written to it. */
   stdin?: string | Buffer | undefined;
   cwd?: string;
   uid?: number;
-  /** By bash, with this behind the command: `<&-`. */
+  /** Run by bash, with this after the command, for example `<&-`. */
   redirection?: string;
   /** Descriptors to pass on from 3 upward, for `redirection`. */
   passed?: number[];
-  /** A program that runs it, with its arguments: strace. */
+  /** A program that runs it, with its arguments, such as strace. */
   under?: string[];
 };
 
@@ -127,7 +127,7 @@ export function callShim(shim: string, call: ShimCall): Promise<ShimAnswer> {
     child.stderr?.on('data', (chunk) => {
       stderr += chunk;
     });
-    // Whoever does not want all of it is through before.
+    // A program that does not read all of it may end first.
     child.stdin?.on('error', () => {});
     child.on('error', reject);
     child.on('close', (code) => {
@@ -137,10 +137,10 @@ export function callShim(shim: string, call: ShimCall): Promise<ShimAnswer> {
   });
 }
 
-/** A request, as the stand-in for the agent read it. */
+/** A request as read by the stand-in for the agent. */
 export type AgentRequest = { pid: number; name: string; environment: string[]; stdin: Buffer };
 
-/** Stands in for the agent: reads whole requests, and answers as it is told. The requests that it got. */
+/** Stands in for the agent: reads whole requests and gives the given answers. Returns the requests that it got. */
 export async function standInAgent(
   t: Test,
   socket: string,
@@ -182,9 +182,9 @@ function wholeLength(bytes: Buffer): number {
 function parseRequest(bytes: Buffer): AgentRequest {
   if (bytes.toString('latin1', 0, 4) !== 'WMK\x01')
     throw new Error(`not a request: ${bytes.subarray(0, 4).toString('hex')}`);
-  if (bytes.length !== wholeLength(bytes)) throw new Error('more than a request');
+  if (bytes.length !== wholeLength(bytes)) throw new Error('more bytes than one request');
   const environment = bytes.toString('utf8', HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(8));
-  if (!environment.endsWith('\0')) throw new Error('the environment has no end');
+  if (!environment.endsWith('\0')) throw new Error('the environment is not terminated');
   const [name = '', ...entries] = environment.slice(0, -1).split('\0');
   return {
     pid: bytes.readUInt32LE(4),
@@ -194,7 +194,7 @@ function parseRequest(bytes: Buffer): AgentRequest {
   };
 }
 
-/** A header of an answer, right or wrong. */
+/** The header of an answer, valid or not. */
 export function answerHeader(kind: string, code = 0, output = 0, log = 0, magic = 'WMK\x01'): Buffer {
   const header = Buffer.alloc(20);
   header.write(magic + kind, 'latin1');
@@ -212,7 +212,7 @@ export function result(code: number, stdout: string | Buffer, stderr: string | B
   return Buffer.concat([answerHeader('R', code, output.length, log.length), output, log]);
 }
 
-/** How the stand-in for the single-file executable was called (test/native/standalone.c); undefined if it was not. */
+/** How the stand-in for the single-file executable (test/native/standalone.c) was called; undefined if it was not. */
 export type StandaloneCall = { argv: string[]; env: string[]; descriptors: string[]; sigpipe: string; stdin: Buffer };
 
 export function standaloneCall({ code, stdout }: ShimAnswer): StandaloneCall | undefined {
@@ -221,13 +221,13 @@ export function standaloneCall({ code, stdout }: ShimAnswer): StandaloneCall | u
   let at = 0;
   while (stdout[at] !== 's'.charCodeAt(0)) {
     const end = stdout.indexOf(0, at);
-    if (end < 0) throw new Error(`not what the stand-in says: ${stdout}`);
+    if (end < 0) throw new Error(`not the stand-in's output: ${stdout}`);
     const kind = String.fromCharCode(stdout[at] ?? 0);
     found[kind] = [...(found[kind] ?? []), stdout.toString('utf8', at + 1, end)];
     at = end + 1;
   }
   const { a: argv = [], e: entries = [], f: descriptors = [], p: [sigpipe = ''] = [] } = found;
-  // tap gives every process some variables of its own.
+  // tap sets some variables in every process.
   const env = entries.filter((entry) => !/^(NODE_OPTIONS|_TAPJS_\w+)=/.test(entry));
   return { argv, env, descriptors, sigpipe, stdin: stdout.subarray(at + 1) };
 }

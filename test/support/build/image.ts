@@ -4,7 +4,7 @@ import { run } from '../namespaces/namespace.ts';
 
 export { packImage } from '../../../scripts/cluster/image-archive.ts';
 
-/** Makes an image with nothing but busybox, which sleeps: what pods are kept up by. */
+/** Builds an image that contains only busybox, which sleeps, to keep pods running. */
 export function pauseImage(layout: string): void {
   const image = `${layout}:1`;
   const busybox = run('sh', ['-c', 'command -v busybox']).trim();

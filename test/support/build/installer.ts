@@ -10,10 +10,10 @@ const MAIN = join(import.meta.dirname, '../../../cli/process.ts');
 /** The command line of `waymark install`, from the sources. */
 export const INSTALL = [process.execPath, MAIN, 'install'];
 
-/** What is in a folder of plugins, hidden names too, when nothing but our own was installed there. */
+/** The contents of a plugin folder, including hidden names, when only our own files are installed there. */
 export const INSTALLED = ['.waymark', '.waymark/installed.json', ...EXECUTABLES].sort();
 
-/** Folders to install into, the paths that the executables get there, and the flags that name them. */
+/** Folders to install into, the paths of the executables there, and the options that name the folders. */
 export function place(t: Test) {
   const folder = scratchFolder(t);
   const [binDir, netDir] = [join(folder, 'bin'), join(folder, 'net.d')];
@@ -24,7 +24,7 @@ export function place(t: Test) {
 
 export type Ended = { status: number | null; stdout: string; stderr: string };
 
-/** Runs `waymark install` to its end; `prefix` is what it is run by. */
+/** Runs `waymark install` to its end; `prefix` is the command that runs it. */
 export function runInstaller(args: readonly string[], prefix: readonly string[] = []): Ended {
   const [program = '', ...rest] = [...prefix, ...INSTALL, ...args];
   const { status, stdout, stderr, error } = spawnSync(program, rest, { encoding: 'utf8' });
@@ -39,18 +39,18 @@ export function must(args: readonly string[]): string[] {
   return stdout.trim().split('\n');
 }
 
-/** A `waymark install` that stays. */
+/** A `waymark install` that keeps running. */
 export type Resident = {
   readonly pid: number;
   stdout(): string;
   stderr(): string;
   /** The lines of its log, as JSON. */
   log(): { level: string; msg: string; path?: string }[];
-  /** The exit code, when it has ended by itself or by a signal to `pid`. */
+  /** The exit code, once it has ended by itself or by a signal to `pid`. */
   readonly ended: Promise<number | null>;
 };
 
-/** Starts `waymark install`, which goes when the test ends, and waits until it has installed everything. */
+/** Starts `waymark install`, which ends when the test ends, and waits until it has installed everything. */
 export async function startInstaller(t: Test, args: readonly string[], prefix: readonly string[] = []) {
   const [program = '', ...rest] = [...prefix, ...INSTALL, ...args];
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -88,7 +88,7 @@ function residentOf(child: ChildProcess): Resident {
   };
 }
 
-/** Waits for something to hold. Throws after ten seconds. */
+/** Waits until a condition holds. Throws after ten seconds. */
 export async function until(holds: () => boolean, what: string, more: () => string = () => ''): Promise<void> {
   for (const deadline = Date.now() + 10_000; !holds(); ) {
     if (Date.now() > deadline) throw new Error(`never: ${what}\n${more()}`);
@@ -96,22 +96,22 @@ export async function until(holds: () => boolean, what: string, more: () => stri
   }
 }
 
-/** The SHA-256 of files as sha256sum(1) sees it, each only once. */
+/** The SHA-256 of files according to sha256sum(1), each only once. */
 export function sums(...paths: string[]): string[] {
   return [...new Set(paths.map((path) => run('sha256sum', [path]).slice(0, 64)))];
 }
 
-/** Names in a folder, hidden ones too. */
+/** The names in a folder, including hidden ones. */
 export function everythingIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
 }
 
-/** The inode of a file: another one after it was replaced. */
+/** The inode number of a file, which changes when the file is replaced. */
 export function inodeOf(path: string): number {
   return lstatSync(path).ino;
 }
 
-/** Asks an executable for its VERSION, without waiting for it; it takes its time, if it is a stand-in. */
+/** Asks an executable for its VERSION, asynchronously; a stand-in may take a while. */
 export function runCall(path: string): Promise<{ code: number | null; stdout: string; error: string }> {
   return new Promise((resolve) => {
     const child = spawn(path, [], {
@@ -129,7 +129,7 @@ export function runCall(path: string): Promise<{ code: number | null; stdout: st
   });
 }
 
-/** Runs a command to its end, without waiting for it. `started` gets its process id. */
+/** Runs a command to its end, asynchronously. `started` gets its process ID. */
 export function runCommand(command: readonly string[], started: (pid: number) => void = () => undefined) {
   const [program = '', ...args] = command;
   return new Promise<{ code: number | null; output: string; error: string }>((resolve, reject) => {
@@ -147,7 +147,7 @@ export function runCommand(command: readonly string[], started: (pid: number) =>
   });
 }
 
-/** Puts another executable in a file's place, by rename. */
+/** Replaces a file with another executable, by rename. */
 export function replace(path: string, content: string): void {
   writeFileSync(`${path}.new`, content, { mode: 0o755 });
   renameSync(`${path}.new`, path);

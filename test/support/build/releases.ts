@@ -4,19 +4,19 @@ import type { Test } from 'tap';
 import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { run, scratchFolder, works } from '../namespaces/namespace.ts';
 
-// Stand-ins for what the build makes: small compiled programs that tell by their name what they are, as the single-file
-// executable does, and that answer VERSION and --version. That they are compiled matters: the kernel calls only those busy.
+// Stand-ins for what the build makes: small compiled programs that select by their name what they are, as the single-file
+// executable does, and that answer VERSION and --version. They must be compiled: the kernel reports ETXTBSY only for those.
 
-/** Why stand-ins cannot be made here, or false. For tap's `skip`. */
+/** Why stand-ins cannot be built here, or false. For tap's `skip`. */
 export const noCompiler: string | false = works('cc', ['--version']) ? false : 'needs a C compiler';
 
 export const EXECUTABLES = ['waymark', ...PLUGIN_NAMES];
 
-/** `bin` is for --from; `shim` stands beside it. */
+/** `bin` is for --from; `shim` is beside it. */
 export type Release = { readonly bin: string; readonly shim: string };
 
 export type ReleaseOptions = {
-  /** What the plugins answer to VERSION, instead of what they should. */
+  /** What the plugins answer to VERSION instead of the correct answer. */
   answer?: string;
   exitCode?: number;
   paddingBytes?: number;
@@ -45,7 +45,7 @@ function compile(path: string, source: string): void {
   run('rm', [`${path}.c`]);
 }
 
-// With HOLD_MS it stays for so long: a call that is in flight.
+// With HOLD_MS it runs for that long, like a call in progress.
 function sourceOf(version: string, kind: string, { answer, exitCode = 0 }: ReleaseOptions): string {
   const document = { cniVersion: '1.1.0', supportedVersions: ['1.0.0', '1.1.0'], release: `${version} ${kind}` };
   return `

@@ -10,7 +10,7 @@ export const Machine = { amd64: 0x3e, arm64: 0xb7 } as const;
 
 export type Ran = { status: number | null; stdout: string; stderr: string };
 
-/** Runs a script of scripts/, with variables beside those of the test, but without what tap has every Node.js load. */
+/** Runs a script of scripts/ with further variables, but without the modules that tap makes every Node.js load. */
 export function runScript(name: string, args: string[], env: { [name: string]: string } = {}): Ran {
   return spawnSync('env', ['-u', 'NODE_OPTIONS', 'bash', join(ROOT, 'scripts', name), ...args], {
     encoding: 'utf8',
@@ -26,14 +26,14 @@ export function mustRunScript(name: string, args: string[], env: { [name: string
   return ran;
 }
 
-/** What a program prints; it must succeed. */
+/** The output of a program, which must succeed. */
 export function output(program: string, args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? stderr}`);
   return stdout;
 }
 
-/** A folder of executables that are no more than an ELF header for that machine, hard links of one file. */
+/** A folder of executables that consist only of an ELF header for that machine, as hard links to one file. */
 export function writeStandIns(
   folder: string,
   machine: number,
@@ -48,7 +48,7 @@ export function writeStandIns(
   for (const name of others) linkSync(join(folder, first), join(folder, name));
 }
 
-/** A build whose single-file executables are stand-ins, which saves the time that 150 MB take; the rest is ours. */
+/** A build whose single-file executables are stand-ins, to save the time that 150 MB take. The rest is real. */
 export function standInBuild(folder: string, machines: { [folder: string]: number }): string {
   for (const [name, machine] of Object.entries(machines)) {
     writeStandIns(join(folder, name), machine, name.startsWith('shim') ? PLUGIN_NAMES : undefined);

@@ -13,8 +13,8 @@ export const EXECUTABLES = ['waymark', ...PLUGIN_NAMES];
 export const noSingle: string | false = existsSync(join(BUILT, 'waymark')) ? false : 'needs scripts/build.sh';
 
 /**
- * The single-file executables in a folder of the test's own, as a node has them, so that what they unpack does not come to
- * lie in dist/. They are links where the file system has room for them: nobody must write into one.
+ * The single-file executables in a folder of the test's own, as on a node, so that they do not unpack anything into dist/.
+ * They are hard links if possible, so nobody must write into them.
  */
 export function installed(t: Test, folder = scratchFolder(t)): string {
   mkdirSync(folder, { recursive: true });
@@ -28,7 +28,7 @@ export type Ended = { code: number | null; signal: string | null; stdout: string
 
 export type Options = { cwd?: string; argv0?: string };
 
-/** Runs a program with these variables and no others. Anything but text and bytes on stdin is sent as JSON. */
+/** Runs a program with these variables and no others. Values for stdin other than text and bytes are sent as JSON. */
 export function start(file: string, env: Env, stdin: unknown = '', args: string[] = [], options: Options = {}): Ended {
   return endedOf(
     spawnSync(file, args, {
@@ -40,7 +40,7 @@ export function start(file: string, env: Env, stdin: unknown = '', args: string[
   );
 }
 
-/** The same, for many at once. */
+/** The same, for many processes at once. */
 export function startInParallel(file: string, env: Env, stdin: unknown): Promise<Ended> {
   const child = spawn(file, [], { env: env as NodeJS.ProcessEnv });
   return new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ export function startInParallel(file: string, env: Env, stdin: unknown): Promise
   });
 }
 
-/** Runs a line of the shell with `$0` and `$@`, for redirections. */
+/** Runs a shell command line with `$0` and `$@`, for redirections. */
 export function shell(line: string, env: Env, file: string, args: string[] = [], stdin: unknown = ''): Ended {
   return start('/bin/sh', env, stdin, ['-c', line, file, ...args]);
 }
@@ -73,7 +73,7 @@ function linkOrCopy(from: string, to: string): void {
 }
 
 function endedOf({ status, signal, stdout, stderr, error }: SpawnSyncReturns<string>): Ended {
-  // A program may be through before it has read what it is sent.
+  // A program may end before it has read all of its stdin.
   if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
   return { code: status, signal, stdout, stderr };
 }

@@ -1,6 +1,6 @@
 import { unpackIntoOneOf } from '../../../cli/unpack.ts';
 
-// Unpacks stdin, as a process of its own, and prints the path. Usage: unpack-once.ts <build> <folder>…
+// Unpacks stdin in a process of its own and prints the path. Usage: unpack-once.ts <build> <folder>…
 
 const [build = '', ...folders] = process.argv.slice(2);
 const chunks: Buffer[] = [];

@@ -16,47 +16,47 @@ import { REFERENCE_FOLDER } from '../plugins/chain.ts';
 import { Cri, type NamespaceOptions, type PodConfig, type PodStatus } from './cri.ts';
 import { type Machine, startMachine } from './machine.ts';
 
-/** A node with a real containerd, on a machine of its own: nothing of it is the test machine's. */
+/** A node with a real containerd, on a machine of its own. It uses nothing of the test machine. */
 export type ContainerdNode = {
   readonly machine: Machine;
   readonly cri: Cri;
-  /** The folder of the plugins, /opt/cni/bin there, as the test sees it. */
+  /** The path, for the test, of the plugin folder, which is /opt/cni/bin on the node. */
   readonly binDir: string;
-  /** Replaces the network lists. The first is the pods' network. Waits until they are known. */
+  /** Replaces the network configuration lists. The first is the pods' network. Waits until containerd has loaded them. */
   writeLists(...lists: { name: string; [key: string]: unknown }[]): Promise<void>;
-  /** Makes the image of an OCI layout known by a whole name: `docker.io/…:…`. */
+  /** Imports the image of an OCI layout under a full name: `docker.io/…:…`. */
   importImage(layout: string, name: string): void;
-  /** What RunPodSandbox is given for this pod; a retry is the same pod by another attempt. */
+  /** The argument of RunPodSandbox for this pod. A retry is the same pod with another attempt. */
   podConfig(name: string, attempt?: number, namespaces?: NamespaceOptions): PodConfig;
-  /** Starts a pod and looks at it. */
+  /** Starts a pod and inspects it. */
   runPod(name: string, attempt?: number): Promise<Pod>;
   /** Stops and removes a pod, as the kubelet does when it is deleted. */
   deletePod(id: string): Promise<void>;
-  /** Waits until something holds. Throws an error that says `otherwise`, and containerd's last words, if it never does. */
+  /** Waits until a condition holds. If it never does, throws an error with `otherwise` and the end of containerd's log. */
   until(holds: () => Promise<boolean>, otherwise: string): Promise<void>;
-  /** Ends containerd, and starts it again with all that it had on disk. Pods go on. */
+  /** Ends containerd, and starts it again with everything it had on disk. Pods keep running. */
   restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
-  /** Cuts the power, and starts anew: no process, mount, namespace or file in /run survives. */
+  /** Simulates a power failure and a restart: no process, mount, namespace or file in /run survives. */
   reboot(): Promise<void>;
 };
 
-/** A pod that runs. */
+/** A running pod. */
 export type Pod = {
   readonly id: string;
   readonly name: string;
   readonly status: PodStatus;
-  /** What the runtime has of the CNI results, by interface name. */
+  /** What the runtime kept of the CNI results, by interface name. */
   readonly interfaces: { [name: string]: { IPConfigs: { IP: string }[] | null; Sandbox: string } };
   /** CNI_NETNS. */
   readonly netns: string;
-  /** What `ip -j` prints in the pod. */
+  /** The output of `ip -j` in the pod. */
   ipJson(command: string): { [key: string]: unknown }[];
 };
 
-/** What pods are kept up by. */
+/** The image that keeps pods running. */
 export const PAUSE_IMAGE = 'docker.io/local/pause:1';
 const OF_ITS_OWN: NamespaceOptions = { network: 'POD', pid: 'CONTAINER' };
-/** Something that takes longer does not come. */
+/** How long to wait for a condition before giving up. */
 const WAIT_SECONDS = 40;
 
 /** See ContainerdNode. `start` begins it, `end` ends it. */
@@ -121,7 +121,7 @@ export class RealNode implements ContainerdNode {
     const folder = join(this.#folder, 'opt/cni/net.d');
     const texts = lists.map((list) => JSON.stringify(list));
     const names = texts.map((_, index) => `${index}.conflist`);
-    // The watcher sees whole files only.
+    // Rename, so that the watcher sees only complete files.
     names.forEach((name, index) => {
       writeFileSync(join(folder, `${name}.new`), texts[index] ?? '');
       renameSync(join(folder, `${name}.new`), join(folder, name));
@@ -149,7 +149,7 @@ export class RealNode implements ContainerdNode {
       // A pod in the node's network has the node's name.
       hostname: namespaceOptions.network === 'POD' ? name : '',
       logDirectory: join(this.#folder, 'logs'),
-      // As the kubelet puts them.
+      // As the kubelet sets them.
       labels: { 'io.kubernetes.pod.uid': `uid-of-${name}` },
       linux: {
         cgroupParent: `/${this.machine.cgroup}`,
@@ -223,7 +223,7 @@ const UPLINK = [
   'route add default via 10.0.32.1',
 ];
 
-// Only what the tests need is on: the other snapshotters look for disks and the like. The paths are the machine's.
+// Enables only what the tests need: the other snapshotters look for disks and so on. The paths are the machine's.
 const CONFIG = `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"

@@ -6,8 +6,7 @@ import type { ContainerConfig, ContainerStatus, NamespaceOptions } from './cri.t
 // Containers of images, in pods in the node's network.
 
 /**
- * A container: not privileged, its root read-only, with no capabilities but those that are given, and the usual seccomp
- * profile.
+ * A container: not privileged, with a read-only root, only the given capabilities, and the default seccomp profile.
  */
 export type Container = {
   image: string;
@@ -19,7 +18,7 @@ export type Container = {
   user?: number;
   /** Kubernetes' `allowPrivilegeEscalation`. */
   mayEscalate?: boolean;
-  /** Without an AppArmor profile, where the machine has AppArmor. */
+  /** Without an AppArmor profile, if the machine has AppArmor. */
   unconfined?: boolean;
   limits?: { cpus: number; bytes: number };
 };
@@ -27,11 +26,11 @@ export type Container = {
 /** A pod whose containers have been started. */
 export type ContainerPod = {
   status(container: string): Promise<ContainerStatus>;
-  /** What it has written so far. */
+  /** Its output so far. */
   log(container: string): string;
-  /** Sends SIGTERM, and SIGKILL after so many seconds. How it ended. */
+  /** Sends SIGTERM, then SIGKILL after so many seconds. Returns how it ended. */
   stop(container: string, seconds: number): Promise<ContainerStatus>;
-  /** Takes away the pod with all that runs in it. */
+  /** Removes the pod with everything that runs in it. */
   delete(): Promise<void>;
 };
 
@@ -72,7 +71,7 @@ export async function startContainers(
 
 let runs = 0;
 
-/** Runs a container to its end, in a pod of its own. How it ended, and its log. */
+/** Runs a container to its end, in a pod of its own. Returns how it ended, and its log. */
 export async function runToEnd(node: ContainerdNode, container: Container): Promise<{ exitCode: number; log: string }> {
   const pod = await startContainers(node, `run-${++runs}`, { it: container });
   try {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-// A client of the Container Runtime Interface, as the kubelet is one.
+// A client of the Container Runtime Interface, like the kubelet.
 
 export type PodConfig = {
   metadata: { name: string; uid: string; namespace: string; attempt: number };
@@ -43,7 +43,7 @@ export type PodStatus = {
   network: { ip: string; additionalIps: { ip: string }[] } | null;
 };
 
-/** `info` has JSON texts, as the runtime likes to give them. */
+/** `info` contains JSON texts, whose form the runtime chooses. */
 export type PodStatusAnswer = { status: PodStatus; info: { [key: string]: string } };
 
 export type ContainerStatus = {
@@ -67,7 +67,7 @@ const { runtime } = loadPackageDefinition(definition) as unknown as {
   runtime: { v1: { RuntimeService: ServiceClientConstructor } };
 };
 
-/** The calls of RuntimeService that the tests make. Each rejects with the runtime's own words. */
+/** The calls of RuntimeService that the tests make. Each rejects with the runtime's own message. */
 export class Cri {
   readonly #client: Client & { [method: string]: Method };
 
@@ -96,7 +96,7 @@ export class Cri {
   createContainer = async (podSandboxId: string, config: ContainerConfig, sandboxConfig: PodConfig) =>
     (await this.#call<{ containerId: string }>('CreateContainer', { podSandboxId, config, sandboxConfig })).containerId;
   startContainer = (containerId: string) => this.#call<object>('StartContainer', { containerId });
-  /** Kills what does not end by itself in so many seconds. */
+  /** Kills it if it does not end within so many seconds. */
   stopContainer = (containerId: string, timeout: number) =>
     this.#call<object>('StopContainer', { containerId, timeout });
   removeContainer = (containerId: string) => this.#call<object>('RemoveContainer', { containerId });

@@ -1,6 +1,6 @@
 # The first process of a test's own machine: see machine.ts. Runs in new mount, network and process namespaces.
 # Usage: machine.sh <folder> <cgroup> <folder to cover>...
-# Says its process id, as it is seen from outside, when all is set up. The machine is there until stdin ends, which it does
+# Prints its process ID, as seen from outside, when everything is set up. The machine runs until stdin ends, which happens
 # however the test ends.
 set -eu
 folder=$1 cgroup=$2

@@ -5,26 +5,26 @@ import { createInterface } from 'node:readline';
 import { noNamespaces } from '../namespaces/namespace.ts';
 
 /**
- * A machine of a test's own, as far as namespaces make one: network, mounts and processes. /run, /opt and /var/lib are
- * folders of `folder`, which stay when the machine goes, as those on a disk do. With it go all processes, mounts and
- * namespaces of pods; also when the test is killed.
+ * A machine of a test's own, made of namespaces for network, mounts and processes. /run, /opt and /var/lib are folders in
+ * `folder`, which outlive the machine as a disk would. All processes, mounts and namespaces of pods end with the machine,
+ * also if the test is killed.
  */
 export type Machine = {
-  /** Where /run, /opt and /var/lib are, as the test sees them. */
+  /** The paths of /run, /opt and /var/lib for the test. */
   readonly folder: string;
-  /** For cgroups of what runs there: they go with the machine. */
+  /** For the cgroups of what runs there, which go with the machine. */
   readonly cgroup: string;
-  /** Runs a program there; what it wrote on stdout. Throws with all that it said if it fails. */
+  /** Runs a program there and returns its stdout. If it fails, throws with all its output. */
   run(program: string, args: string[], options?: { input?: string; env?: NodeJS.ProcessEnv }): string;
-  /** The same, while other things go on. */
+  /** The same, asynchronously. */
   finish(program: string, args: string[]): Promise<void>;
-  /** Starts a program there, and does not wait for its end. */
+  /** Starts a program there without waiting for its end. */
   start(program: string, args: string[]): ChildProcess;
   /** Runs `ip` there: `ip('link add eth0 type veth peer name eth1')`. */
   ip(command: string): string;
-  /** What `ip -j` prints there. */
+  /** The output of `ip -j` there. */
   ipJson(command: string): { [key: string]: unknown }[];
-  /** Ends it as a power cut does. */
+  /** Ends it as a power failure would. */
   end(): Promise<void>;
 };
 
@@ -81,7 +81,7 @@ export async function startMachine(folder: string): Promise<Machine> {
 
 const COVERED = ['run', 'opt', 'var/lib'];
 
-/** Why no machine can be had here, or false. */
+/** Why no machine can be created here, or false. */
 export const noMachine: string | false =
   noNamespaces ||
   (COVERED.some((folder) => import.meta.dirname.startsWith(`/${folder}/`)) &&

@@ -2,24 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { run } from '../namespaces/namespace.ts';
 
-// Many pods, alike to the last byte (but for their names), so that one can tell what another must look like.
+// Many pods, identical except for their names, so that one shows what another must look like.
 
 export type ManyPods = {
   /** The namespaces, as in CNI_NETNS. */
   readonly paths: readonly string[];
-  /** What `ip` shows of a pod's links, addresses and routes. */
+  /** The output of `ip` for a pod's links, addresses and routes. */
   state(path: string): string;
   /** Runs commands of `ip` in a pod. */
   ip(path: string, commands: readonly string[]): void;
-  /** Takes all of them away; the test's end does it too. */
+  /** Removes all of them; the end of the test does so too. */
   remove(): void;
 };
 
 let sets = 0;
 
 /**
- * Makes pods with `eth0`, 10.131.0.5/23 and fd00:131::5/64 on it, and waits until they stand still. The other end of each
- * pair is in the pod too; with `node` it is in that namespace, and goes when the pod's namespace has really gone.
+ * Creates pods whose `eth0` has 10.131.0.5/23 and fd00:131::5/64, and waits until their state is stable. The other end of
+ * each pair is in the pod too; with `node` it is in that namespace, and disappears when the pod's namespace is really gone.
  */
 export async function makePods(t: Test, count: number, node?: { name: string }): Promise<ManyPods> {
   const set = `wm-${process.pid}-many-${++sets}`;
@@ -66,7 +66,7 @@ function podCommands(index: number, node: string | undefined): string[] {
   ];
 }
 
-// The kernel keeps no order among a table's IPv6 routes.
+// The kernel lists a table's IPv6 routes in no particular order.
 function stateOf(name: string): string {
   const printed = batch(['-n', name, '-j', '-d'], ['link show', 'address show', 'route show table all']);
   const [links, addresses, routes] = printed.trim().split('\n');

@@ -9,14 +9,14 @@ import type { ContainerdNode } from './containerd.ts';
 const DIST = join(import.meta.dirname, '../../../dist');
 const BINARIES = join(DIST, 'bin');
 
-/** Executables that the pod tests can be run with. */
+/** A set of executables with which the pod tests can run. */
 export type PluginSet = {
   readonly name: string;
-  /** Puts the executables into a folder of the node, where they may be already, and be running. */
+  /** Installs the executables into a folder of the node, where they may already exist and be running. */
   install(node: ContainerdNode, folder?: string): Promise<void>;
-  /** Puts others in their place for the nth time, while they run: as their user does. */
+  /** Replaces them with others for the nth time while they run, as their user would. */
   replace(node: ContainerdNode, nth: number): Promise<void>;
-  /** Those who serve their calls, if they do not do so themselves; there when it resolves. */
+  /** Starts whatever serves their calls, if they do not do so themselves. It is ready when the promise resolves. */
   readonly agent?: { start(node: ContainerdNode): Promise<void>; end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> };
 };
 
@@ -33,7 +33,7 @@ const SINGLE_FILES: PluginSet = {
     }
     await rename(first, join(folder, 'waymark'));
   },
-  // The installer leaves alone what is there already, so every other time it is given files with a byte more.
+  // The installer skips files that are up to date, so every other time it gets files with one more byte.
   replace: async (node, nth) => {
     const other = join(node.machine.folder, 'other');
     if (!existsSync(other)) {
@@ -47,11 +47,11 @@ const SINGLE_FILES: PluginSet = {
 
 let agent: NodeAgent | undefined;
 
-/** dist/shim in the plugins' places, with the single-file executable to fall back to, and `waymark agent` on the node. */
+/** dist/shim under the plugins' names, with the single-file executable as fallback, and `waymark agent` on the node. */
 const SHIMS_AND_AGENT: PluginSet & Required<Pick<PluginSet, 'agent'>> = {
   name: 'shims and the agent',
   install: (node, folder = node.binDir) => installShims(node, BINARIES, folder),
-  // The agent too, in either way: the new one takes over from the old one, or comes when that is gone.
+  // The agent too, either way: the new one takes over from the old one, or starts after the old one has ended.
   replace: async (node, nth) => {
     const other = join(node.machine.folder, 'others');
     if (!existsSync(other)) {
@@ -94,15 +94,15 @@ const LAUNCHERS: PluginSet = {
   replace: (node) => LAUNCHERS.install(node),
 };
 
-/** The sets to run the pod tests with. */
+/** The sets with which the pod tests run. */
 export const PLUGIN_SETS: readonly PluginSet[] = existsSync(join(BINARIES, 'waymark'))
   ? [SINGLE_FILES, SHIMS_AND_AGENT]
   : [LAUNCHERS];
 
-/** The set for tests that are about something else. */
+/** The set for tests of other things. */
 export const ANY_SET: PluginSet = PLUGIN_SETS[0] ?? LAUNCHERS;
 
-/** Writes a shell script in one step, also in the place of an executable that is running. */
+/** Writes a shell script atomically, even in place of an executable that is running. */
 export async function placeScript(path: string, script: string): Promise<void> {
   await rm(`${path}.new`, { force: true });
   await writeFile(`${path}.new`, `#!/bin/sh\n${script}\n`);
@@ -110,7 +110,7 @@ export async function placeScript(path: string, script: string): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** Installs a set on a node, and has its agent there until the test ends. */
+/** Installs a set on a node, and runs its agent there until the test ends. */
 export async function putInPlace(t: Test, set: PluginSet, node: ContainerdNode): Promise<void> {
   await set.install(node);
   await set.agent?.start(node);

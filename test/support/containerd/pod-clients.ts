@@ -8,7 +8,7 @@ import { noNamespaces } from '../namespaces/namespace.ts';
 import { type Document, variables } from '../plugins/call.ts';
 import type { ManyPods } from './many-pods.ts';
 
-// What a runtime and a kubelet do with a pod: a list of our three plugins, called through the shims.
+// What a runtime and a kubelet do with a pod, for a list of our three plugins that are called through the shims.
 
 const ROOT = join(import.meta.dirname, '../../..');
 const SHIMS = join(ROOT, 'dist/shim');
@@ -18,14 +18,14 @@ const [STANDALONE = ''] = SINGLE_FILE_AGENT;
 export const noShims: string | false =
   noNamespaces || ([SHIMS, STANDALONE].every((path) => existsSync(path)) ? false : 'needs dist/shim and dist/bin');
 
-/** How the link of a pod gets its name: as `mode` of consistent-ifname. */
+/** How a pod's link gets its name: `mode` of consistent-ifname. */
 export type Mode = 'rename' | 'altname';
 
 const NAME = 'net9f27410725ab';
 const HOST = ['10.0.32.2', 'fd00:32::2'];
 const ROUTES = ['10.10.0.0/16', 'fd00:10::/48'];
 
-/** Makes of a pod of makePods, by `ip`, what the list must make of it. */
+/** Changes a pod of makePods with `ip` into what the list must make of it. */
 export function configureByHand(pods: ManyPods, path: string, mode: Mode): void {
   const dev = mode === 'rename' ? NAME : 'eth0';
   const routes = [...HOST, ...ROUTES].map((dst) => {
@@ -38,13 +38,13 @@ export function configureByHand(pods: ManyPods, path: string, mode: Mode): void 
   pods.ip(path, [...names, ...routes]);
 }
 
-/** What all clients of a test have seen. */
+/** What all clients of a test observed. */
 export class Calls {
   /** By plugin and verb. */
   readonly made: { [call: string]: number } = {};
-  /** Calls that came to an error of the spec. */
+  /** Calls that ended in an error of the spec. */
   readonly errors: string[] = [];
-  /** Calls that came to nothing that the spec knows. */
+  /** Calls whose answer the spec does not permit. */
   readonly lost: string[] = [];
   readonly milliseconds: number[] = [];
 
@@ -52,7 +52,7 @@ export class Calls {
     return this.milliseconds.length;
   }
 
-  /** Sorts an answer; the document of a call that has succeeded. Undefined for every other. */
+  /** Classifies an answer. Returns the document of a successful call, undefined for any other. */
   take(plugin: string, verb: string, { code, stdout, stderr, milliseconds }: ShimAnswer): Document | undefined {
     const name = `${plugin} ${verb}`;
     this.made[name] = (this.made[name] ?? 0) + 1;
@@ -65,7 +65,7 @@ export class Calls {
     return undefined;
   }
 
-  /** The time that one of a hundred calls took, at least. */
+  /** The time that the slowest one percent of the calls took, at least. */
   get p99(): number {
     return Math.round(this.milliseconds.toSorted((a, b) => a - b)[Math.floor(this.count * 0.99)] ?? 0);
   }
@@ -100,7 +100,7 @@ export class PodClient {
     this.#options = options;
   }
 
-  /** The whole list; after an error what was made is taken back and it begins anew, as a kubelet has it. */
+  /** ADD of the whole list. After an error it deletes what was added and starts again, as a kubelet does. */
   async add(): Promise<void> {
     for (;;) {
       if (await this.#addOnce()) return;
@@ -109,7 +109,7 @@ export class PodClient {
     }
   }
 
-  /** The whole list. False if a plugin found fault. */
+  /** CHECK of the whole list. False if a plugin reported a difference. */
   async check(): Promise<boolean> {
     for (const plugin of this.#plugins()) {
       if ((await this.#call(plugin, 'CHECK', this.#result)) === undefined) return false;
@@ -117,7 +117,7 @@ export class PodClient {
     return true;
   }
 
-  /** The whole list backwards, until it is done. */
+  /** DEL of the whole list in reverse order, repeated until it succeeds. */
   async del(): Promise<void> {
     for (const plugin of this.#plugins().toReversed()) {
       while ((await this.#call(plugin, 'DEL', this.#result)) === undefined) await sleep(100);
@@ -161,7 +161,7 @@ export class PodClient {
   }
 }
 
-/** A client for each of the pods, which are renamed and given a second name in turn. */
+/** A client for each of the pods, whose links are alternately renamed and given an altname. */
 export function clientsOf(
   pods: ManyPods,
   options: Pick<ClientOptions, 'socket' | 'dataDir' | 'calls'>,
@@ -177,7 +177,7 @@ export function clientsOf(
   });
 }
 
-/** What pods look like, made and read by `ip`: untouched, and as the list must make them. */
+/** What pods look like according to `ip`: untouched, and as the list must make them. */
 export async function knownStates(
   t: Test,
   makePods: (t: Test, count: number) => Promise<ManyPods>,

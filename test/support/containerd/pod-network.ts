@@ -1,11 +1,11 @@
 import type { ContainerdNode, Pod } from './containerd.ts';
 
-// Many pods with the network `green`: our plugins that change a pod's interface, behind `bridge`.
+// Many pods with the network `green`: our plugins that change a pod's interface, after `bridge`.
 
-/** The name that kactus' scheme makes of `green`. */
+/** The name that kactus' scheme gives to `green`. */
 export const GREEN_NAME = 'net9f27410725ab';
 
-/** Those of our plugins that are in the list. */
+/** Our plugins in the list. */
 export const GREEN_PLUGINS: readonly string[] = ['consistent-ifname', 'seamless-gateway', 'static-route'];
 
 /** The list; `keys` are for those of our plugins that `which` names. */
@@ -30,7 +30,7 @@ function bridge(name: string, ranges: { subnet: string }[][]) {
   return { type: 'bridge', bridge: name, isGateway: true, ipam: { type: 'host-local', ranges } };
 }
 
-/** What `ip -j` shows in a pod of the names and of our routes. */
+/** The names and our routes in a pod, according to `ip -j`. */
 export function look(pod: Pod): { names: unknown[]; routes: unknown[] } {
   const routes = [...pod.ipJson('-4 route show proto 87'), ...pod.ipJson('-6 route show proto 87')];
   return {
@@ -42,7 +42,7 @@ export function look(pod: Pod): { names: unknown[]; routes: unknown[] } {
   };
 }
 
-/** What `look` must show. */
+/** What `look` must return. */
 export const CONFIGURED = {
   names: [
     ['lo', []],
@@ -60,7 +60,7 @@ export type Traces = {
   readonly [kind in 'pods' | 'links' | 'namespaces' | 'leasesAndResults' | 'journals']: readonly string[];
 };
 
-/** All that pods leave on a node while they run: to compare before and after. */
+/** Everything that running pods keep on a node, to compare before and after. */
 export async function traces({ machine, cri }: ContainerdNode): Promise<Traces> {
   const files = (folder: string) =>
     machine

@@ -6,7 +6,7 @@ import { noReferencePlugins } from '../plugins/chain.ts';
 import { type ContainerdNode, PAUSE_IMAGE, RealNode } from './containerd.ts';
 import { noMachine } from './machine.ts';
 
-/** Tests of a file, on a node that they share. */
+/** The tests of a file, which share a node. */
 export type PodTier = (
   title: string,
   body: (t: Test, node: ContainerdNode) => Promise<void>,
@@ -14,9 +14,9 @@ export type PodTier = (
 ) => Promise<unknown>;
 
 /**
- * A node for the tests of a file, if containerd can run pods here. That is tried with a pod in the node's network, which
- * needs no plugin: where it fails, the tests are skipped with what was said. Whatever fails after that is a failure, also of
- * `prepare`, which does what they have in common.
+ * A node for the tests of a file, if containerd can run pods here. To find out, it starts a pod in the node's network, which
+ * needs no plugin. If that fails, the tests are skipped and report the error. Anything that fails after that is a failure,
+ * including `prepare`, which does what the tests have in common.
  */
 export async function podTier(t: Test, prepare = async (_node: ContainerdNode) => {}): Promise<PodTier> {
   const node =

@@ -4,7 +4,7 @@ import { agentStatus } from '../agent/node-agent.ts';
 import type { ContainerdNode, Pod } from './containerd.ts';
 import { CONFIGURED, GREEN_NAME, GREEN_PLUGINS, greenList, look, traces } from './pod-network.ts';
 
-/** What became of many calls, `atOnce` at a time. */
+/** The outcome of many calls, `atOnce` at a time. */
 export type Outcome<T> = { done: T[]; failed: string[]; milliseconds: number[]; seconds: number };
 
 /** Calls `act` for each item, `atOnce` at a time. */
@@ -32,14 +32,14 @@ export async function many<I, T>(
   return outcome;
 }
 
-/** Names for so many pods. */
+/** Names for that many pods. */
 export function podNames(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `pod-${index + 1}`);
 }
 
 /**
- * So many pods with the executables that are in place, ten at a time: they start, have what the lists say, and go without a
- * trace. Says in a table how long that took. `keys` are for the plugins' configs.
+ * Starts and deletes that many pods with the installed executables, ten at a time: they have what the lists specify, and
+ * leave no trace. Reports the times in a table. `keys` go into the plugins' configs.
  */
 export async function comeAndGo(
   t: Test,
@@ -73,8 +73,8 @@ export async function comeAndGo(
 const CALLS = { ADD: 1, DEL: 2 };
 
 /**
- * The agent has answered every call for so many pods that came, of which some are still there, and none with an error:
- * no shim went elsewhere.
+ * Asserts that the agent has answered every call for that many started pods, of which some still run, and none with an
+ * error: no shim fell back.
  */
 export function agentServed(t: Test, node: ContainerdNode, came: number, stillThere = 0): void {
   const { requests, errors, calls } = agentStatus(node);
@@ -87,7 +87,7 @@ export function agentServed(t: Test, node: ContainerdNode, came: number, stillTh
   t.strictSame({ requests, errors }, { requests: (times.ADD + times.DEL) * GREEN_PLUGINS.length, errors: 0 });
 }
 
-// Where PodSandboxStatus has other addresses than the kernel.
+// The pods for which PodSandboxStatus reports other addresses than the kernel.
 function misreported({ status, interfaces, ipJson }: Pod): string[] {
   const inKernel = addressesOf(ipJson(`address show dev ${GREEN_NAME} scope global`));
   const { ip, additionalIps = [] } = status.network ?? {};
@@ -105,7 +105,7 @@ function addressesOf(links: { addr_info?: unknown }[]): string[] {
   return list.flatMap(({ local }) => local ?? []).sort();
 }
 
-// The pod's interfaces in libcni's cache of results, for each attachment to `green`.
+// The pod's interfaces in libcni's result cache, for each attachment to `green`.
 function cachedNames({ machine }: ContainerdNode): string[][] {
   const files = machine.run('sh', ['-c', 'for file in /var/lib/cni/results/green-*; do cat "$file"; echo; done']);
   return files

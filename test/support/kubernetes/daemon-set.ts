@@ -4,7 +4,7 @@ import type { ContainerdNode } from '../containerd/containerd.ts';
 import { type Container, type ContainerPod, startContainers } from '../containerd/containers.ts';
 import type { Manifest } from './kustomize.ts';
 
-// A pod of a DaemonSet on a node, as the kubelet starts it. What is not known here is an error, not passed over.
+// A pod of a DaemonSet on a node, as the kubelet starts it. Unknown settings are errors, never ignored.
 
 type PodSpec = {
   hostNetwork: true;
@@ -29,7 +29,7 @@ type ContainerSpec = {
 };
 type Volume = { name: string; hostPath?: { path: string; type: string }; emptyDir?: object };
 
-/** Starts the pod with this image in the place of the manifest's own; and what SIGTERM gives its containers time for. */
+/** Starts the pod with this image instead of the manifest's. Also returns the grace period of its containers. */
 export async function startDaemonPod(
   node: ContainerdNode,
   daemonSet: Manifest,
@@ -47,7 +47,7 @@ export async function startDaemonPod(
   return { ...pod, graceSeconds: terminationGracePeriodSeconds };
 }
 
-// With the modes that the kubelet gives to folders that it makes.
+// With the modes of folders that the kubelet creates.
 function makeVolume({ machine }: ContainerdNode, { name, hostPath, emptyDir }: Volume): string {
   const path = emptyDir === undefined ? hostPath?.path : `/var/lib/kubelet/volumes/${name}`;
   if (path === undefined) throw new Error(`volume ${name} is of another kind`);
@@ -83,6 +83,6 @@ const UNITS: { [suffix: string]: number } = { '': 1, m: 1e-3, Mi: 2 ** 20, Gi: 2
 function quantity(text: string): number {
   const [, number, suffix = ''] = /^(\d+)(\w*)$/.exec(text) ?? [];
   const value = Number(number) * (UNITS[suffix] ?? Number.NaN);
-  if (Number.isNaN(value)) throw new Error(`${text} is no quantity that is known here`);
+  if (Number.isNaN(value)) throw new Error(`${text} is not a known quantity`);
   return value;
 }

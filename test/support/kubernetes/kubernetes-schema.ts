@@ -13,7 +13,7 @@ import { Service } from 'kubernetes-models/v1/Service';
 import { ServiceAccount } from 'kubernetes-models/v1/ServiceAccount';
 import type { Manifest } from './kustomize.ts';
 
-/** A class that npm packages made of the schemas that Kubernetes and the Prometheus operator publish. */
+/** A class that npm packages generate from the schemas that Kubernetes and the Prometheus operator publish. */
 type Model = { readonly apiVersion: string; readonly kind: string; readonly prototype: { validate(): void } };
 
 const MODELS: readonly Model[] = [
@@ -32,7 +32,7 @@ const MODELS: readonly Model[] = [
 ];
 
 /**
- * What the definition of the NetworkAttachmentDefinition says (artifacts/networks-crd.yaml of
+ * The schema of the NetworkAttachmentDefinition (artifacts/networks-crd.yaml of
  * k8snetworkplumbingwg/network-attachment-definition-client). No npm package has it.
  */
 const networkAttachmentDefinition = new Ajv({ allErrors: true }).compile({
@@ -58,8 +58,8 @@ const networkAttachmentDefinition = new Ajv({ allErrors: true }).compile({
 });
 
 /**
- * What an API server would refuse of this object: values that the schema of its kind does not allow, and keys that it does
- * not have. Empty if nothing.
+ * What an API server would reject in this object: values that the schema of its kind does not allow, and unknown keys.
+ * Empty if it would accept the object.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const { apiVersion, kind } = manifest;
@@ -83,8 +83,8 @@ function problemOf({ instancePath, message = 'is wrong' }: Problem): string {
 }
 
 /**
- * The same value, of which every key that nobody has read yet is in `unread`. The packages' schemas let unknown keys pass,
- * as an API server without strict validation does; a key that a validator did not look at is one.
+ * A copy of the value that tracks in `unread` every key that nobody has read yet. The packages' schemas accept unknown keys,
+ * as an API server without strict validation does; a key that no validator has read is unknown.
  */
 function watched(value: unknown, path: string, unread: Set<string>): unknown {
   if (typeof value !== 'object' || value === null) return value;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { run, works } from '../namespaces/namespace.ts';
 
-/** A Kubernetes object, as a manifest has it. */
+/** A Kubernetes object in a manifest. */
 export type Manifest = {
   apiVersion: string;
   kind: string;
@@ -13,7 +13,7 @@ export type Manifest = {
 
 type Strings = { [key: string]: string };
 
-// kustomize is what scripts/setup.sh brings; kubectl has it built in.
+// scripts/setup.sh installs kustomize; kubectl has it built in.
 const [program, ...subcommand] =
   [
     ['kustomize', 'build'],

@@ -4,27 +4,27 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { noNamespaces, scratchFolder, works } from './namespace.ts';
 
-// Processes that see other files than we do: in a mount namespace and a root of their own.
+// Processes that see other files than the test, in a mount namespace and a root of their own.
 
 export const noMounts: string | false =
   noNamespaces || (works('unshare', ['-m', 'true']) && works('nsenter', ['-V']) ? false : 'needs unshare and nsenter');
 
-/** A place with a root of its own, and a process that is in it. */
+/** A place with a root of its own, and a process in it. */
 export type Enclosed = {
   readonly pid: number;
-  /** Runs a program there, by nsenter(1); what `input` and `env` say is all that it gets. */
+  /** Runs a program there with nsenter(1), with only this `input` and `env`. */
   run(
     command: string[],
     input?: string,
     env?: object,
   ): Promise<{ code: number | null; stdout: string; stderr: string }>;
-  /** What a file there holds. Throws if it is not there. */
+  /** The contents of a file there. Throws if it does not exist. */
   read(path: string): string;
 };
 
 /**
- * The machine's own files, with an empty /run and an empty /var of which `run` is an absolute link to /run, and then
- * what a script does in there. `network` is the path of the network namespace to be in.
+ * The machine's own files, with an empty /run and an empty /var whose `run` is an absolute link to /run, changed by a script
+ * that runs in there. `network` is the path of the network namespace to enter.
  */
 export async function enclosed(t: Test, script: string, network?: string): Promise<Enclosed> {
   const root = join(scratchFolder(t), 'root');
@@ -68,15 +68,15 @@ async function firstWord(child: ChildProcess): Promise<void> {
     child.stdout?.once('data', () => resolve());
     child.once('exit', (code) => reject(new Error(`the script in the enclosure failed: ${code}`)));
   });
-  // The chroot follows the word.
+  // The chroot happens after this word is printed.
   for (let i = 0; i < 500; i++) {
     if (readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').startsWith('sleep')) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error('the enclosure does not come to rest');
+  throw new Error('the enclosure is not ready');
 }
 
-/** What a process says until it ends. */
+/** The output and exit code of a process that runs to its end. */
 export function ran(child: ChildProcess, input = ''): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
     let [stdout, stderr] = ['', ''];
@@ -93,7 +93,7 @@ export function ran(child: ChildProcess, input = ''): Promise<{ code: number | n
   });
 }
 
-/** Why there is no root with nothing but files of a test's own, in which programs run all the same; or false. */
+/** Why programs cannot run here in a root that contains only the test's own files, or false. */
 export const noStaticBusybox: string | false =
   noMounts || (staticBusybox() === undefined ? 'needs busybox-static' : false);
 
@@ -107,7 +107,7 @@ function staticBusybox(): Buffer | undefined {
   }
 }
 
-/** Puts a shell and the usual commands into a root. */
+/** Installs a shell and the usual commands into a root. */
 export function furnish(root: string): void {
   writeFileSync(join(root, 'busybox'), staticBusybox() ?? '', { mode: 0o755 });
 }

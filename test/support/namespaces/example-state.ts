@@ -1,4 +1,4 @@
-/** Commands of `ip` that make a namespace with every kind of link, address, route and neighbour that we read. */
+/** Commands of `ip` that create every kind of link, address, route and neighbour that we read. */
 
 export const LINKS = [
   'link add eth0 address 02:00:00:00:00:10 type veth peer name peer address 02:00:00:00:00:11',
@@ -26,7 +26,7 @@ export const ADDRESSES = [
   '-6 address add fd00:7::1/64 dev br0 nodad',
 ];
 
-/** One route each; all of them can be there together. */
+/** One route each; all of them can coexist. */
 export const ROUTES = [
   'route add default via 10.0.0.2 dev eth0',
   'route add default via 10.0.0.5 dev eth0 metric 50',
@@ -105,14 +105,14 @@ export const NEIGHBOURS = [
   'neighbour add proxy 10.0.0.80 dev eth0',
 ];
 
-/** Makes all of it in an empty namespace whose `lo` is up. */
+/** Creates all of it in an empty namespace whose `lo` is up. */
 export function buildExampleState(ip: (command: string) => string): void {
   for (const command of [...LINKS, ...ADDRESSES]) ip(command);
   settle(ip);
   for (const command of [...NEXTHOPS, ...ROUTES, ...NEIGHBOURS]) ip(command);
 }
 
-/** Waits until the kernel gave every link that is up its link-local address, so that the tables stand still. */
+/** Waits until the kernel has given every link that is up its link-local address, so that the tables are stable. */
 function settle(ip: (command: string) => string): void {
   for (let i = 0; i < 200; i++) {
     const addresses = ip('-6 address show scope link');

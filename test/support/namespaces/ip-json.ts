@@ -10,26 +10,26 @@ import type { NextHop, RawAttribute, Route } from '../../../lib/netlink/route.ts
 /** An object that `ip -j` prints. */
 export type IpObject = { [key: string]: unknown };
 
-/** What scripts/record-golden.sh recorded of one table: what `ip` printed, and the kernel's datagrams (base64). */
+/** What scripts/record-golden.sh recorded for one table: the output of `ip`, and the kernel's datagrams (base64). */
 export type Golden = { ip: IpObject[]; received: { [key: string]: string[] } };
 
 export function golden(name: string): Golden {
   return JSON.parse(readFileSync(join(import.meta.dirname, '../../golden', `${name}.json`), 'utf8'));
 }
 
-/** The index of a link by its name, from what `ip -j link` printed. */
+/** The index of a link by its name, in the output of `ip -j link`. */
 export function indexByName(links: IpObject[]): (name: unknown) => number {
   const indices = new Map(links.map(({ ifname, ifindex }) => [ifname, ifindex as number]));
   return (name) => indices.get(name) ?? -1;
 }
 
-/** The name of a link by its index, from what `ip -j link` printed. */
+/** The name of a link by its index, in the output of `ip -j link`. */
 export function nameByIndex(links: IpObject[]): (index: number) => string {
   const names = new Map(links.map(({ ifname, ifindex }) => [ifindex as number, ifname as string]));
   return (index) => names.get(index) ?? `link ${index}`;
 }
 
-/** What must have been decoded of a link that `ip -j -d link` prints so. */
+/** The link that must be decoded, given the output of `ip -j -d link`. */
 export function linkOf(printed: IpObject, indexOf: (name: unknown) => number): Link {
   const flags = printed.flags as string[];
   const info = printed.linkinfo as IpObject | undefined;
@@ -50,7 +50,7 @@ export function linkOf(printed: IpObject, indexOf: (name: unknown) => number): L
 
 const SCOPES: { [name: string]: number } = { global: 0, site: 200, link: 253, host: 254, nowhere: 255 };
 
-/** What must have been decoded of an address in the `addr_info` of `ip -j -d address`. */
+/** The address that must be decoded, given the `addr_info` of `ip -j -d address`. */
 export function addressOf(printed: IpObject, link: number): Omit<LinkAddress, 'flags' | 'protocol'> {
   const text = (key: string) => (printed[key] === undefined ? {} : { [key]: printed[key] as string });
   return {
@@ -74,7 +74,7 @@ export function addressOf(printed: IpObject, link: number): Omit<LinkAddress, 'f
   };
 }
 
-/** What must have been decoded of an entry that `ip -j neighbour show nud all` prints. */
+/** The neighbour entry that must be decoded, given the output of `ip -j neighbour show nud all`. */
 export function neighbourOf(printed: IpObject, indexOf: (name: unknown) => number): Neighbour {
   return {
     link: indexOf(printed.dev),
@@ -115,7 +115,7 @@ const METRICS: { [rtax: number]: string } = {
 const RTAX_FEATURES = 12;
 const RTAX_CC_ALGO = 16;
 
-/** What `ip -j -d route` prints of this route: every field, and no other. */
+/** What `ip -j -d route` prints for this route: every field, and no other. */
 export function printedRoute(route: Route, nameOf: (index: number) => string): IpObject {
   const [hop, another] = route.hops;
   const noHop = hop === undefined && route.family === 6 ? { dev: 'lo' } : {};
@@ -148,7 +148,7 @@ export function printedRoute(route: Route, nameOf: (index: number) => string): I
   };
 }
 
-/** What `ip -j -d route` printed, without what is no part of a route: its nexthop object and the state of its links. */
+/** The output of `ip -j -d route` without what is not part of a route: its nexthop object and the state of its links. */
 export function comparable(printed: IpObject): IpObject {
   const { nh_info: _, ...route } = printed;
   const nexthops = printed.nexthops as IpObject[] | undefined;

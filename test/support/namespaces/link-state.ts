@@ -1,11 +1,11 @@
 import type { Test } from 'tap';
 import { run, type Scratch, scratchNamespace } from './namespace.ts';
 
-// Pods with all that a link can have, and what they look like: to tell whether a change of name kept it.
+// Pods with everything that a link can have, and their state, to test whether a rename preserves it.
 
 /**
- * Makes links, addresses, routes, neighbours and sysctls of many kinds. Everything is given, MAC addresses too, so that
- * two pods made by it are alike to the last byte.
+ * Creates links, addresses, routes, neighbours and sysctls of many kinds. Everything is fixed, including MAC addresses, so
+ * that two such pods are identical.
  */
 const COMMANDS = [
   'link add eth0 address 02:00:00:00:00:10 mtu 1400 txqueuelen 500 type veth peer name peer address 02:00:00:00:00:11',
@@ -26,7 +26,7 @@ const COMMANDS = [
   'address add fd00:8::1/64 dev eth0 nodad noprefixroute',
 ];
 
-/** More IPv4 addresses: the kernel gives their labels another number with every change of the link's name. */
+/** More IPv4 addresses: the kernel renumbers their labels whenever the link's name changes. */
 const MORE_ADDRESSES = [
   'address add 10.0.0.3/24 dev eth0',
   'address add 10.0.0.4/24 dev eth0 valid_lft 100000 preferred_lft 0',
@@ -78,7 +78,7 @@ const SYSCTLS = [
   'ipv6/neigh/eth0/base_reachable_time_ms=12345',
 ];
 
-/** A pod with all of it on `eth0`, which has one IPv4 address or several. Link-local addresses are looked after (DAD). */
+/** A pod with all of it on `eth0`, which has one IPv4 address or several, with duplicate address detection on. */
 export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }): Scratch {
   const pod = scratchNamespace(t);
   const more = addresses === 'several' ? MORE_ADDRESSES : [];
@@ -92,7 +92,7 @@ export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }
 
 export type LinkStates = { [table: string]: string };
 
-/** Everything that can be seen of the pod's links, table by table, without what counts down. */
+/** The visible state of the pod's links, table by table, without values that count down. */
 export function statesOf(pod: Scratch): LinkStates {
   settle(pod);
   const show = (command: string) =>
@@ -104,7 +104,7 @@ export function statesOf(pod: Scratch): LinkStates {
     links: show('-d link show').join('\n'),
     addresses: show('-d address show').join('\n'),
     'IPv4 routes': show('-4 -d route show table all').join('\n'),
-    // The kernel keeps no order among the links that a route leads over.
+    // The kernel lists the links of a multipath route in no particular order.
     'IPv6 routes': show('-6 -d route show table all').sort().join('\n'),
     neighbours: show('neighbour show').sort().join('\n'),
     sysctls: inSysctls(
@@ -119,10 +119,10 @@ export function withoutLabels(states: LinkStates): LinkStates {
   return { ...states, addresses: (states.addresses ?? '').replace(/"label":"[^"]*",/g, '') };
 }
 
-/** The index of `eth0`: `lo` is 1, and the kernel makes the other end of a pair first. */
+/** The index of `eth0`: `lo` is 1, and the kernel creates the other end of a pair first. */
 const ETH0 = 3;
 
-/** Waits until linkwatch and the search for duplicate addresses are through, so that the tables stand still. */
+/** Waits until linkwatch and duplicate address detection have finished, so that the tables are stable. */
 export function settle(pod: Scratch): void {
   for (let i = 0; i < 500; i++) {
     const up = pod.ipJson('link show up').filter(({ ifname }) => ifname !== 'lo');

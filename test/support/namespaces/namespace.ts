@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-/** A network namespace of a test's own. It goes, with all in it, when the test ends, however it ends. */
+/** A network namespace of a test's own. It is deleted, with everything in it, when the test ends, however it ends. */
 export type Scratch = {
   readonly name: string;
-  /** As in CNI_NETNS. */
+  /** The path, for CNI_NETNS. */
   readonly path: string;
   /** Runs `ip` in the namespace: `ip('link add eth0 type veth peer name eth1')`. */
   ip(command: string): string;
-  /** What `ip -j` prints there. */
+  /** The output of `ip -j` there. */
   ipJson(command: string): { [key: string]: unknown }[];
-  /** Every route of both families and all tables, as `ip -j -d route` prints it: to compare before and after. */
+  /** Every route of both families and all tables, as `ip -j -d route` prints it, to compare before and after. */
   routes(): string;
 };
 
@@ -28,7 +28,7 @@ export function scratchNamespace(t: Test): Scratch {
   const name = `wm-${process.pid}-${++count}`;
   run('ip', ['netns', 'add', name]);
   t.teardown(() => run('ip', ['netns', 'del', name]));
-  // Addresses are usable at once, instead of after a second or two of looking for duplicates.
+  // Addresses are usable immediately, instead of after a second or two of duplicate address detection.
   run('ip', [
     'netns',
     'exec',
@@ -54,8 +54,8 @@ export function scratchNamespace(t: Test): Scratch {
 }
 
 /**
- * Waits until the kernel has given every link with a carrier what it gives by itself, some time after the link is up: a
- * link-local address and a multicast route. Links that get none are waited for in vain, for half a second.
+ * Waits until the kernel has given every link with a carrier its link-local address and multicast route, which takes some
+ * time after the link is up. If a link gets none, this waits for half a second.
  */
 function waitForKernel(ip: Scratch['ip']): void {
   for (let i = 0; i < 25; i++) {
@@ -73,8 +73,8 @@ function waitForKernel(ip: Scratch['ip']): void {
 }
 
 /**
- * A pod as the plugins in front leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
- * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable at once (nodad).
+ * A pod as the plugins before ours leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
+ * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad).
  */
 export function scratchPod(t: Test): Scratch {
   const pod = scratchNamespace(t);
@@ -87,7 +87,7 @@ export function scratchPod(t: Test): Scratch {
   return pod;
 }
 
-/** Waits until no address is tentative any more, so that the tables stand still. */
+/** Waits until no address is tentative any more, so that the tables are stable. */
 function settle(pod: Scratch): void {
   for (let i = 0; i < 100; i++) {
     if (!pod.ip('-6 address show').includes('tentative')) return;
@@ -95,7 +95,7 @@ function settle(pod: Scratch): void {
   }
 }
 
-/** A folder that goes when the test ends. */
+/** A folder that is deleted when the test ends. */
 export function scratchFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'waymark-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -112,7 +112,7 @@ export function run(program: string, args: string[], input?: string): string {
   });
 }
 
-/** Can this program be run at all? */
+/** Can this program run at all? */
 export function works(program: string, args: string[]): boolean {
   try {
     run(program, args);

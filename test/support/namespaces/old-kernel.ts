@@ -5,8 +5,8 @@ import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
 import type { Namespace } from '../../../lib/netns/netns.ts';
 import { acknowledgement, parseRequests, type Sent } from './transport.ts';
 
-// A kernel that refuses to rename a link which is up, as Linux does before 6.2: every socket that is opened is one to the
-// real kernel, which does not get to see such requests.
+// A kernel that refuses to rename a link that is up, as Linux before 6.2 does: sockets lead to the real kernel, but such
+// requests are answered here.
 
 export const RTM_SETLINK = 19;
 export const RTM_NEWADDR = 20;
@@ -18,15 +18,15 @@ const EBUSY = 16;
 const EPERM = 1;
 
 export type OldKernel = {
-  /** Requests that the kernel would refuse with EPERM. */
+  /** Requests that this kernel refuses with EPERM. */
   refuses?: (sent: Sent, linkOf: (index: number) => string | undefined) => boolean;
-  /** Told before each write. */
+  /** Called before each write. */
   beforeWrite?: (sent: readonly Sent[]) => void;
 };
 
 const open = RouteSocket.open;
 
-/** From now on all sockets of this process are to an old kernel. Returns what ends that. */
+/** From now on all sockets of this process lead to an old kernel. Returns a function that ends this. */
 export function pretendOldKernel(kernel: OldKernel = {}): () => void {
   RouteSocket.open = (namespace) => {
     const watcher = open(namespace);
@@ -38,7 +38,7 @@ export function pretendOldKernel(kernel: OldKernel = {}): () => void {
   };
 }
 
-/** A socket to the kernel as it is. */
+/** A socket to the real kernel. */
 export function realSocket(namespace: Namespace): RouteSocket {
   return open(namespace);
 }
@@ -58,7 +58,7 @@ function oldTransport(fd: number, watcher: RouteSocket, { refuses, beforeWrite }
       if (refused.length === 0) writeSync(fd, bytes);
       else if (refused.length === requests.length)
         answers.push(...refused.map(({ sent, errno }) => acknowledgement(sent, errno)));
-      else throw new Error('some of the requests in one write would be refused, and others not');
+      else throw new Error('one write contains requests to refuse and requests to pass on');
     },
     receive: () => {
       const answer = answers.shift();

@@ -4,7 +4,7 @@ import { nativeSockets } from '../../../lib/netlink/native.ts';
 import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
 import { type Namespace, openNamespace } from '../../../lib/netns/netns.ts';
 
-/** A real socket in a scratch namespace, which is closed when the test ends. */
+/** A real socket in a scratch namespace. It is closed when the test ends. */
 export function socketIn(t: Test, pod: { path: string }): RouteSocket {
   const namespace = openNamespace(pod.path);
   const socket = RouteSocket.open(namespace);
@@ -13,13 +13,13 @@ export function socketIn(t: Test, pod: { path: string }): RouteSocket {
   return socket;
 }
 
-/** What a fake kernel is sent: the fields of nlmsghdr (linux/netlink.h) and what follows them. */
+/** A request to a fake kernel: the fields of nlmsghdr (linux/netlink.h) and the payload. */
 export type Sent = { type: number; flags: number; seq: number; payload: Buffer };
 
-/** A transport to a fake kernel, with what was sent to it, write by write. */
+/** A transport to a fake kernel, with the requests of each write. */
 export type FakeTransport = Transport & { readonly writes: Sent[][]; readonly closed: boolean };
 
-/** `answer` gives the datagrams that answer a write. A read beyond them fails as one of a socket does (EAGAIN). */
+/** `answer` returns the datagrams that answer a write. A read beyond them fails like a socket's (EAGAIN). */
 export function fakeTransport(answer: (sent: Sent[], write: number) => Buffer[]): FakeTransport {
   const writes: Sent[][] = [];
   const datagrams: Buffer[] = [];
@@ -45,7 +45,7 @@ export function fakeTransport(answer: (sent: Sent[], write: number) => Buffer[])
   };
 }
 
-/** A transport that answers with recorded datagrams, whatever it is asked. */
+/** A transport that answers every request with recorded datagrams. */
 export function replay(datagrams: readonly string[]): FakeTransport {
   let first = true;
   return fakeTransport(() => {
@@ -55,7 +55,7 @@ export function replay(datagrams: readonly string[]): FakeTransport {
   });
 }
 
-/** A real socket in a namespace, whose answers are kept. */
+/** A real socket in a namespace that records the answers. */
 export function recordingTransport(namespace: Namespace, received: string[]): Transport {
   const { fd } = nativeSockets().openSocket(namespace.fd);
   return {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { type Plugin, run } from '../../../lib/cni/runner.ts';
 
-// A plugin's process that kills itself, by SIGKILL, when it has made some of its changes. Each change is a write of its
-// own here, so that there is a point behind every one. Usage: call-and-die.ts <plugin> <changes>, called as a plugin is.
+// A plugin's process that kills itself with SIGKILL after some of its changes. Each change is a separate write here, so
+// that the process can die after any of them. Usage: call-and-die.ts <plugin> <changes>, called as a plugin is.
 
 const [name = '', changes = '0'] = process.argv.slice(2);
 const [plugin] = Object.values(await import(`../../../plugins/${name}/main.ts`)) as Plugin[];

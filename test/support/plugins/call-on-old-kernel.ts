@@ -3,8 +3,8 @@ import { run } from '../../../lib/cni/runner.ts';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
 import { pretendOldKernel } from '../namespaces/old-kernel.ts';
 
-// A process of consistent-ifname on a kernel that refuses live renames, which kills itself when it is about to write to
-// the kernel for the nth time. Usage: call-on-old-kernel.ts <n>, called as the plugin is.
+// A process of consistent-ifname on a kernel that refuses live renames. It kills itself just before its nth write to the
+// kernel. Usage: call-on-old-kernel.ts <n>, called as the plugin is.
 
 const last = Number(process.argv[2]);
 let writes = 0;

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Plugin, run } from '../../../lib/cni/runner.ts';
 
-/** What a plugin answered. `document` is stdout as JSON; undefined if it printed nothing. */
+/** A plugin's answer. `document` is stdout as JSON; undefined if the plugin printed nothing. */
 export type Answer = { code: number; stdout: string; stderr: string; document: Document | undefined };
 
 /** A result or an error; the tests look at what they need. */
@@ -32,7 +32,7 @@ export function variables(command: string, netns: string, more: Env = {}): Env {
   };
 }
 
-/** Calls a plugin within this process, by the runner that its executable has. */
+/** Calls a plugin in this process, with the runner of its executable. */
 export async function call(plugin: Plugin, env: Env, stdin: unknown, args: string[] = []): Promise<Answer> {
   let stdout = '';
   let stderr = '';
@@ -50,7 +50,7 @@ export async function call(plugin: Plugin, env: Env, stdin: unknown, args: strin
   return answerOf(code, stdout, stderr);
 }
 
-/** Calls a plugin's bundle as a process of its own, as a runtime does. */
+/** Runs a plugin's bundle in a process of its own, as a runtime does. */
 export function execute(name: string, env: Env, stdin: unknown, args: string[] = []): Answer {
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [bundleOf(name), ...args], {
     env: env as NodeJS.ProcessEnv,
@@ -62,8 +62,8 @@ export function execute(name: string, env: Env, stdin: unknown, args: string[] =
 }
 
 /**
- * Calls a plugin's source as a process of its own, with a scratch namespace in the place of the node's: for plugins that
- * look at it, which within this process would be the machine's.
+ * Runs a plugin's source in a process of its own, with a scratch namespace in place of the node's, for plugins that inspect
+ * the node; in this process that would be the machine.
  */
 export function executeIn(
   node: { name: string },
@@ -80,7 +80,7 @@ export function executeIn(
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
     child.stdout.on('data', (chunk) => stdout.push(chunk));
     child.stderr.on('data', (chunk) => stderr.push(chunk));
-    // The plugin may be through before it has read what it is sent.
+    // The plugin may end before it has read all of its stdin.
     child.stdin.on('error', () => {});
     child.on('error', reject);
     child.on('close', (code) =>
@@ -100,7 +100,7 @@ export function bundleFolder(name: string): string {
   return join(import.meta.dirname, '../../../dist/bundle', name);
 }
 
-/** The answer of a call that must succeed. Throws with all that it said otherwise. */
+/** The answer of a call that must succeed. Otherwise throws with its output. */
 export function success(answer: Answer): Document {
   if (answer.code !== 0) throw new Error(`exit code ${answer.code}\n${answer.stdout}\n${answer.stderr}`);
   return answer.document ?? ({} as Document);
@@ -110,7 +110,7 @@ function answerOf(code: number, stdout: string, stderr: string): Answer {
   return { code, stdout, stderr, document: stdout === '' ? undefined : JSON.parse(stdout) };
 }
 
-// Text and bytes as they are, anything else as JSON.
+// Sends text and bytes as they are, anything else as JSON.
 function bytesOf(stdin: unknown): Uint8Array {
   if (stdin instanceof Uint8Array) return stdin;
   return Buffer.from(typeof stdin === 'string' ? stdin : JSON.stringify(stdin));

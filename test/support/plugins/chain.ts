@@ -19,32 +19,32 @@ export const noReferencePlugins: string | false =
 export const noCnitool: string | false =
   noReferencePlugins || (works('cnitool', ['--help']) ? false : 'needs cnitool, which needs Go');
 
-/** The programs that run a network list: they are interchangeable. */
+/** The programs that run a network configuration list. They are interchangeable. */
 export type Driver = 'cnitool' | 'waymark cni';
 
 export type Ran = { status: number | null; stdout: string; stderr: string };
 
-/** A node and a pod of a test's own, with network lists, leases, journals and cached results in a folder of its own. */
+/** A node and a pod of a test's own, with lists, leases, journals and cached results in a folder of its own. */
 export type Node = {
   readonly node: Scratch;
   readonly pod: Scratch;
   readonly folder: string;
-  /** Our plugins' data folder, which the lists get by itself. */
+  /** Our plugins' data folder, which `writeList` sets in the lists. */
   readonly dataDir: string;
-  /** Writes a list; `dataDir` of our plugins and of host-local lead into the folder. */
+  /** Writes a list, with `dataDir` of our plugins and of host-local set to folders in `folder`. */
   writeList(list: List): void;
   /** Runs a command of a driver on the pod, in the node's namespace. */
   drive(driver: Driver, command: string, network: string, env?: { [name: string]: string }): Ran;
-  /** The same, which must succeed; the result that it printed. */
+  /** The same, but it must succeed. Returns the result that it printed. */
   must(driver: Driver, command: string, network: string, env?: { [name: string]: string }): Document;
-  /** What is left of attachments in the folder: leases, journals, cached results. */
+  /** What attachments have left in the folder: leases, journals, cached results. */
   leftovers(): string[];
 };
 
 export type List = { cniVersion: string; name: string; plugins: ListPlugin[]; [key: string]: unknown };
 export type ListPlugin = { type: string; ipam?: { type: string; [key: string]: unknown }; [key: string]: unknown };
 
-/** The usual first plugin: an address of 10.131.0.0/23 and one of fd00:131::/64 on a bridge that has the first ones. */
+/** The usual first plugin: one address of 10.131.0.0/23 and one of fd00:131::/64, on a bridge with the first addresses. */
 export const BRIDGE: ListPlugin = {
   type: 'bridge',
   bridge: 'br0',
@@ -63,7 +63,7 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
 
   const drive: Node['drive'] = (driver, command, network, env = {}) => {
     const program = driver === 'cnitool' ? 'cnitool' : `${join(bundleFolder('waymark'), 'waymark')} cni`;
-    // cnitool has no option for its cache, so both see the folder's own in the place of /var/lib/cni.
+    // cnitool has no option for its cache, so both get a folder of the test's own mounted on /var/lib.
     const script = `mkdir -p ${folder}/lib/cni && mount --bind ${folder}/lib /var/lib && exec ${program} ${command} ${network} ${pod.path}`;
     const path = [...PLUGIN_NAMES.map(bundleFolder), REFERENCE_FOLDER].join(':');
     const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-c', script], {

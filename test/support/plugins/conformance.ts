@@ -3,10 +3,10 @@
  * are in `test/plugins/<name>/conformance.ts`.
  */
 export type Conformance = {
-  /** The fewest keys of its own that make a valid config. */
+  /** The smallest set of its own keys that makes a valid config. */
   readonly config: object;
-  /** Keys with which it has nothing to do, so that it passes `prevResult` through. */
+  /** Keys with which it has nothing to do and passes `prevResult` through. */
   readonly idle: object;
-  /** Keys with which it adds routes, and those routes as a result of 0.3.0 and later shows them. */
+  /** Keys with which it adds routes, and those routes in the form of results from 0.3.0 on. */
   readonly adds?: { readonly config: object; readonly routes: readonly { dst: string; gw?: string }[] };
 };

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { noNamespaces, works } from '../namespaces/namespace.ts';
 import { bundleOf } from './call.ts';
 
-// Processes of a plugin that are killed in the middle, by SIGKILL.
+// Processes of a plugin that are killed halfway, with SIGKILL.
 
 export const noStrace: string | false = noNamespaces || (works('strace', ['-V']) ? false : 'needs strace');
 
-/** Calls a plugin that kills itself when it has made some of its changes; the signal that it died of. */
+/** Runs a plugin that kills itself after some of its changes. Returns the signal that ended it. */
 export function dyingCall(plugin: string, changes: number, env: object, config: object): string | null {
   const harness = join(import.meta.dirname, 'call-and-die.ts');
   const { signal } = spawnSync(process.execPath, [harness, plugin, String(changes)], {
@@ -18,8 +18,8 @@ export function dyingCall(plugin: string, changes: number, env: object, config: 
 }
 
 /**
- * Calls a plugin's bundle, which is killed when it is about to make a system call for the nth time; null if it came to
- * its end before.
+ * Runs a plugin's bundle and kills it just before it makes a system call for the nth time. Returns null if it ended before
+ * that.
  */
 export function killedBefore(plugin: string, syscall: string, nth: number, env: object, config: object): string | null {
   const inject = `inject=${syscall}:signal=SIGKILL:when=${nth}`;
@@ -32,7 +32,7 @@ export function killedBefore(plugin: string, syscall: string, nth: number, env: 
   return signal;
 }
 
-/** The first time that can matter: Node.js itself opens some dozens of files before it comes to our code. */
+/** The first call that can matter: Node.js itself opens a few dozen files before it runs our code. */
 export function firstOf(syscall: string): number {
   return syscall === 'openat' ? 20 : 1;
 }

@@ -9,8 +9,8 @@ const IFA_F_OPTIMISTIC = 0x04;
 const IFA_F_DADFAILED = 0x08;
 
 /**
- * A namespace made of data, to plan against: links by name with their addresses, and the routes that are there. Words
- * after an address are its flags, as in `10.0.0.1/24 secondary`. `more` has further fields of some of the links.
+ * A namespace made of data, to plan against: links by name with their addresses, and the existing routes. Words after an
+ * address are its flags, as in `10.0.0.1/24 secondary`. `more` has further fields of some of the links.
  */
 export function observed(
   links: { [name: string]: string[] },

@@ -1,9 +1,9 @@
 import type { CniVersion } from '../../../lib/cni/version.ts';
 
-/** A route of a result, as the plugins before may have put it there. */
+/** A route of a result that the plugins before may have added. */
 type Route = { dst: string; gw?: string; [key: string]: unknown };
 
-/** The routes that `previousResult` has. */
+/** The routes of `previousResult`. */
 const ROUTES: readonly Route[] = [
   { dst: '0.0.0.0/0', gw: '10.244.1.1' },
   { dst: '10.8.0.0/16' },
@@ -11,8 +11,8 @@ const ROUTES: readonly Route[] = [
 ];
 
 /**
- * The result of the plugins before, for the pod of `scratchPod`, in the shape that a version has: written by hand from
- * the specification of each. `more` is added to its routes.
+ * The result of the plugins before, for the pod of `scratchPod`, in the form of a version, written by hand from the
+ * specification of each. `more` is appended to its routes.
  */
 export function previousResult(version: CniVersion, sandbox: string, more: readonly Route[] = []): object {
   const routes = [...ROUTES, ...more];
@@ -41,7 +41,7 @@ export function previousResult(version: CniVersion, sandbox: string, more: reado
   };
 }
 
-/** The same with keys that no version knows, at every level, and with addresses in other spellings than the usual. */
+/** The same with keys that no version defines, at every level, and with unusual spellings of addresses. */
 export function unusualResult(version: CniVersion, sandbox: string): object {
   const { ip4, ip6, interfaces, ips, ...rest } = previousResult(version, sandbox) as { [key: string]: unknown };
   const vendor = { 'example.org/key': [1, null, { a: 'ü' }] };

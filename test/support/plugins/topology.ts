@@ -1,4 +1,4 @@
-/** The map of subnets of a site with two vrfs, as its people wrote it: comments and all. */
+/** The subnet map of a site with two vrfs, as its operators wrote it, including the comments. */
 export const TOPOLOGY_YAML = `---
 # multicast domain, one vrf for each site
 vrf:
@@ -21,7 +21,7 @@ vrf:
         gw: 140.252.147.129
 `;
 
-/** Addresses of pods in that map, and the routes that each must get. */
+/** Addresses of pods in that map, with the routes that each must get. */
 export const TOPOLOGY_PODS: [address: string, routes: string[]][] = [
   [
     '139.229.166.20/24',
