@@ -6,19 +6,23 @@ import { createPages, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
 import type { AgentLimits } from './limits.ts';
+import { Listener } from './listener.ts';
 import { Metrics } from './metrics.ts';
 import type { AgentPart } from './part.ts';
+import { INSTANCE_PAGE } from './presence.ts';
 import type { ShimRequest } from './protocol.ts';
 import { type NotServed, Queue } from './queue.ts';
 import { type CallReport, whoseCall } from './report.ts';
 import { AgentServer } from './server.ts';
-import { listenAt, listening, listenOnDescriptor } from './socket-file.ts';
+import { listening } from './socket-file.ts';
 import { Failures, statusOf } from './status.ts';
 
 export type AgentOptions = {
   readonly plugins: readonly Plugin[];
-  /** Where shims connect: a path, or a descriptor that is listened on already. */
-  readonly socket: string | number;
+  /** Where shims connect. */
+  readonly socket: string;
+  /** A descriptor that is listened on already, at that path: by systemd. */
+  readonly descriptor?: number | undefined;
   /** Health, readiness and metrics over TCP, beside the socket. */
   readonly listen?: { host: string; port: number } | undefined;
   readonly limits: AgentLimits;
@@ -27,10 +31,17 @@ export type AgentOptions = {
   readonly requestMs?: number;
   /** What runs beside the calls. */
   readonly parts?: readonly AgentPart[];
+  /** How often it looks whether shims find it. */
+  readonly checkMs?: number;
+  /** Called whenever a shim would have found it and got an answer: at start, and every `checkMs`. */
+  readonly found?: () => void;
 };
 
 /** A client that has not said by then what it wants does not want anything. */
 const DEFAULT_REQUEST_MS = 10_000;
+
+/** For so long, at most, shims go to the executable because somebody has removed the socket. */
+const DEFAULT_CHECK_MS = 5000;
 
 /** The node's resident half: serves the calls of shims until it is stopped. */
 export class Agent {
@@ -39,10 +50,10 @@ export class Agent {
   readonly #metrics: Metrics;
   readonly #failures = new Failures();
   readonly #server: AgentServer;
+  readonly #listener: Listener;
   readonly #publicPages: Server;
   readonly #parts: readonly AgentPart[];
   #stopping = false;
-  #removeSocket = () => {};
 
   constructor(options: AgentOptions) {
     const { plugins, limits, log } = options;
@@ -62,11 +73,20 @@ export class Agent {
     this.#publicPages = createPages(pages);
     // What went wrong with whose pod is for root alone, who may connect to the socket.
     const status = async () => ({ type: 'application/json', body: JSON.stringify(await this.#status()) });
+    this.#listener = new Listener({
+      path: options.socket,
+      descriptor: options.descriptor,
+      makeServer: () => this.#server.makeServer(),
+      log,
+      checkMs: options.checkMs ?? DEFAULT_CHECK_MS,
+      found: options.found,
+    });
+    const instance = async () => text(this.#listener.instance);
     this.#server = new AgentServer({
       calls: new Calls({ plugins, queue: this.#queue, metrics: this.#metrics, limits }),
       metrics: this.#metrics,
       limits,
-      http: createPages({ ...pages, '/status': status }),
+      http: createPages({ ...pages, '/status': status, [INSTANCE_PAGE]: instance }),
       report: (call) => this.#report(call),
       handedBack: (request, why) => this.#handedBack(request, why),
       fault: (error) => log.error({ err: error }, 'a fault of the agent'),
@@ -74,17 +94,23 @@ export class Agent {
     });
   }
 
-  /** Resolves when calls are served. Throws FileError, and errors of listen(2). */
+  /** Rejects when shims cannot find the agent any more, and it cannot help it. */
+  get lost(): Promise<never> {
+    return this.#listener.lost;
+  }
+
+  /** Resolves when calls are served. Throws AddonError, NetlinkError, FileError, and errors of listen(2). */
   async start(): Promise<void> {
     const { socket, listen, log } = this.#options;
+    // What keeps every call from being served must not show at the first one.
+    openOwn().close();
     if (listen !== undefined) {
       // The port can be had by two, so that an agent can take over from one that still runs.
       const at = { ...listen, reusePort: true };
       await listening(this.#publicPages, () => this.#publicPages.listen(at));
     }
     try {
-      if (typeof socket === 'number') await listenOnDescriptor(this.#server.server, socket);
-      else this.#removeSocket = await listenAt(this.#server.server, socket);
+      await this.#listener.start();
     } catch (error) {
       // Or nobody could tell from outside that calls are not served.
       this.#publicPages.close();
@@ -98,7 +124,7 @@ export class Agent {
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#removeSocket();
+    this.#listener.stop();
     this.#server.stop();
     this.#queue.stop();
     await Promise.all([this.#server.whenAnswered(), ...this.#parts.map((part) => part.stop())]);
@@ -106,9 +132,11 @@ export class Agent {
     this.#options.log.info('stopped');
   }
 
-  #readiness() {
+  async #readiness() {
     if (this.#stopping) throw new Error('stopping');
     openOwn().close();
+    const { who, why } = await this.#listener.check();
+    if (who !== 'self') throw new Error(why);
     return text('ready');
   }
 

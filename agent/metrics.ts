@@ -1,6 +1,8 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { performance } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { VERBS } from '../lib/cni/verbs.ts';
 import { VERSION } from '../lib/version.ts';
+import { PROCESS_METRICS } from './process-metrics.ts';
 import type { Queue } from './queue.ts';
 import type { CallReport } from './report.ts';
 
@@ -49,7 +51,12 @@ export class Metrics {
       registers: [this.registry],
     });
     info.set({ version: VERSION }, 1);
-    collectDefaultMetrics({ register: this.registry });
+    gauge(
+      'waymark_event_loop_utilization',
+      'Share of the time that was spent on work, since it was last asked',
+      busyShare(),
+    );
+    for (const metric of PROCESS_METRICS) metric(this.registry);
   }
 
   countCall({ plugin, verb, cniCode, seconds }: CallReport): void {
@@ -93,4 +100,14 @@ export class Metrics {
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter({ name, help, labelNames, registers: [this.registry] });
   }
+}
+
+function busyShare(): () => number {
+  let before = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    return utilization;
+  };
 }

@@ -38,7 +38,6 @@ const MAX_CONNECTIONS = 4096;
  * and its shim goes to the single-file executable.
  */
 export class AgentServer {
-  readonly server: Server;
   readonly #options: ServerOptions;
   readonly #configs: Budget;
   /** Those that have not said yet what they want. */
@@ -49,8 +48,13 @@ export class AgentServer {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#configs = new Budget(options.limits.allConfigsBytes);
-    this.server = createServer((socket) => this.#connected(socket));
-    this.server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** A server whose connections are served, to listen with. */
+  makeServer(): Server {
+    const server = createServer((socket) => this.#connected(socket));
+    server.maxConnections = MAX_CONNECTIONS;
+    return server;
   }
 
   /** The bytes of the configs of all calls that are being read, wait or run. */
@@ -61,7 +65,6 @@ export class AgentServer {
   /** From now on nothing new is begun. What runs goes on. */
   stop(): void {
     this.#stopping = true;
-    this.server.close();
     for (const socket of this.#silent) this.#refuse(socket, 'stopping');
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { Variables } from '../lib/cni/request.ts';
@@ -14,8 +14,7 @@ import { ensureFolder, FileError } from '../lib/files/files.ts';
 export async function listenAt(server: Server, path: string): Promise<() => void> {
   ensureFolder(dirname(path));
   assertReplaceable(path);
-  // Not by our process id: an agent in another container may have the same.
-  const temporary = `${path}.${randomBytes(4).toString('hex')}`;
+  const temporary = temporaryOf(path);
   // Nobody can connect between the making and the change of mode: the folder is ours, or nobody else may write in it.
   const mask = process.umask(0o177);
   try {
@@ -26,9 +25,7 @@ export async function listenAt(server: Server, path: string): Promise<() => void
   chmodSync(temporary, 0o600);
   const { ino } = lstatSync(temporary);
   renameSync(temporary, path);
-  return () => {
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
-  };
+  return () => removeIfOurs(path, ino);
 }
 
 /** Listens on a socket that systemd made (sd_listen_fds(3)). */
@@ -44,13 +41,33 @@ export function passedDescriptor(env: Variables, pid: number): number | undefine
   return env.LISTEN_PID === String(pid) && Number(env.LISTEN_FDS) > 0 ? SD_LISTEN_FDS_START : undefined;
 }
 
+// Not by our process id: an agent in another container may have the same.
+function temporaryOf(path: string): string {
+  return `${path}.${randomBytes(4).toString('hex')}`;
+}
+
+// Another agent may put its own file there at any moment, so a look and a removal would be a step too many: what is there
+// is taken aside first, and put back if it is not ours and nobody has replaced it meanwhile.
+function removeIfOurs(path: string, ino: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino !== ino) return;
+  const aside = temporaryOf(path);
+  try {
+    renameSync(path, aside);
+    if (lstatSync(aside).ino !== ino) linkSync(aside, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'EEXIST') throw error;
+  }
+  rmSync(aside, { force: true });
+}
+
 function assertReplaceable(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined || stat.isSocket()) return;
   throw new FileError(path, stat.isSymbolicLink() ? 'is a symbolic link, which is refused' : 'is not a socket');
 }
 
-/** Resolves when the server listens, which `listen` asks it to. Throws the error that it tells instead. */
+/** Resolves when the server listens, which `listen` asks it to. Throws the error that it reports instead. */
 export function listening(server: Server, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);

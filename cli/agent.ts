@@ -9,6 +9,7 @@ import { socketPath } from '../agent/socket-path.ts';
 import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
+import { notifyManager } from '../lib/netlink/service-manager.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
@@ -61,14 +62,19 @@ export async function runAgent(
   await warmUp(path, log);
   const agent = new Agent({
     plugins: PLUGINS,
-    socket: passedDescriptor(env, pid) ?? path,
+    socket: path,
+    descriptor: passedDescriptor(env, pid),
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: limitsOf(options),
     log,
     parts: await partsOf(options, env, log),
+    // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
+    found: () => notifyManager(env, 'WATCHDOG=1'),
   });
   await agent.start();
-  await stopped;
+  notifyManager(env, 'READY=1');
+  await Promise.race([stopped, agent.lost]);
+  notifyManager(env, 'STOPPING=1');
   await agent.stop();
 }
 

@@ -1,5 +1,6 @@
 /*
- * openSocket(namespaceFd) -> { fd, cookie }; peerOf(socketFd) -> { pid, uid, gone }
+ * openSocket(namespaceFd) -> { fd, cookie }; peerOf(socketFd) -> { pid, uid, gone };
+ * notify(address, message)
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
@@ -11,7 +12,8 @@
  * thread cannot come back to its own namespace, the process is aborted: to go
  * on would mean to configure the wrong host.
  *
- * Sources: setns(2), netlink(7), unix(7), linux/netlink.h, asm-generic/socket.h.
+ * Sources: setns(2), netlink(7), unix(7), sd_notify(3), linux/netlink.h,
+ * asm-generic/socket.h.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +21,7 @@
 #include <linux/netlink.h>
 #include <node_api.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
@@ -181,6 +185,36 @@ static napi_value peer_of(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/* One datagram to whoever keeps this process; a first character `@` stands for an abstract address. 0, or an errno. */
+static int send_datagram(const char *to, size_t to_length, const char *message, size_t length) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (to_length == 0 || to_length >= sizeof address.sun_path) return ENAMETOOLONG;
+  memcpy(address.sun_path, to, to_length);
+  if (to[0] == '@') address.sun_path[0] = '\0';
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  /* A manager that is busy does not hold up the calls. */
+  const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + to_length);
+  const int failure =
+      sendto(fd, message, length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&address, size) < 0 ? errno : 0;
+  close(fd);
+  return failure;
+}
+
+static napi_value notify(napi_env env, napi_callback_info info) {
+  size_t count = 2, to_length, length;
+  napi_value arguments[2];
+  char to[sizeof((struct sockaddr_un *)0)->sun_path + 1], message[256];
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 2 ||
+      napi_get_value_string_utf8(env, arguments[0], to, sizeof to, &to_length) != napi_ok ||
+      napi_get_value_string_utf8(env, arguments[1], message, sizeof message, &length) != napi_ok) {
+    napi_throw_type_error(env, NULL, "notify(address: string, message: string)");
+    return NULL;
+  }
+  const int failure = send_datagram(to, to_length, message, length);
+  return failure == 0 ? NULL : throw_errno(env, "sendto", failure);
+}
+
 static int export_function(napi_env env, napi_value exports, const char *name, napi_callback function) {
   napi_value value;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok &&
@@ -189,6 +223,6 @@ static int export_function(napi_env env, napi_value exports, const char *name, n
 
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   const int done = export_function(env, exports, "openSocket", open_socket) &&
-                   export_function(env, exports, "peerOf", peer_of);
+                   export_function(env, exports, "peerOf", peer_of) && export_function(env, exports, "notify", notify);
   return done ? exports : NULL;
 }

@@ -13,6 +13,11 @@ export type NativeSockets = {
    * Throws an Error with `errno` and `syscall`.
    */
   peerOf(socketFd: number): Peer;
+  /**
+   * Sends a datagram to a Unix socket, by its path or, after `@`, its abstract name. Throws an Error with `errno` and
+   * `syscall`.
+   */
+  notify(address: string, message: string): void;
 };
 
 export type Peer = { pid: number; uid: number; gone: boolean };

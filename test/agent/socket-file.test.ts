@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
 import {
   chmodSync,
   existsSync,
@@ -85,6 +86,35 @@ t.test('a socket that a killed process has left is replaced', async (t) => {
   await t.rejects(connection(path), { code: 'ECONNREFUSED' });
   await listenAt(server(t, 'second'), path);
   t.equal(await whoListens(path), 'second');
+});
+
+t.test('a socket that takes our place while we take ours away stays', async (t) => {
+  const path = join(scratchFolder(t), 'agent.sock');
+  let meanwhile = () => {};
+  const { listenAt: listen } = await t.mockImport<typeof import('../../agent/socket-file.ts')>(
+    '../../agent/socket-file.ts',
+    {
+      'node:fs': {
+        ...fs,
+        lstatSync: (...args: Parameters<typeof fs.lstatSync>) => {
+          const seen = fs.lstatSync(...args);
+          meanwhile();
+          return seen;
+        },
+      },
+    },
+  );
+  const remove = await listen(server(t, 'first'), path);
+  const second = server(t, 'second');
+  await new Promise<void>((resolve) => second.listen(`${path}.second`, resolve));
+  // Right after the first one has looked whether the file is its own.
+  meanwhile = () => {
+    meanwhile = () => {};
+    fs.renameSync(`${path}.second`, path);
+  };
+  remove();
+  t.equal(await whoListens(path), 'second');
+  t.strictSame(readdirSync(join(path, '..')), ['agent.sock']);
 });
 
 t.test('whoever listened before goes on with what it has, and takes only its own file away', async (t) => {
