@@ -92,6 +92,15 @@ t.test('every source file is in a layer', async (t) => {
   );
 });
 
+t.test('docs/architecture.md lists the layers in this order', async (t) => {
+  const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+  const folders = [...page.matchAll(/^\| `([^`]+)\/` \|/gm)].map(([, folder = '']) => folder.replace('/<name>', ''));
+  t.strictSame(
+    folders.filter((folder) => folder !== 'native'),
+    LAYERS,
+  );
+});
+
 t.test('imports go down the layers, never up, and never from plugin to plugin', async (t) => {
   for (const file of sources) {
     for (const target of localImportsOf(file)) {
