@@ -7,6 +7,12 @@ import { type Change, kindOf, type Planned, parseChange } from './change.ts';
 import { identityOf } from './namespace-identity.ts';
 import type { Detours } from './rename.ts';
 
+/**
+ * What a journal is worth to DEL: `complete`; `missing`, as after a failed ADD; `damaged`, so that there may be more;
+ * `newer`, with changes that this build does not know; or written `elsewhere`, in another namespace.
+ */
+export type JournalState = 'complete' | 'missing' | 'damaged' | 'newer' | 'elsewhere';
+
 /** The journal of one attachment, in the terms of changes, and tied to the namespace that they were made in. */
 export class AttachmentJournal {
   readonly #journal: Journal;
@@ -62,15 +68,16 @@ export class AttachmentJournal {
     else this.#journal.write(this.#identity, entries);
   }
 
-  /**
-   * The changes to undo, in the order in which they were made. `complete` is false if the journal is missing, damaged or
-   * another namespace's, so that there may be more.
-   */
-  changes(): { changes: Change[]; complete: boolean } {
-    const content = this.#entriesHere();
-    const own = content?.entries.filter(({ network }) => network === this.#network) ?? [];
+  /** The changes to undo, in the order in which they were made, as far as the journal has them: see JournalState. */
+  changes(): { changes: Change[]; state: JournalState } {
+    const content = this.#journal.read();
+    if (content === undefined) return { changes: [], state: 'missing' };
+    if (!this.#isHere(content)) return { changes: [], state: 'elsewhere' };
+    const own = content.entries.filter(({ network }) => network === this.#network);
     const changes = own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
-    return { changes, complete: content?.intact === true && own.length > 0 };
+    if (content.newer || own.some(({ change }) => change && !isKnown(change))) return { changes, state: 'newer' };
+    if (!content.intact) return { changes, state: 'damaged' };
+    return { changes, state: own.length > 0 ? 'complete' : 'missing' };
   }
 
   /** Recorded changes that an earlier ADD or DEL was killed in the middle of, and that must be finished. */
@@ -103,23 +110,33 @@ export class AttachmentJournal {
     return own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
   }
 
-  /** What other attachments of the container say is theirs. */
+  /** What other attachments of this namespace, of whichever container, say is theirs. */
   claimsOfOthers(): Change[] {
-    return this.#journal.claimsOfOthers().flatMap((change) => parseChange(change) ?? []);
+    return this.#journal.claimsOfOthers(this.#identity).flatMap((change) => parseChange(change) ?? []);
   }
 
-  forget(): void {
-    this.#journal.forget();
+  /** Forgets what this build knows, and returns how many changes it does not know, which stay. */
+  forget(): number {
+    return this.#journal.forget(isKnown);
   }
 
   #entriesHere(): JournalContent | undefined {
     const content = this.#journal.read();
-    // Of another namespace, which had the same container id: cnitool makes it from the path.
-    const isElsewhere = content !== undefined && content.namespace !== '' && content.namespace !== this.#identity;
-    return isElsewhere ? undefined : content;
+    return content !== undefined && this.#isHere(content) ? content : undefined;
+  }
+
+  // Another namespace can have had the same container id: cnitool makes it from the path. A journal that is too damaged
+  // to say where it belongs is taken for this one's.
+  #isHere({ namespace }: JournalContent): boolean {
+    return namespace === '' || namespace === this.#identity;
   }
 
   #entry(change: Change): Entry {
     return { network: this.#network, change };
   }
+}
+
+/** Does this build know the change, so that it can undo it? */
+export function isKnown(change: object): boolean {
+  return parseChange(change) !== undefined;
 }

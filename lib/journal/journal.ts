@@ -13,10 +13,14 @@ export type Attachment = { containerID: string; ifname: string; network: string 
 export type Entry = { network: string; change?: object; source?: string };
 
 /**
- * What was read from a journal. `namespace` is the identity of the namespace that the changes were made in.
- * `intact` is false if the file was cut short or damaged; then `entries` are those that could be read.
+ * What was read from a journal. `namespace` is the identity of the namespace that the changes were made in; empty if it
+ * cannot be read. `intact` is false if the file was cut short, damaged, or written in a `newer` format than this build
+ * knows; then `entries` are those that could be read.
  */
-export type JournalContent = { namespace: string; entries: Entry[]; intact: boolean };
+export type JournalContent = { namespace: string; entries: Entry[]; intact: boolean; newer?: true };
+
+/** Which entries may be forgotten: those whose changes this build knows. */
+export type IsKnown = (change: object) => boolean;
 
 /**
  * The write-ahead record of an attachment's changes: `<folder>/<containerID>-<ifname>.json`.
@@ -41,26 +45,36 @@ export class Journal {
     return text === undefined || this.#isAnothers(text) ? undefined : parse(text);
   }
 
-  /** Replaces the journal. Throws FileError; then the journal is as before. */
+  /**
+   * Replaces the journal. Throws FileError, also for one in a newer format, which would be lost; then the journal is as
+   * before.
+   */
   write(namespace: string, entries: readonly Entry[]): void {
     ensureFolder(this.#folder);
     const { containerID, ifname } = this.#attachment;
-    if (this.#isAnothers(readFileIfThere(this.path) ?? '')) {
+    const text = readFileIfThere(this.path) ?? '';
+    if (this.#isAnothers(text)) {
       throw new FileError(this.path, 'is the journal of another container and interface with the same file name');
     }
+    if (isNewer(text))
+      throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace }).slice(0, -1);
     const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
   }
 
-  /** Forgets the entries of this attachment's network; the file goes when none are left. */
-  forget(): void {
+  /**
+   * Forgets the entries of this attachment's network, but for changes that this build does not know; the file goes when
+   * none are left. Returns how many entries stay because they are not known. A file in a newer format stays as it is.
+   */
+  forget(isKnown: IsKnown = () => true): number {
     const text = readFileIfThere(this.path) ?? '';
-    if (this.#isAnothers(text)) return;
-    const content = parse(text);
-    const rest = content.entries.filter(({ network }) => network !== this.#attachment.network);
+    if (this.#isAnothers(text)) return 0;
+    const { rest, unknown } = withoutNetwork(text, this.#attachment.network, isKnown);
+    if (isNewer(text)) return unknown;
     if (rest.length === 0) removeFile(this.path);
-    else this.write(content.namespace, rest);
+    else this.write(parse(text).namespace, rest);
+    return unknown;
   }
 
   // Names may have dashes, so `a-b` on `c` and `a` on `b-c` have one file name. Whoever comes first has the file.
@@ -71,77 +85,112 @@ export class Journal {
     return head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);
   }
 
-  /** The changes that other attachments of the same container have recorded in this folder. */
-  claimsOfOthers(): object[] {
+  /**
+   * The changes that other attachments have recorded in this folder for the namespace with this identity, whichever
+   * container they are of. Journals that cannot be read, or whose namespace cannot, count if they are this container's.
+   */
+  claimsOfOthers(namespace: string): object[] {
     const { containerID, network } = this.#attachment;
-    return namesIn(this.#folder)
-      .filter((name) => name.startsWith(`${containerID}-`))
-      .flatMap((name) => {
-        const path = join(this.#folder, name);
-        const entries = parse(readFileIfThere(path) ?? '').entries;
-        return entries.filter((entry) => path !== this.path || entry.network !== network);
-      })
-      .flatMap(({ change }) => change ?? []);
+    return namesIn(this.#folder).flatMap((name) => {
+      const path = join(this.#folder, name);
+      const content = readIfReadable(path);
+      const isOfContainer = content?.namespace === '' && name.startsWith(`${containerID}-`);
+      if (content === undefined || (content.namespace !== namespace && !isOfContainer)) return [];
+      const others = content.entries.filter((entry) => path !== this.path || entry.network !== network);
+      return others.flatMap(({ change }) => change ?? []);
+    });
   }
 }
 
+/** What came of forgetting: the files that were removed or shortened, and those that could not be, with the reason. */
+export type Forgotten = { readonly files: string[]; readonly failures: Error[] };
+
 /**
- * Forgets what is recorded for attachments to `network` that are not in `valid`. Returns the files that were removed
- * or shortened. Files that cannot be read at all are left alone: it is not known whose they are.
+ * Forgets what is recorded for attachments to `network` that are not in `valid`, but for changes that this build does not
+ * know. Files whose owner cannot be read are left alone. One that cannot be read or written does not keep the others.
  */
 export function forgetInvalid(
   folder: string,
   network: string,
   valid: readonly Omit<Attachment, 'network'>[],
-): string[] {
+  isKnown: IsKnown = () => true,
+): Forgotten {
   const validNames = new Set(valid.map(({ containerID, ifname }) => `${containerID}-${ifname}.json`));
-  return namesIn(folder)
-    .filter((name) => !validNames.has(name))
-    .map((name) => join(folder, name))
-    .filter((path) => forgetNetwork(path, network));
+  const files: string[] = [];
+  const failures: Error[] = [];
+  for (const name of namesIn(folder).filter((name) => !validNames.has(name))) {
+    const path = join(folder, name);
+    try {
+      if (forgetNetwork(path, network, isKnown)) files.push(path);
+    } catch (error) {
+      failures.push(error as Error);
+    }
+  }
+  return { files, failures };
 }
 
 const VERSION = 1;
 
-type Head = { containerID: string; ifname: string; namespace: string };
+type Head = { version: number; containerID: string; ifname: string; namespace: string };
 
-function forgetNetwork(path: string, network: string): boolean {
+function forgetNetwork(path: string, network: string, isKnown: IsKnown): boolean {
   const text = readFileIfThere(path);
   const head = text === undefined ? undefined : parseHead(text);
-  if (text === undefined || head === undefined) return false;
-  const { entries } = parse(text);
-  const rest = entries.filter((entry) => entry.network !== network);
-  if (rest.length === entries.length) return false;
+  if (text === undefined || head === undefined || isNewer(text)) return false;
+  const { rest, all } = withoutNetwork(text, network, isKnown);
+  if (rest.length === all) return false;
   if (rest.length === 0) removeFile(path);
   else new Journal(join(path, '..'), { ...head, network }).write(head.namespace, rest);
   return true;
 }
 
-function parse(text: string): JournalContent {
-  const whole = parseJson(text);
-  if (isJournal(whole)) return { namespace: whole.namespace, entries: whole.entries, intact: true };
-  const entries = text
-    .split('\n')
-    .map((line) => parseJson(line.replace(/,$/, '')))
-    .filter(isEntry);
-  return { namespace: parseHead(text)?.namespace ?? '', entries, intact: false };
+function withoutNetwork(text: string, network: string, isKnown: IsKnown) {
+  const { entries } = parse(text);
+  const isUnknown = (entry: Entry) => entry.change !== undefined && !isKnown(entry.change);
+  const rest = entries.filter((entry) => entry.network !== network || isUnknown(entry));
+  const unknown = rest.filter((entry) => entry.network === network).length;
+  return { rest, unknown, all: entries.length };
 }
 
-// The first line, closed: it ends with `"entries":[`.
+function readIfReadable(path: string): JournalContent | undefined {
+  try {
+    const text = readFileIfThere(path);
+    return text === undefined ? undefined : parse(text);
+  } catch (error) {
+    if (error instanceof FileError) return undefined;
+    throw error;
+  }
+}
+
+function parse(text: string): JournalContent {
+  const whole = parseJson(text);
+  if (isJournal(whole) && whole.version === VERSION && whole.entries.every(isEntry)) {
+    return { namespace: whole.namespace, entries: whole.entries, intact: true };
+  }
+  const lines = isJournal(whole) ? whole.entries : text.split('\n').map((line) => parseJson(line.replace(/,$/, '')));
+  const newer = isNewer(text) && { newer: true as const };
+  return { namespace: parseHead(text)?.namespace ?? '', entries: lines.filter(isEntry), intact: false, ...newer };
+}
+
+// The first line, closed: it ends with `"entries":[`. A newer format may be laid out otherwise.
 function parseHead(text: string): Head | undefined {
-  const head = parseJson(`${text.split('\n', 1)[0]}]}`);
+  const head = parseJson(`${text.split('\n', 1)[0]}]}`) ?? parseJson(text);
   return isJournal(head) ? head : undefined;
 }
 
-function isJournal(value: unknown): value is Head & { entries: Entry[] } {
-  const journal = value as Partial<Head & { version: number; entries: unknown }> | null | undefined;
+function isNewer(text: string): boolean {
+  return (parseHead(text)?.version ?? VERSION) > VERSION;
+}
+
+function isJournal(value: unknown): value is Head & { entries: unknown[] } {
+  const journal = value as Partial<Head & { entries: unknown }> | null | undefined;
   return (
-    journal?.version === VERSION &&
+    typeof journal?.version === 'number' &&
+    journal.version >= VERSION &&
     typeof journal.containerID === 'string' &&
     typeof journal.ifname === 'string' &&
     typeof journal.namespace === 'string' &&
-    Array.isArray(journal.entries) &&
-    journal.entries.every(isEntry)
+    Array.isArray(journal.entries)
   );
 }
 

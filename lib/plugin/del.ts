@@ -1,6 +1,6 @@
 import { AttachmentJournal } from '../change/attachment-journal.ts';
 import { type Change, describe, kindOf } from '../change/change.ts';
-import { undo } from '../change/transaction.ts';
+import { type NotUndone, undo } from '../change/transaction.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
@@ -11,7 +11,8 @@ import { notUndoneError } from './errors.ts';
 import { lazyHost, openIfNamespace } from './pod.ts';
 
 /**
- * Undoes what the journal says, and forgets it. Throws CniError 104 if the kernel refuses to take something back.
+ * Undoes what the journal says, and forgets it. What cannot be given back is a warning; throws CniError 104 only if the
+ * kernel refuses to take away what is ours.
  *
  * The plugin's own keys are not needed, and not read, so that a config which ADD refused does not keep a pod from going
  * away: "Plugins should generally complete a DEL action without error even if some resources are missing."
@@ -26,44 +27,58 @@ export async function del<C>(definition: Definition<C>, call: Call): Promise<obj
     const changes = socket === undefined ? [] : await changesToUndo(definition, call, journal, socket);
     if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));
 
-    if (socket !== undefined) {
-      if (log.isOn('debug')) for (const line of describeUndo(changes, socket)) log.debug(line);
-      // What a link loses on the way to its name is written down beside the rename.
-      if (changes.some((change) => kindOf(change).make !== undefined))
-        journal.record(changes.map((change) => ({ change })));
-      const { count, failed } = await undo(socket, changes, { ...call.pacing, detours: journal.detours() });
-      const [notGivenBack = [], notTakenAway = []] = [true, false].map((gives) =>
-        failed.filter(({ change }) => kindOf(change).undoGivesBack === gives),
-      );
-      for (const { error } of notGivenBack) log.warn(`what was there before cannot be given back: ${error.message}`);
-      if (notTakenAway.length > 0) throw notUndoneError(notTakenAway);
-      if (count > 0) log.info('took changes back', { changes: count });
-    }
-    journal.forget();
+    if (socket !== undefined) await undoAll(call, journal, changes, socket);
+    const unknown = journal.forget();
+    if (unknown > 0)
+      log.warn('the journal has changes of a newer version, which stay', { unknown, path: journal.path });
     return undefined;
   } finally {
     socket?.close();
   }
 }
 
-// What the journal says; and where it is missing or damaged, what the config would have added and nobody else claims.
+async function undoAll(call: Call, journal: AttachmentJournal, changes: readonly Change[], socket: RouteSocket) {
+  const { log, pacing } = call;
+  if (log.isOn('debug')) for (const line of describeUndo(changes, socket)) log.debug(line);
+  // What a link loses on the way to its name is written down beside the rename.
+  const isInSteps = changes.some((change) => kindOf(change).make !== undefined);
+  if (isInSteps) journal.record(changes.map((change) => ({ change })));
+  const { count, failed } = await undo(socket, changes, { ...pacing, detours: journal.detours() });
+  if (count > 0) log.info('took changes back', { changes: count });
+  const isGift = ({ change }: NotUndone) => kindOf(change).undoGivesBack;
+  for (const { error } of failed.filter(isGift)) {
+    log.warn(`what was there before cannot be given back: the kernel refused to ${error.message}`);
+  }
+  const ours = failed.filter((one) => !isGift(one));
+  if (ours.length > 0) throw notUndoneError(ours);
+}
+
+// What the journal says; where it may not say all, also what the config would have added and nobody else claims.
 async function changesToUndo<C>(
   definition: Definition<C>,
   call: Call,
   journal: AttachmentJournal,
   socket: RouteSocket,
 ): Promise<Change[]> {
-  const { changes, complete } = journal.changes();
-  if (complete) return changes;
-  call.log.warn('the journal is missing or damaged; what the config would have added is taken away', {
-    path: journal.path,
-  });
+  const { changes, state } = journal.changes();
+  // What was made in another namespace is not here, and what is here is another attachment's.
+  if (state === 'complete' || state === 'elsewhere') return changes;
+  const also = 'what the config would have added is taken away';
+  // After an ADD that failed, and for every further DEL, there is none.
+  if (state === 'missing') call.log.debug(`there is no journal; ${also}`);
+  if (state === 'damaged') call.log.warn(`the journal is damaged; ${also} too`, { path: journal.path });
   const known = new Set([...changes, ...journal.claimsOfOthers()].map((change) => JSON.stringify(change)));
-  const planned = await changesOfConfig(definition, call, Observation.of(socket));
+  const say = state === 'missing' ? call.log.debug : call.log.warn;
+  const planned = await changesOfConfig(definition, call, Observation.of(socket), say);
   return [...changes, ...planned.filter((change) => !known.has(JSON.stringify(change)))];
 }
 
-async function changesOfConfig<C>(definition: Definition<C>, call: Call, observed: Observation): Promise<Change[]> {
+async function changesOfConfig<C>(
+  definition: Definition<C>,
+  call: Call,
+  observed: Observation,
+  say: (line: string) => void,
+): Promise<Change[]> {
   const host = lazyHost(call.place, call.pacing);
   try {
     const { config, previous } = await readConfig(definition, call);
@@ -74,7 +89,7 @@ async function changesOfConfig<C>(definition: Definition<C>, call: Call, observe
   } catch (error) {
     // No interface, no address, no valid config: then ADD has made nothing, or it went with the interface.
     if (!(error instanceof CniError)) throw error;
-    call.log.warn(`nothing more can be undone: ${error.message}`);
+    say(`nothing more can be undone: ${error.message}`);
     return [];
   } finally {
     host.close();

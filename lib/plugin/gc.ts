@@ -1,19 +1,28 @@
 import { join } from 'node:path';
+import { isKnown } from '../change/attachment-journal.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
 import type { JsonObject } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
+import { summarize } from '../cni/summary.ts';
 import { forgetInvalid } from '../journal/journal.ts';
 import { type Definition, noopDocument } from './definition.ts';
 
-/** Forgets the journals of the network's attachments that are not in the valid list. Throws CniError 7. */
+/**
+ * Forgets the journals of the network's attachments that are not in the valid list. Throws CniError 7 for a wrong list, and
+ * 5 at the end for the files that could not be forgotten: "If an error is encountered, a plugin should continue; removing
+ * as many resources as possible, and report the errors back to the runtime."
+ */
 export async function collectGarbage<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
   const { request, log, noop, place } = call;
   const folder = join(place.pathOf(dataDirOf(request.document)), definition.name);
   if (noop) return noopDocument(definition, request, []);
-  const forgotten = forgetInvalid(folder, request.network, validAttachments(request.document));
-  if (forgotten.length > 0) log.info('forgot attachments', { files: forgotten });
-  return undefined;
+  const { files, failures } = forgetInvalid(folder, request.network, validAttachments(request.document), isKnown);
+  if (files.length > 0) log.info('forgot attachments', { files });
+  if (failures.length === 0) return undefined;
+  const problems = failures.map(({ message }) => message);
+  const { message, details } = summarize('journals that could not be forgotten: ', problems);
+  throw new CniError(CniCode.ioFailure, message, { details });
 }
 
 function validAttachments(document: JsonObject): { containerID: string; ifname: string }[] {

@@ -229,7 +229,7 @@ t.test('forget', async (t) => {
 });
 
 t.test('claimsOfOthers', async (t) => {
-  t.test('are the changes of the container by its other interfaces and networks, not its own', async (t) => {
+  t.test('are the changes of the namespace by its other attachments, of whichever container', async (t) => {
     const folder = scratchFolder(t);
     const own = journalIn(folder);
     own.write('ns', [
@@ -238,17 +238,73 @@ t.test('claimsOfOthers', async (t) => {
       { network: 'green' },
     ]);
     journalIn(folder, 'container-1', 'blue', 'net1').write('ns', [{ network: 'blue', change: { of: 'net1' } }]);
-    journalIn(folder, 'other').write('ns', [{ network: 'blue', change: { of: 'other' } }]);
+    journalIn(folder, 'other').write('ns', [{ network: 'blue', change: { of: 'another container' } }]);
+    journalIn(folder, 'elsewhere').write('ns-2', [{ network: 'blue', change: { of: 'another namespace' } }]);
+    journalIn(folder, 'container-1', 'blue', 'net3').write('ns-2', [{ network: 'blue', change: { of: 'ns-2' } }]);
     writeFileSync(join(folder, 'container-1-net2.json'), '{"version":1,"contain');
+    mkdirSync(join(folder, 'aaa-eth0.json'));
     t.strictSame(
-      own.claimsOfOthers().sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))),
-      [{ of: 'green' }, { of: 'net1' }],
+      own.claimsOfOthers('ns').sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))),
+      [{ of: 'another container' }, { of: 'green' }, { of: 'net1' }],
     );
   });
 
   t.test('are none where there is no folder', async (t) => {
-    t.strictSame(journalIn(join(scratchFolder(t), 'missing')).claimsOfOthers(), []);
+    t.strictSame(journalIn(join(scratchFolder(t), 'missing')).claimsOfOthers('ns'), []);
   });
+});
+
+t.test('of a newer build', async (t) => {
+  const known = { op: 'known' };
+  const later = { op: 'later' };
+  const isKnown = (change: object) => (change as { op: string }).op === 'known';
+
+  t.test('changes that are not known stay, in forget and in forgetInvalid', async (t) => {
+    const folder = scratchFolder(t);
+    const journal = journalIn(folder);
+    const write = () =>
+      journal.write('ns', [
+        { network: 'blue' },
+        { network: 'blue', change: known },
+        { network: 'blue', change: later },
+        { network: 'green', change: known },
+      ]);
+    const left = [
+      { network: 'blue', change: later },
+      { network: 'green', change: known },
+    ];
+    write();
+    t.equal(journal.forget(isKnown), 1);
+    t.strictSame(journal.read()?.entries, left);
+    write();
+    t.strictSame(forgetInvalid(folder, 'blue', [], isKnown), { files: [journal.path], failures: [] });
+    t.strictSame(journal.read()?.entries, left);
+    t.strictSame(forgetInvalid(folder, 'blue', [], isKnown), { files: [], failures: [] }, 'and a second time');
+    t.equal(journal.forget(isKnown), 1);
+  });
+
+  for (const [layout, text] of [
+    [
+      'one line for each entry',
+      '{"version":2,…,"entries":[\n{"network":"blue","change":{"op":"known"},"more":1}\n]}\n',
+    ],
+    ['one line', '{"version":2,…,"later":true,"entries":[{"network":"blue","change":{"op":"known"}},"text"]}'],
+  ] as const) {
+    t.test(
+      `a format in ${layout} is read as far as it is known, and never written, shortened or removed`,
+      async (t) => {
+        const folder = scratchFolder(t);
+        const journal = journalIn(folder);
+        const content = text.replace('…', '"containerID":"container-1","ifname":"eth0","namespace":"ns"');
+        writeFileSync(journal.path, content);
+        t.match(journal.read(), { namespace: 'ns', entries: [{ change: known }], intact: false, newer: true });
+        t.throws(() => journal.write('ns', []), { name: 'FileError', message: /newer version of Waymark/ });
+        journal.forget(isKnown);
+        t.strictSame(forgetInvalid(folder, 'blue', [], isKnown), { files: [], failures: [] });
+        t.equal(readFileSync(journal.path, 'utf8'), content);
+      },
+    );
+  }
 });
 
 t.test('forgetInvalid', async (t) => {
@@ -269,7 +325,7 @@ t.test('forgetInvalid', async (t) => {
       { containerID: 'elsewhere', ifname: 'eth0' },
     ]);
     t.strictSame(
-      touched.sort(),
+      touched.files.sort(),
       ['gone-eth0.json', 'gone-too-eth0.json', 'valid-net1.json'].map((name) => join(folder, name)),
     );
     t.strictSame(readdirSync(folder).sort(), ['gone-net1.json', 'gone-too-eth0.json', 'valid-eth0.json']);
@@ -280,7 +336,7 @@ t.test('forgetInvalid', async (t) => {
     });
     t.equal(modeOf(join(folder, 'gone-too-eth0.json')), 0o600);
     t.equal(journalIn(folder, 'valid').read()?.entries.length, 2);
-    t.strictSame(forgetInvalid(folder, 'blue', [{ containerID: 'valid', ifname: 'eth0' }]), []);
+    t.strictSame(forgetInvalid(folder, 'blue', [{ containerID: 'valid', ifname: 'eth0' }]).files, []);
   });
 
   t.test('shortens a damaged journal too, but leaves alone a file whose head cannot be read', async (t) => {
@@ -290,13 +346,23 @@ t.test('forgetInvalid', async (t) => {
     writeFileSync(path, readFileSync(path, 'utf8').slice(0, -8));
     writeFileSync(join(folder, 'what-eth0.json'), 'what is this');
     writeFileSync(join(folder, 'empty-eth0.json'), '');
-    t.strictSame(forgetInvalid(folder, 'blue', []), [path]);
+    t.strictSame(forgetInvalid(folder, 'blue', []).files, [path]);
     t.strictSame(journalIn(folder, 'cut').read(), { namespace: 'ns', entries: [{ network: 'green' }], intact: true });
     t.strictSame(readdirSync(folder).sort(), ['cut-eth0.json', 'empty-eth0.json', 'what-eth0.json']);
   });
 
   t.test('has nothing to do where there is no folder', async (t) => {
-    t.strictSame(forgetInvalid(join(scratchFolder(t), 'missing'), 'blue', []), []);
+    t.strictSame(forgetInvalid(join(scratchFolder(t), 'missing'), 'blue', []).files, []);
+  });
+
+  t.test('goes on after a file that it cannot read, and reports it', async (t) => {
+    const folder = scratchFolder(t);
+    mkdirSync(join(folder, 'aaa-eth0.json'));
+    journalIn(folder, 'gone').write('ns', [{ network: 'blue' }]);
+    const { files, failures } = forgetInvalid(folder, 'blue', []);
+    t.strictSame(files, [join(folder, 'gone-eth0.json')]);
+    t.match(failures, [{ message: /aaa-eth0\.json: cannot be read/ }]);
+    t.equal(failures.length, 1);
   });
 });
 
