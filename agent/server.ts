@@ -1,6 +1,6 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
-import { peerOf } from '../lib/netlink/peer.ts';
+import { peerOf } from '../lib/native/peer.ts';
 import type { Calls, Client } from './calls.ts';
 import { type AgentLimits, Budget } from './limits.ts';
 import type { Metrics } from './metrics.ts';

@@ -9,7 +9,7 @@ import { socketPath } from '../agent/socket-path.ts';
 import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
-import { notifyManager } from '../lib/netlink/service-manager.ts';
+import { notifyManager } from '../lib/native/service-manager.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 

@@ -1,5 +1,5 @@
 import { isSea } from 'node:sea';
-import { locateAddon } from '../lib/netlink/addon-path.ts';
+import { locateAddon } from '../lib/native/addon-path.ts';
 import { runProgram } from './main.ts';
 import { unpackAddon } from './unpack.ts';
 

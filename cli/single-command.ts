@@ -1,4 +1,4 @@
-import { locateAddon } from '../lib/netlink/addon-path.ts';
+import { locateAddon } from '../lib/native/addon-path.ts';
 import { runProgram } from './main.ts';
 import { unpackAddon } from './unpack.ts';
 

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { startupSnapshot } from 'node:v8';
 import { type Plugin, runProcess } from '../lib/cni/runner.ts';
-import { locateAddon } from '../lib/netlink/addon-path.ts';
+import { locateAddon } from '../lib/native/addon-path.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { runCommandAsset } from './command-asset.ts';
 import { rehearse } from './rehearsal.ts';

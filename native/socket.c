@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -215,6 +216,23 @@ static napi_value notify(napi_env env, napi_callback_info info) {
   return failure == 0 ? NULL : throw_errno(env, "sendto", failure);
 }
 
+/* Takes the exclusive lock of an open file (flock(2)), without waiting: true if it is ours now. The kernel gives it back
+   when the descriptor is closed, at the latest with the process. */
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument, result;
+  int32_t fd;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_int32(env, argument, &fd) != napi_ok) {
+    napi_throw_type_error(env, NULL, "lockFile(fd: number)");
+    return NULL;
+  }
+  const int taken = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (!taken && errno != EWOULDBLOCK) return throw_errno(env, "flock", errno);
+  napi_get_boolean(env, taken, &result);
+  return result;
+}
+
 static int export_function(napi_env env, napi_value exports, const char *name, napi_callback function) {
   napi_value value;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok &&
@@ -223,6 +241,7 @@ static int export_function(napi_env env, napi_value exports, const char *name, n
 
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   const int done = export_function(env, exports, "openSocket", open_socket) &&
-                   export_function(env, exports, "peerOf", peer_of) && export_function(env, exports, "notify", notify);
+                   export_function(env, exports, "peerOf", peer_of) && export_function(env, exports, "notify", notify) &&
+                   export_function(env, exports, "lockFile", lock_file);
   return done ? exports : NULL;
 }

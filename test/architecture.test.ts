@@ -25,6 +25,7 @@ const LAYERS = [
   'lib/files',
   'lib/http',
   'lib/netlink',
+  'lib/native',
   'lib/netns',
   'lib/address',
 ];
@@ -117,7 +118,7 @@ const RULES: [what: string, pattern: RegExp, only: RegExp, instead: string][] = 
   [
     'opens netlink sockets',
     /process\.dlopen|openSocket\(/,
-    /^lib\/netlink\/(native|transport)\.ts$/,
+    /^lib\/native\/native\.ts$|^lib\/netlink\/transport\.ts$/,
     'RouteSocket.open of lib/netlink/socket.ts',
   ],
   ['opens namespace files', /\/ns\/net|openSync\([^)]*netns/, /^lib\/netns\//, 'openNamespace of lib/netns/netns.ts'],

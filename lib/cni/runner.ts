@@ -39,6 +39,8 @@ export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
   dumpBytes?: number;
   /** The longest wait that a pod's annotation may ask for, in seconds. */
   annotationSeconds?: number;
+  /** How long a call waits for another that is at work on the same attachment, in seconds. */
+  lockSeconds?: number;
   /** Lets milliseconds pass, and others run meanwhile. Throws what ends the call. */
   pause?: (ms: number) => Promise<void>;
   /** Called with changes that were made, and with those that were taken back. */

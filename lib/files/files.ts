@@ -100,10 +100,13 @@ export function removeFile(path: string): void {
   }
 }
 
-/** The names in a folder, but for temporary files; none if there is no folder. Throws FileError. */
-export function namesIn(folder: string): string[] {
+/**
+ * The names in a folder, but for `hidden` ones, which are temporary files and locks; none if there is no folder. Throws
+ * FileError.
+ */
+export function namesIn(folder: string, { hidden = false } = {}): string[] {
   try {
-    return readdirSync(folder).filter((name) => !name.startsWith('.'));
+    return readdirSync(folder).filter((name) => name.startsWith('.') === hidden);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw new FileError(folder, `cannot be read (${codeOf(error)})`, error);

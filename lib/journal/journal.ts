@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
+import { removeOrphans, tryLock } from '../files/lock.ts';
 
 /** One attachment of a container to a network, as the CNI spec tells them apart. */
 export type Attachment = { containerID: string; ifname: string; network: string };
@@ -102,6 +103,13 @@ export class Journal {
   }
 }
 
+/** The file that stands for the lock of an attachment, beside its journal. */
+export function lockPath(folder: string, { containerID, ifname }: Omit<Attachment, 'network'>): string {
+  return join(folder, `.${containerID}-${ifname}${LOCK}`);
+}
+
+const LOCK = '.lock';
+
 /** What came of forgetting: the files that were removed or shortened, and those that could not be, with the reason. */
 export type Forgotten = { readonly files: string[]; readonly failures: Error[] };
 
@@ -118,10 +126,11 @@ export function forgetInvalid(
   const validNames = new Set(valid.map(({ containerID, ifname }) => `${containerID}-${ifname}.json`));
   const files: string[] = [];
   const failures: Error[] = [];
+  removeOrphans(folder, LOCK);
   for (const name of namesIn(folder).filter((name) => !validNames.has(name))) {
     const path = join(folder, name);
     try {
-      if (forgetNetwork(path, network, isKnown)) files.push(path);
+      if (forgetNetwork(folder, path, network, isKnown)) files.push(path);
     } catch (error) {
       failures.push(error as Error);
     }
@@ -133,15 +142,23 @@ const VERSION = 1;
 
 type Head = { version: number; containerID: string; ifname: string; namespace: string };
 
-function forgetNetwork(path: string, network: string, isKnown: IsKnown): boolean {
-  const text = readFileIfThere(path);
-  const head = text === undefined ? undefined : parseHead(text);
-  if (text === undefined || head === undefined || isNewer(text)) return false;
-  const { rest, all } = withoutNetwork(text, network, isKnown);
-  if (rest.length === all) return false;
-  if (rest.length === 0) removeFile(path);
-  else new Journal(join(path, '..'), { ...head, network }).write(head.namespace, rest);
-  return true;
+function forgetNetwork(folder: string, path: string, network: string, isKnown: IsKnown): boolean {
+  const head = parseHead(readFileIfThere(path) ?? '');
+  if (head === undefined || head.version > VERSION || !hasNetwork(path, network, isKnown)) return false;
+  const lock = tryLock(lockPath(folder, head));
+  // An attachment that somebody is at work on is not one to forget.
+  if (lock === undefined) return false;
+  try {
+    new Journal(folder, { ...head, network }).forget(isKnown);
+    return true;
+  } finally {
+    lock.release();
+  }
+}
+
+function hasNetwork(path: string, network: string, isKnown: IsKnown): boolean {
+  const { rest, all } = withoutNetwork(readFileIfThere(path) ?? '', network, isKnown);
+  return rest.length < all;
 }
 
 function withoutNetwork(text: string, network: string, isKnown: IsKnown) {

@@ -36,14 +36,6 @@ export class DumpTooLarge extends Error {
   }
 }
 
-/** The native addon cannot be loaded: the dynamic loader's own words, with the path. */
-export class AddonError extends Error {
-  constructor(cause: Error) {
-    super(`the native addon cannot be loaded: ${cause.message}`, { cause });
-    this.name = 'AddonError';
-  }
-}
-
 /** The name of an errno (errno(3)), as `ENETUNREACH`; `errno 524` for one that has none in user space. */
 export function errnoName(errno: number): string {
   // 95 has two names in C, of which the kernel has only the other one, EOPNOTSUPP.

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
+import { nativeSockets } from '../native/native.ts';
 import { type Namespace, NamespaceError } from '../netns/netns.ts';
 import { NetlinkError } from './errors.ts';
-import { nativeSockets } from './native.ts';
 
 /** Bytes out, datagrams in: what a socket needs of the outside world. */
 export type Transport = { send(bytes: Uint8Array): void; receive(): Buffer; close(): void };

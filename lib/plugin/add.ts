@@ -11,20 +11,31 @@ import type { RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';
 import { conflictError, refusedError, timeoutError } from './errors.ts';
+import { locked } from './lock.ts';
 import { NotYet, type Plan, type PlanInput } from './plan.ts';
 import type { Pod } from './pod.ts';
 import { type Waiting, waitingOf } from './waiting.ts';
 
 /** Plan, journal, apply; answers with the result. On a refusal all is as before. Throws CniError. */
 export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): Promise<object> {
+  const read = await readConfig(definition, call);
+  const dataDir = call.place.pathOf(read.config.dataDir);
+  return locked(definition.name, dataDir, call, () => addLocked(definition, call, pod, dataDir, read));
+}
+
+async function addLocked<C>(
+  definition: Definition<C>,
+  call: Call,
+  { socket, namespace, host }: Pod,
+  dataDir: string,
+  { config, previous }: Awaited<ReturnType<typeof readConfig<C>>>,
+): Promise<object> {
   const { request, log } = call;
-  const { socket, namespace } = pod;
-  const { config, previous } = await readConfig(definition, call);
-  const journal = AttachmentJournal.of(definition.name, call.place.pathOf(config.dataDir), request, namespace, socket);
+  const journal = AttachmentJournal.of(definition.name, dataDir, request, namespace, socket);
   if (!call.noop) await finishHalfMade(socket, journal);
 
   const waiting = waitingOf(call);
-  const given = { request, config, previous, host: pod.host };
+  const given = { request, config, previous, host };
   const { input, plan } = await planPatiently(definition, given, socket, waiting);
   const { observed } = input;
   const pending = pendingChanges(plan, observed);

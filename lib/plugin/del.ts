@@ -8,6 +8,7 @@ import type { RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';
 import { notUndoneError } from './errors.ts';
+import { locked } from './lock.ts';
 import { lazyHost, openIfNamespace } from './pod.ts';
 
 /**
@@ -18,11 +19,15 @@ import { lazyHost, openIfNamespace } from './pod.ts';
  * away: "Plugins should generally complete a DEL action without error even if some resources are missing."
  */
 export async function del<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
-  const { request, namespace, log, place } = call;
-  const socket = namespace && openIfNamespace(namespace, call.pacing);
+  const dataDir = call.place.pathOf(dataDirOf(call.request.document));
+  return locked(definition.name, dataDir, call, () => delLocked(definition, call, dataDir));
+}
+
+async function delLocked<C>(definition: Definition<C>, call: Call, dataDir: string): Promise<object | undefined> {
+  const { request, namespace, log, pacing } = call;
+  const socket = namespace && openIfNamespace(namespace, pacing);
   try {
-    const folder = place.pathOf(dataDirOf(request.document));
-    const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
+    const journal = AttachmentJournal.of(definition.name, dataDir, request, namespace, socket);
     // Nothing is left to undo where the namespace is gone, and with it all that was in it.
     const changes = socket === undefined ? [] : await changesToUndo(definition, call, journal, socket);
     if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));

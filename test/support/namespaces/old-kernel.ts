@@ -1,6 +1,6 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
+import { nativeSockets } from '../../../lib/native/native.ts';
 import { findLink } from '../../../lib/netlink/link.ts';
-import { nativeSockets } from '../../../lib/netlink/native.ts';
 import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
 import type { Namespace } from '../../../lib/netns/netns.ts';
 import { acknowledgement, parseRequests, type Sent } from './transport.ts';

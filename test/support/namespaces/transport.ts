@@ -1,6 +1,6 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import type { Test } from 'tap';
-import { nativeSockets } from '../../../lib/netlink/native.ts';
+import { nativeSockets } from '../../../lib/native/native.ts';
 import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
 import { type Namespace, openNamespace } from '../../../lib/netns/netns.ts';
 

@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
+import { nativeSockets } from '../../../lib/native/native.ts';
 import { listLinks } from '../../../lib/netlink/link.ts';
-import { nativeSockets } from '../../../lib/netlink/native.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
 import { noNamespaces, scratchNamespace } from '../../support/namespaces/namespace.ts';
@@ -28,7 +28,7 @@ t.test('openSocket', { skip: noNamespaces }, async (t) => {
 
   t.test('leaves every thread of the process in its own namespace, called from a worker too', async (t) => {
     const before = readlinkSync('/proc/self/ns/net');
-    const module = new URL('../../../lib/netlink/native.ts', import.meta.url).href;
+    const module = new URL('../../../lib/native/native.ts', import.meta.url).href;
     const worker = new Worker(
       `const { openSync, readlinkSync } = require('node:fs');
        const { parentPort } = require('node:worker_threads');

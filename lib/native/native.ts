@@ -18,6 +18,8 @@ export type NativeSockets = {
    * `syscall`.
    */
   notify(address: string, message: string): void;
+  /** Takes the exclusive lock of an open file without waiting (flock(2)): is it ours now? Throws as the others do. */
+  lockFile(fd: number): boolean;
 };
 
 export type Peer = { pid: number; uid: number; gone: boolean };

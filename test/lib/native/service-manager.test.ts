@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { notifyManager } from '../../../lib/netlink/service-manager.ts';
+import { notifyManager } from '../../../lib/native/service-manager.ts';
 import { until } from '../../support/agent/agent.ts';
 import { datagramsAt } from '../../support/agent/datagrams.ts';
 import { noCompiler } from '../../support/agent/shim.ts';

@@ -1,0 +1,76 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { nativeSockets } from '../native/native.ts';
+import { FileError, namesIn } from './files.ts';
+import { reasonOf } from './reason.ts';
+
+/** A lock that is held. The kernel gives it back when the process dies. */
+export type Lock = { release(): void };
+
+/**
+ * Takes the advisory lock that the file at this path stands for, without waiting; undefined if somebody else has it. The
+ * file is there only while the lock is held, or after a process was killed that held it.
+ *
+ * Throws FileError if the file cannot be made; its folder must be there.
+ */
+export function tryLock(path: string): Lock | undefined {
+  for (;;) {
+    const fd = openLock(path);
+    if (!nativeSockets().lockFile(fd)) {
+      closeSync(fd);
+      return undefined;
+    }
+    // Whoever had it before may have removed the file: then another may be locked at this path by now.
+    if (isFileAt(path, fd)) return { release: () => release(path, fd) };
+    closeSync(fd);
+  }
+}
+
+/** Removes the files of locks in a folder that nobody holds: what is left of processes that were killed. */
+export function removeOrphans(folder: string, suffix: string): void {
+  for (const name of namesIn(folder, { hidden: true })) {
+    if (name.endsWith(suffix)) tryLock(join(folder, name))?.release();
+  }
+}
+
+/** Who holds the lock, for people to read: `process 4711 (static-route)`. By the kernel's table (proc_locks(5)). */
+export function holderOf(path: string): string {
+  const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+  const entry = readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
+  const pid = entry?.trim().split(/\s+/)[4];
+  return pid === undefined || Number(pid) <= 0 ? 'a process that is not visible here' : `process ${pid}${nameOf(pid)}`;
+}
+
+function nameOf(pid: string): string {
+  try {
+    return ` (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
+  } catch {
+    return '';
+  }
+}
+
+function openLock(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
+  } catch (error) {
+    throw new FileError(path, `cannot be locked (${reasonOf(error)})`, error);
+  }
+}
+
+function isFileAt(path: string, fd: number): boolean {
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  const held = fstatSync(fd);
+  return present?.ino === held.ino && present.dev === held.dev;
+}
+
+// Removed while it is held, so that it is nobody else's.
+function release(path: string, fd: number): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It stays, which disturbs nobody: the lock is the kernel's.
+  }
+  closeSync(fd);
+}

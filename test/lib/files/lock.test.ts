@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { holderOf, removeOrphans, tryLock } from '../../../lib/files/lock.ts';
+import { scratchFolder, works } from '../../support/namespaces/namespace.ts';
+
+const noFlock: string | false = works('flock', ['--version']) ? false : 'needs flock (util-linux)';
+
+/** A process that holds the lock, by flock(1), until the test ends or it is killed. */
+async function holder(t: Test, path: string) {
+  const child = spawn('flock', [path, 'sh', '-c', 'echo locked; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  const end = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'close');
+    process.kill(-(child.pid ?? 0), 'SIGKILL');
+    await gone;
+  };
+  t.teardown(end);
+  await once(child.stdout, 'data');
+  return { pid: child.pid, end };
+}
+
+t.test('a lock', async (t) => {
+  t.test('is held once, by a file of mode 0600 that is gone with it', async (t) => {
+    const folder = scratchFolder(t);
+    const path = join(folder, '.a.lock');
+    const lock = tryLock(path);
+    t.ok(lock);
+    t.equal(statSync(path).mode & 0o777, 0o600);
+    t.equal(tryLock(path), undefined, 'nor by the same process a second time');
+    lock?.release();
+    t.strictSame(readdirSync(folder), []);
+    const again = tryLock(path);
+    t.ok(again);
+    again?.release();
+  });
+
+  t.test('is not confused by a file that was removed and made again while it was held', async (t) => {
+    const path = join(scratchFolder(t), '.a.lock');
+    const first = tryLock(path);
+    unlinkSync(path);
+    const second = tryLock(path);
+    t.ok(second, 'the file at the path counts');
+    t.equal(tryLock(path), undefined);
+    second?.release();
+    first?.release();
+  });
+
+  t.test('is refused through a symbolic link, and in a folder that does not exist', async (t) => {
+    const folder = scratchFolder(t);
+    writeFileSync(join(folder, 'target'), 'text');
+    symlinkSync(join(folder, 'target'), join(folder, '.a.lock'));
+    t.throws(() => tryLock(join(folder, '.a.lock')), { name: 'FileError', message: /cannot be locked \(ELOOP/ });
+    t.throws(() => tryLock(join(folder, 'missing/.a.lock')), { name: 'FileError', message: /ENOENT/ });
+  });
+});
+
+t.test('a lock of another process', { skip: noFlock }, async (t) => {
+  const folder = scratchFolder(t);
+  const path = join(folder, '.a.lock');
+  const { pid, end } = await holder(t, path);
+  t.equal(tryLock(path), undefined);
+  t.match(holderOf(path), /^process \d+ \(\w+\)$/);
+  t.match(holderOf(path), `process ${pid} `, 'the one that took it');
+  removeOrphans(folder, '.lock');
+  t.strictSame(readdirSync(folder), ['.a.lock'], 'is no orphan');
+  await end();
+  t.strictSame(readdirSync(folder), ['.a.lock'], 'a killed one leaves its file');
+  const lock = tryLock(path);
+  t.ok(lock, 'and not its lock');
+  lock?.release();
+  t.strictSame(readdirSync(folder), []);
+});
+
+t.test('orphans are removed, and nothing else', async (t) => {
+  const folder = scratchFolder(t);
+  for (const name of ['.a.lock', '.a.json.tmp', 'a.lock', 'a.json']) writeFileSync(join(folder, name), '');
+  const held = tryLock(join(folder, '.held.lock'));
+  removeOrphans(folder, '.lock');
+  t.strictSame(readdirSync(folder).sort(), ['.a.json.tmp', '.held.lock', 'a.json', 'a.lock']);
+  held?.release();
+  removeOrphans(join(folder, 'missing'), '.lock');
+});
