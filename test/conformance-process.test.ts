@@ -7,7 +7,7 @@ import { type Answer, bundleOf, type Env, execute, variables } from './support/p
 import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
 import { previousResult } from './support/plugins/previous-result.ts';
 
-// What test/conformance.test.ts shows of the runner, seen from outside: stdin, stdout and exit code of real processes.
+// What test/conformance/ shows of the runner, seen from outside: stdin, stdout and exit code of real processes.
 
 /** A process that is not through by then waits for something. */
 const PATIENCE_MS = 20_000;

@@ -1,5 +1,5 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
-import { constants, copyFileSync, existsSync, linkSync, mkdirSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { PLUGIN_NAMES } from '../../../plugins/index.ts';
@@ -21,6 +21,32 @@ export function installed(t: Test, folder = scratchFolder(t)): string {
   linkOrCopy(join(BUILT, 'waymark'), join(folder, 'waymark'));
   for (const name of EXECUTABLES.slice(1)) linkSync(join(folder, 'waymark'), join(folder, name));
   return folder;
+}
+
+/** The variables that ask a plugin for its versions. */
+export const ASK_VERSION = { CNI_COMMAND: 'VERSION' };
+
+/** The config of a plugin with a data folder and keys of its own. */
+export function configOf(name: string, dataDir: string, keys: object = {}): object {
+  return { cniVersion: '1.1.0', name: 'net', type: name, dataDir, ...keys };
+}
+
+/** The unpacked addon, by the folder of the executables: its path, if there is one and only one. */
+export function unpackedIn(folder: string): string {
+  const names = readdirSync(join(folder, '.waymark'), { recursive: true, encoding: 'utf8' });
+  const [build = '', file = '', ...more] = names.sort();
+  if (!/^[0-9a-f]{16}$/.test(build) || file !== join(build, 'socket.node') || more.length > 0) {
+    throw new Error(`unpacked is ${names.join(', ')}`);
+  }
+  return join(folder, '.waymark', file);
+}
+
+/** The addon that the build has put into the executables. */
+export const ADDON = join(import.meta.dirname, '../../../native/build/socket.node');
+
+/** Is the file the addon, byte for byte? */
+export function isWhole(path: string): boolean {
+  return readFileSync(path).equals(readFileSync(ADDON));
 }
 
 /** How a program ended. */

@@ -1,0 +1,12 @@
+import type { Scratch } from './namespace.ts';
+
+/** The names, addresses and routes of a pod, to compare before and after. */
+export function pictureOf(pod: Scratch): string {
+  const addresses = pod.ipJson('address show').map(({ ifname, altnames, operstate, addr_info }) => ({
+    ifname,
+    altnames,
+    operstate,
+    addr_info,
+  }));
+  return JSON.stringify([addresses, pod.routes()]);
+}
