@@ -139,6 +139,7 @@ export class Controller {
         this.#isSynced = true;
         this.#sweep();
       },
+      recovered: () => this.#apiIsBack(),
       failed: (error) => this.#watchFailed('pods', error),
     });
   }
@@ -185,6 +186,12 @@ export class Controller {
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
     if (isSame) return;
     if ((now !== undefined && concernsUs(now)) || hasRecord(now ?? before)) this.#queue.kick(key);
+  }
+
+  // What failed while the API server was away is not kept waiting for its turn.
+  #apiIsBack(): void {
+    for (const { failures } of this.#memories.values()) failures.retry();
+    for (const key of [...this.#memories.keys(), ...this.#faults.keys()]) this.#queue.kick(key);
   }
 
   #definitionChanged(network: string, pods: readonly string[]): void {

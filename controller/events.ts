@@ -50,7 +50,8 @@ export class EventRecorder {
       this.#options.lost(`too many events of pod ${pod.namespace}/${pod.name}`);
       return;
     }
-    this.#last = this.#last.then(() => this.#write(pod, reason, message.slice(0, MAX_MESSAGE)));
+    const time = (this.#options.now ?? Date.now)();
+    this.#last = this.#last.then(() => this.#write(pod, reason, message.slice(0, MAX_MESSAGE), time));
   }
 
   /** Resolves when all that was reported is written. */
@@ -58,23 +59,23 @@ export class EventRecorder {
     await this.#last;
   }
 
-  async #write(pod: Pod, reason: Reason, message: string): Promise<void> {
-    const { client, lost, now = Date.now } = this.#options;
+  async #write(pod: Pod, reason: Reason, message: string, time: number): Promise<void> {
+    const { client, lost } = this.#options;
     const key = createHash('sha256').update(`${pod.uid} ${reason} ${message}`).digest('hex');
     const path = `/api/v1/namespaces/${pod.namespace}/events`;
-    const at = new Date(now()).toISOString().replace(/\.\d+Z/, 'Z');
+    const at = new Date(time).toISOString().replace(/\.\d+Z/, 'Z');
     const known = this.#known.get(key);
     try {
-      if (known !== undefined && now() - known.at < SAME_WITHIN_MS) {
+      if (known !== undefined && time - known.at < SAME_WITHIN_MS) {
         known.count++;
-        known.at = now();
+        known.at = time;
         const again = { count: known.count, lastTimestamp: at };
         const isWritten = await client.mergePatch(`${path}/${known.name}`, again).then(() => true, ifGone);
         if (isWritten) return;
       }
-      const name = `${pod.name.slice(0, 200)}.${now().toString(16)}${key.slice(0, 8)}`;
+      const name = `${pod.name.slice(0, 200)}.${time.toString(16)}${key.slice(0, 8)}`;
       await client.create(path, this.#event(pod, reason, message, name, at));
-      this.#known.set(key, { name, first: at, count: 1, at: now() });
+      this.#known.set(key, { name, first: at, count: 1, at: time });
       if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
     } catch (error) {
       lost(`event of pod ${pod.namespace}/${pod.name}: ${(error as Error).message}`);

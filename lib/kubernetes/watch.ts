@@ -16,6 +16,8 @@ export type WatchOptions<T> = {
   readonly changed: (key: string, now: T | undefined, before: T | undefined) => void;
   /** Called whenever a list was read as a whole: at the start, and after the server forgot our place. */
   readonly listed?: () => void;
+  /** Called when the server answers again after errors. */
+  readonly recovered?: () => void;
   /** Called when it has to begin again after an error. */
   readonly failed?: (error: Error, pauseMs: number) => void;
   readonly backoff?: Backoff;
@@ -46,6 +48,7 @@ export class Watch<T> {
   /** The server has forgotten a place that we knew: its cache may be behind, so the list is read from the store. */
   #mustBeCurrent = false;
   #failures = 0;
+  #isBroken = false;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(options: WatchOptions<T>) {
@@ -81,6 +84,7 @@ export class Watch<T> {
       this.#mustBeCurrent = true;
     }
     this.#failures++;
+    this.#isBroken = true;
     const asked = error instanceof ApiError ? error.retryAfterMs : undefined;
     const ms = Math.max(asked ?? 0, pauseMs(this.#failures, backoff));
     failed?.(error, ms);
@@ -114,6 +118,8 @@ export class Watch<T> {
     const begun = performance.now();
     const place = { resourceVersion: this.#version, allowWatchBookmarks: true, timeoutSeconds };
     const stream = await client.watch(path, { ...query, ...place }, signal);
+    if (this.#isBroken) this.#options.recovered?.();
+    this.#isBroken = false;
     let events = 0;
     for await (const line of linesOf(stream)) {
       events++;

@@ -105,7 +105,7 @@ onNode('refuses names that are not its to give, and takes nothing away for it', 
   ]);
 });
 
-onNode('one that fails holds nothing up, and is mended within a second by the definition', async (t) => {
+onNode('one that fails holds nothing up, and is attached once its definition comes', async (t) => {
   const node = await hotPlugNode(t);
   node.define('blue');
   node.define('green');
@@ -197,6 +197,30 @@ onNode('a refused or overwritten status comes right', async (t) => {
   overwrite(JSON.stringify([other]));
   await until(() => pod.status().length === 3);
   t.match(pod.status(), [{ default: true }, { interface: 'net1' }, other]);
+});
+
+onNode('an API server that was away keeps nothing waiting once it is back', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web');
+  await until(() => node.api.watching === 1);
+  node.api.fault = ({ method, path }, response) => {
+    if (!path.includes('network-attachment') && method === 'GET') return undefined;
+    response.destroy();
+    return true;
+  };
+  pod.select('blue');
+  await until(() => node.controller.status().pending.length === 1);
+  node.api.fault = (_, response) => {
+    response.destroy();
+    return true;
+  };
+  node.api.endWatches('destroy');
+  // Long enough for the pauses between tries to be longer than it takes to see that the server is back.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  node.api.fault = () => undefined;
+  await pod.has('net1');
+  t.equal(node.controller.status().pending.length, 0);
 });
 
 onNode('a burst of edits ends with the last one', async (t) => {

@@ -119,7 +119,9 @@ t.test('takes an ERROR event of code 410 as such', async (t) => {
 
 t.test('outlives a server that is away, refuses, or ends each watch at once', async (t) => {
   let kind = 0;
-  const { server, watch, failures } = await watching(t, {}, (server) => {
+  let recoveries = 0;
+  const recovered = () => recoveries++;
+  const { server, watch, failures } = await watching(t, { recovered }, (server) => {
     server.put(pathOf('p'), pod('p', '0'));
     server.fault = ({ query }, response) => {
       const at = kind++;
@@ -133,6 +135,7 @@ t.test('outlives a server that is away, refuses, or ends each watch at once', as
   await until(() => server.watching === 1);
   t.equal(watch.items.get('a/p'), '0');
   t.match(failures, [/cannot be reached/, /etcd is away/, /ended at once/]);
+  t.ok(recoveries > 0, 'and says when the server answers again');
 });
 
 t.test('a line that is cut into pieces, or no JSON, loses nothing', async (t) => {

@@ -1,0 +1,114 @@
+import t, { type Test } from 'tap';
+import { EventRecorder, messages } from '../../controller/events.ts';
+import type { Pod } from '../../controller/pod.ts';
+import { ApiStandIn, refuse } from '../support/kubernetes/api-stand-in.ts';
+
+const POD: Pod = {
+  namespace: 'shop',
+  name: 'web',
+  uid: 'uid-1',
+  sandboxUid: 'uid-1',
+  resourceVersion: '7',
+  isRunning: true,
+  isOnHostNetwork: false,
+  networks: undefined,
+  status: undefined,
+};
+const EVENTS = '/api/v1/namespaces/shop/events';
+
+async function recorder(t: Test) {
+  const api = new ApiStandIn();
+  await api.start();
+  const client = api.client();
+  t.teardown(async () => {
+    client.close();
+    await api.stop();
+  });
+  const lost: string[] = [];
+  let now = Date.parse('2026-01-02T03:04:05.678Z');
+  const events = new EventRecorder({ client, node: 'node-1', lost: (why) => lost.push(why), now: () => now });
+  const pass = (seconds: number) => {
+    now += seconds * 1000;
+  };
+  return { api, events, lost, pass };
+}
+
+t.test('writes the peer’s reasons and texts', async (t) => {
+  const request = { ips: ['10.1.1.7/24', 'fd00::7'], mac: '02:00:00:00:00:01', cniArgs: { a: 1 } };
+  t.equal(messages.added(POD, 'net1', 'shop/blue', {}), 'pod [shop/web]: added interface net1 to network: blue');
+  t.equal(
+    messages.added(POD, 'net1', 'shop/blue', request),
+    'pod [shop/web]: added interface net1 to network: blue(ips: [10.1.1.7/24 fd00::7], mac: 02:00:00:00:00:01, cni-args: {"a":1})',
+  );
+  t.equal(messages.removed(POD, 'net1', 'shop/blue'), 'pod [shop/web]: removed interface net1 from network: blue');
+  t.equal(
+    messages.failedAdding(POD, 'net1', 'shop/blue', {}, 'no such bridge'),
+    'pod [shop/web]: failed adding interface net1 to network: blue: no such bridge',
+  );
+  t.equal(
+    messages.failedRemoving(POD, 'net1', 'shop/blue', 'busy'),
+    'pod [shop/web]: failed removing interface net1 from network: blue: busy',
+  );
+  t.equal(messages.rejected(POD), 'pod [shop/web]: will not add interface to host networked pod');
+});
+
+t.test('an event is about the pod, and counts up when it happens again', async (t) => {
+  const { api, events, pass } = await recorder(t);
+  events.record(POD, 'AddedInterface', 'one');
+  events.record(POD, 'FailedAddingInterface', 'two');
+  pass(60);
+  events.record(POD, 'FailedAddingInterface', 'two');
+  await events.written();
+  const written = api.asked.map(({ method, body }) => ({ method, body }));
+  t.match(written, [
+    {
+      method: 'POST',
+      body: {
+        involvedObject: { kind: 'Pod', namespace: 'shop', name: 'web', uid: 'uid-1' },
+        type: 'Normal',
+        reason: 'AddedInterface',
+        source: { component: 'pod-networks-updates', host: 'node-1' },
+        firstTimestamp: '2026-01-02T03:04:05Z',
+        count: 1,
+      },
+    },
+    { method: 'POST', body: { type: 'Warning', reason: 'FailedAddingInterface', message: 'two' } },
+    { method: 'PATCH', body: { count: 2, lastTimestamp: '2026-01-02T03:05:05Z' } },
+  ]);
+});
+
+t.test('one that the server has forgotten is written anew', async (t) => {
+  const { api, events, pass } = await recorder(t);
+  events.record(POD, 'FailedAddingInterface', 'text');
+  await events.written();
+  const { name } = (api.asked[0]?.body?.metadata ?? {}) as { name?: string };
+  api.delete(`${EVENTS}/${name}`);
+  pass(1);
+  events.record(POD, 'FailedAddingInterface', 'text');
+  await events.written();
+  t.strictSame(
+    api.asked.map(({ method }) => method),
+    ['POST', 'PATCH', 'POST'],
+  );
+});
+
+t.test('a flood is cut, and a server that refuses harms nothing', async (t) => {
+  const { api, events, lost, pass } = await recorder(t);
+  for (let i = 0; i < 100; i++) events.record(POD, 'FailedAddingInterface', `text ${i}`);
+  await events.written();
+  t.equal(api.asked.length, 25);
+  t.equal(lost.length, 75);
+  pass(60);
+  for (let i = 0; i < 5; i++) events.record(POD, 'FailedAddingInterface', `later ${i}`);
+  await events.written();
+  t.equal(api.asked.length, 27, 'time makes room');
+  api.fault = (_, response) => {
+    refuse(response, 403, 'Forbidden', 'not allowed');
+    return true;
+  };
+  pass(3600);
+  events.record(POD, 'AddedInterface', 'x'.repeat(5000));
+  await events.written();
+  t.match(lost.at(-1), /not allowed/);
+  t.equal(String(api.asked.at(-1)?.body?.message).length, 1024);
+});

@@ -1,0 +1,99 @@
+import t from 'tap';
+import { checkTypes, inputOf, networkOf, prepare } from '../../controller/network.ts';
+import { podOf } from '../../controller/pod.ts';
+import { parseSelections } from '../../controller/selection.ts';
+
+const definition = (config: unknown, annotations = {}) => ({
+  metadata: { name: 'blue', namespace: 'shop', uid: 'u', resourceVersion: '1', annotations },
+  spec: { config: typeof config === 'string' ? config : JSON.stringify(config) },
+});
+const pod = podOf({
+  metadata: {
+    name: 'web',
+    namespace: 'shop',
+    uid: 'api',
+    resourceVersion: '1',
+    annotations: { 'kubernetes.io/config.mirror': 'static' },
+  },
+  status: { phase: 'Running' },
+});
+const place = { containerID: 'c1', netns: '/run/netns/c1', ifname: 'net1' };
+
+t.test('makes a list of a definition, with its name where the config has none', async (t) => {
+  t.match(networkOf(definition({ cniVersion: '1.0.0', type: 'bridge' })), {
+    name: 'blue',
+    cniVersion: '1.0.0',
+    plugins: [{ type: 'bridge' }],
+  });
+  t.match(networkOf(definition({ name: 'own', plugins: [{ type: 'bridge' }, { type: 'tuning' }] })), {
+    name: 'own',
+    plugins: [{}, {}],
+  });
+});
+
+t.test('puts cni-args into every plugin, over what the definition has', async (t) => {
+  const config = {
+    cniVersion: '1.0.0',
+    plugins: [{ type: 'a', args: { cni: { x: 1, y: 1 }, other: 1 } }, { type: 'b' }],
+  };
+  t.strictSame(
+    networkOf(definition(config), { y: 2 }).plugins.map(({ args }) => args),
+    [{ cni: { x: 1, y: 2 }, other: 1 }, { cni: { y: 2 } }],
+  );
+});
+
+const WRONG: [config: unknown, reason: RegExp][] = [
+  ['', /no "config"/],
+  ['{', /is not JSON/],
+  ['[1]', /not a network configuration/],
+  [`{"type":"a","x":${'['.repeat(50_000)}${']'.repeat(50_000)}}`, /not a network configuration/],
+  [{ plugins: [] }, /no plugins/],
+  [{ name: '../x', type: 'a' }, /"name"/],
+  [{ plugins: [{}] }, /no "type"/],
+];
+
+t.test('says what is wrong with a definition', async (t) => {
+  for (const [config, reason] of WRONG)
+    t.throws(() => networkOf(definition(config)), { message: reason }, String(reason));
+});
+
+t.test('gives plugins what Multus gives them', async (t) => {
+  const [selection] = parseSelections(
+    '[{"name":"blue","ips":["10.1.1.7/24"],"mac":"02:00:00:00:00:01","bandwidth":{"ingressRate":1}}]',
+    'shop',
+  ).selections;
+  const { args, capabilityArgs } = inputOf(selection?.request ?? {}, pod, place);
+  t.strictSame(args, [
+    ['IgnoreUnknown', 'true'],
+    ['K8S_POD_NAMESPACE', 'shop'],
+    ['K8S_POD_NAME', 'web'],
+    ['K8S_POD_INFRA_CONTAINER_ID', 'c1'],
+    ['K8S_POD_UID', 'static'],
+    ['MAC', '02:00:00:00:00:01'],
+    ['IP', '10.1.1.7/24'],
+  ]);
+  t.strictSame(capabilityArgs, { mac: '02:00:00:00:00:01', ips: ['10.1.1.7/24'], bandwidth: { ingressRate: 1 } });
+  t.strictSame(
+    inputOf({}, pod, place, '02:00:00:00:00:02').capabilityArgs,
+    { mac: '02:00:00:00:00:02' },
+    'the address before a swap',
+  );
+});
+
+t.test('refuses what it cannot do, and plugins that are not allowed', async (t) => {
+  const attempt = (selection: object, annotations = {}) => {
+    const [read] = parseSelections(JSON.stringify([{ name: 'blue', ...selection }]), 'shop').selections;
+    if (read === undefined) throw new Error('refused before');
+    return prepare(definition({ type: 'a' }, annotations), read, pod, place, undefined, undefined);
+  };
+  const resource = { 'k8s.v1.cni.cncf.io/resourceName': 'vendor/vf' };
+  t.throws(() => attempt({ 'default-route': ['10.1.1.1'] }), /"default-route" is not supported/);
+  t.throws(() => attempt({ 'ipam-claim-reference': 'claim' }), /not supported/);
+  t.throws(() => attempt({}, resource), /needs a device of vendor\/vf/);
+  t.strictSame(attempt({ deviceID: '0000:03:02.4' }, resource).input.capabilityArgs, { deviceID: '0000:03:02.4' });
+  const list = networkOf(definition({ plugins: [{ type: 'bridge', ipam: { type: 'host-local' } }] }));
+  checkTypes(list, undefined);
+  checkTypes(list, new Set(['bridge', 'host-local']));
+  t.throws(() => checkTypes(list, new Set(['bridge'])), /"host-local" is not among/);
+  t.throws(() => checkTypes(list, new Set(['host-local'])), /"bridge" is not among/);
+});

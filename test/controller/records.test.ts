@@ -1,0 +1,48 @@
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { Records, type SandboxRecord, withAttachment, withoutAttachment } from '../../controller/records.ts';
+
+const RECORD: SandboxRecord = {
+  version: 1,
+  containerID: 'c1',
+  netns: '/run/netns/c1',
+  pod: { namespace: 'shop', name: 'web', uid: 'uid-1' },
+  attachments: [],
+  defaults: [],
+};
+const NET1 = { ifname: 'net1', network: 'shop/blue', state: 'attached', request: {} } as const;
+
+t.test('what was written is there after a restart, and gone when nothing is attached', async (t) => {
+  const folder = join(t.testdir(), 'records');
+  const records = new Records(folder);
+  records.put(withAttachment(RECORD, NET1));
+  t.equal(statSync(join(folder, 'c1.json')).mode & 0o777, 0o600);
+  const again = new Records(folder);
+  t.strictSame(again.all(), [{ ...RECORD, attachments: [NET1] }]);
+  t.equal(again.ofPod('shop', 'web').length, 1);
+  t.strictSame(again.ofPod('shop', 'other'), []);
+  const changed = withAttachment(again.get('c1') ?? RECORD, { ...NET1, state: 'unfinished' });
+  t.strictSame(changed.attachments, [{ ...NET1, state: 'unfinished' }], 'one for each interface name');
+  again.put(withoutAttachment(changed, 'net1'));
+  t.strictSame(readdirSync(folder), []);
+  t.strictSame(new Records(folder).all(), []);
+});
+
+t.test('a file that cannot be read is told, and stays', async (t) => {
+  const folder = join(t.testdir(), 'records');
+  new Records(folder).put(withAttachment(RECORD, NET1));
+  writeFileSync(join(folder, 'cut.json'), '{"version":1');
+  writeFileSync(join(folder, 'newer.json'), '{"version":2}');
+  writeFileSync(join(folder, 'null.json'), 'null');
+  const damaged: string[] = [];
+  const records = new Records(folder, (path) => damaged.push(path.replace(/.*\//, '')));
+  t.strictSame(damaged.sort(), ['cut.json', 'newer.json', 'null.json']);
+  t.equal(records.all().length, 1);
+  t.equal(readdirSync(folder).length, 4);
+});
+
+t.test('an id that is no file name is refused', async (t) => {
+  const records = new Records(join(t.testdir(), 'records'));
+  t.throws(() => records.put({ ...RECORD, containerID: '../../etc/passwd' }), { name: 'FileError' });
+});
