@@ -1,5 +1,5 @@
 /*
- * openSocket(namespaceFd) -> { fd, cookie }; peerOf(socketFd) -> { pid, uid, gone };
+ * openSocket(namespaceFd) -> { fd, cookie, receiveBytes }; peerOf(socketFd) -> { pid, uid, gone };
  * notify(address, message)
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
@@ -118,6 +118,13 @@ static int set_options(int fd) {
   return 0;
 }
 
+/* What the receive buffer really holds, in bytes as the kernel counts them; 0 where that cannot be found out. */
+static uint32_t receive_bytes(int fd) {
+  int bytes = 0;
+  socklen_t length = sizeof bytes;
+  return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &length) == 0 ? (uint32_t)bytes : 0;
+}
+
 /* The namespace's cookie, unique until the next boot; 0 on kernels that have none. */
 static uint64_t namespace_cookie(int fd) {
   uint64_t cookie = 0;
@@ -155,6 +162,8 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "fd", value);
   napi_create_bigint_uint64(env, namespace_cookie(fd), &value);
   napi_set_named_property(env, result, "cookie", value);
+  napi_create_uint32(env, receive_bytes(fd), &value);
+  napi_set_named_property(env, result, "receiveBytes", value);
   return result;
 }
 

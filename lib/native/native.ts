@@ -5,9 +5,10 @@ import { AddonError } from './errors.ts';
 export type NativeSockets = {
   /**
    * Opens an rtnetlink socket in the namespace of an open descriptor. `cookie` is the namespace's, unique until the
-   * next boot, 0 where the kernel has none (before 5.14). Throws an Error with `errno` and `syscall`.
+   * next boot, 0 where the kernel has none (before 5.14); `receiveBytes` is the size of its receive buffer, which is
+   * small without CAP_NET_ADMIN in the first user namespace (SO_RCVBUFFORCE). Throws an Error with `errno` and `syscall`.
    */
-  openSocket(namespaceFd: number): { fd: number; cookie: bigint };
+  openSocket(namespaceFd: number): { fd: number; cookie: bigint; receiveBytes: number };
   /**
    * Who connected to a Unix socket: the process id as we see it (0 if we do not), the user id, and whether it has gone.
    * Throws an Error with `errno` and `syscall`.

@@ -33,8 +33,14 @@ export type ChangeOptions = {
   sliceBytes?: number;
 };
 
-/** Half of the default send buffer holds it, and all its answers fit into the receive buffer of native/socket.c. */
+/** Half of the default send buffer holds it. */
 const SLICE_BYTES = 60_000;
+
+/**
+ * What an answer takes of the receive buffer, at most: 832 bytes were seen (sk_rmem_alloc), more with a longer text. If
+ * every request of a write is refused, all the answers must fit, or the kernel drops some (ENOBUFS).
+ */
+export const ANSWER_BYTES = 2048;
 
 /** A table that changes this often while it is read is not read any more. */
 const DUMP_ATTEMPTS = 20;
@@ -48,6 +54,8 @@ export type SocketLimits = {
   readonly answerMs?: number | undefined;
   /** The largest table that a dump reads; without one, all of it is read, however much it is. */
   readonly dumpBytes?: number | undefined;
+  /** The size of the receive buffer, which the answers to a write must fit into. */
+  readonly receiveBytes?: number | undefined;
 };
 
 /**
@@ -74,8 +82,8 @@ export class RouteSocket {
    * not a network namespace; AddonError.
    */
   static open(namespace: Namespace, limits: SocketLimits = {}): RouteSocket {
-    const { transport, cookie } = openTransport(namespace);
-    return new RouteSocket(transport, cookie, limits);
+    const { transport, cookie, receiveBytes } = openTransport(namespace);
+    return new RouteSocket(transport, cookie, { receiveBytes, ...limits });
   }
 
   close(): void {
@@ -124,7 +132,7 @@ export class RouteSocket {
     let sent = 0;
     while (sent < requests.length && (refusals.length === 0 || options.keepGoing)) {
       if (sent > 0) await options.breathe?.();
-      const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES);
+      const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES, this.#answers());
       const first = sent;
       const refused = this.#changeSlice(requests.slice(first, end), () => describe(first));
       for (const { offset, errno, kernelMessage } of refused) {
@@ -177,6 +185,11 @@ export class RouteSocket {
     }
   }
 
+  // How many answers fit into the receive buffer?
+  #answers(): number {
+    return Math.max(1, Math.floor((this.#limits.receiveBytes || Number.POSITIVE_INFINITY) / ANSWER_BYTES));
+  }
+
   // Returns the sequence number of the last request; those before it have the numbers before it.
   #send(requests: readonly Request[]): number {
     const bytes = formatRequests(requests, this.#seq + 1);
@@ -205,10 +218,10 @@ const EAGAIN = 11;
 const ETIMEDOUT = 110;
 
 // How many requests, from `start`, fit into one write? At least one.
-function sliceEnd(requests: readonly Request[], start: number, sliceBytes: number): number {
+function sliceEnd(requests: readonly Request[], start: number, sliceBytes: number, most: number): number {
   let bytes = 0;
   let end = start;
-  for (; end < requests.length; end++) {
+  for (; end < requests.length && end - start < most; end++) {
     bytes += (requests[end]?.payload.length ?? 0) + MESSAGE_OVERHEAD_BYTES;
     if (bytes > sliceBytes && end > start) break;
   }

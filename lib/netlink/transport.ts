@@ -6,16 +6,19 @@ import { NetlinkError } from './errors.ts';
 /** Bytes out, datagrams in: what a socket needs of the outside world. */
 export type Transport = { send(bytes: Uint8Array): void; receive(): Buffer; close(): void };
 
+/** A socket, its namespace's cookie, and the size of its receive buffer in bytes as the kernel counts them. */
+export type OpenTransport = { transport: Transport; cookie: bigint; receiveBytes: number };
+
 /**
- * A socket in a namespace, and the namespace's cookie. Throws NetlinkError; NamespaceError if it is not a network
+ * Opens a socket in a namespace. Throws NetlinkError; NamespaceError if it is not a network
  * namespace; AddonError.
  */
-export function openTransport(namespace: Namespace): { transport: Transport; cookie: bigint } {
+export function openTransport(namespace: Namespace): OpenTransport {
   const { openSocket } = nativeSockets();
   try {
     assertOpen(namespace);
-    const { fd, cookie } = openSocket(namespace.fd);
-    return { transport: descriptorTransport(fd), cookie };
+    const { fd, cookie, receiveBytes } = openSocket(namespace.fd);
+    return { transport: descriptorTransport(fd), cookie, receiveBytes };
   } catch (error) {
     if (error instanceof NamespaceError) throw error;
     const { errno, syscall } = error as NodeJS.ErrnoException;

@@ -7,6 +7,7 @@ import {
   agentHere,
   agentProcess,
   descriptorsOf,
+  freePort,
   memoryOf,
   noRoot,
   page,
@@ -18,7 +19,7 @@ import {
 } from '../support/agent/agent.ts';
 import { ask, connection, parseAnswers, received, requestBytes, type ShimCall } from '../support/agent/agent-client.ts';
 import { ran } from '../support/namespaces/enclosed.ts';
-import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { noNamespaces, run, scratchFolder, scratchPod, works } from '../support/namespaces/namespace.ts';
 import { variables } from '../support/plugins/call.ts';
 
 const VERSION: ShimCall = { plugin: 'static-route', env: { CNI_COMMAND: 'VERSION' }, stdin: '' };
@@ -247,6 +248,21 @@ t.test('nobody but root is served, whatever the mode of the socket', { skip: noR
   const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
   t.equal(metrics.get('waymark_connections_refused_total{reason="not root"}'), 1);
   t.equal(metrics.get('waymark_requests_total{plugin="static-route",verb="DEL",code="0"}'), 1);
+});
+
+const noUnshare = noNamespaces || (works('unshare', ['--version']) ? false : 'needs unshare');
+
+t.test('a caller that the agent cannot see is not served, and counted', { skip: noUnshare }, async (t) => {
+  const port = await freePort();
+  // The process ids of the agent's own namespace are not the callers': `hostPID` is missing.
+  const { socket } = await agentProcess(t, {
+    under: ['unshare', '--pid', '--fork', '--kill-child'],
+    args: ['--listen', `127.0.0.1:${port}`],
+  });
+  t.strictSame(await ask(socket, DEL), { accepted: false, stdout: '', stderr: '' });
+  const metrics = parseMetrics((await page({ port }, '/metrics')).body);
+  t.equal(metrics.get('waymark_connections_refused_total{reason="process not visible"}'), 1);
+  t.equal(metrics.get('waymark_requests_total{plugin="static-route",verb="DEL",code="0"}'), undefined);
 });
 
 t.test(

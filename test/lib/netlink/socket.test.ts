@@ -1,13 +1,14 @@
 import t from 'tap';
 import { NetlinkError } from '../../../lib/netlink/errors.ts';
 import { findLink } from '../../../lib/netlink/link.ts';
-import type { Request } from '../../../lib/netlink/message.ts';
+import { formatRequests, type Request } from '../../../lib/netlink/message.ts';
 import type { Route } from '../../../lib/netlink/route.ts';
 import { addRouteRequest, deleteRouteRequest } from '../../../lib/netlink/route-message.ts';
 import { listRoutes } from '../../../lib/netlink/routes.ts';
-import { RouteSocket } from '../../../lib/netlink/socket.ts';
+import { ANSWER_BYTES, RouteSocket } from '../../../lib/netlink/socket.ts';
+import { openTransport } from '../../../lib/netlink/transport.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { noNamespaces, scratchNamespace, scratchPod } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, run, scratchNamespace, scratchPod } from '../../support/namespaces/namespace.ts';
 import {
   acknowledgement,
   done,
@@ -288,6 +289,48 @@ t.test('change', async (t) => {
     await t.rejects(socket.change(requests, describe), { name: 'NetlinkError', code: 'EMSGSIZE' });
   });
 });
+
+t.test(
+  'no write has more requests than the receive buffer has room for refusals',
+  { skip: noNamespaces },
+  async (t) => {
+    const transport = fakeTransport((sent) => sent.map((request) => acknowledgement(request, 3)));
+    const requests = Array.from({ length: 25 }, (_, i): Request => ({ type: NEW, flags: 0x600, payload: s32(i) }));
+    const socket = new RouteSocket(transport, 0n, { receiveBytes: 10 * ANSWER_BYTES + 5 });
+    const { sent, refusals } = await socket.change(requests, String, { keepGoing: true });
+    t.strictSame([sent, refusals.length], [25, 25]);
+    t.strictSame(
+      transport.writes.map(({ length }) => length),
+      [10, 10, 5],
+    );
+
+    // What the kernel counts for each (Rmem of /proc/net/netlink), with a text of its own and without.
+    const pod = scratchPod(t);
+    const namespace = openNamespace(pod.path);
+    const COUNT = 50;
+    for (const gw of ['192.0.2.1', undefined]) {
+      const opened = openTransport(namespace);
+      const hops = gw === undefined ? [] : [{ gw, oif: findLink(socketIn(t, pod), 'eth0')?.index ?? 0 }];
+      const route = { family: 4, dst: '10.9.0.0/16', table: 254, priority: 7, protocol: 87, scope: 0, hops } as const;
+      const one =
+        gw === undefined
+          ? deleteRouteRequest({ ...route, type: 'blackhole' })
+          : addRouteRequest({ ...route, type: 'unicast' });
+      opened.transport.send(
+        formatRequests(
+          Array.from({ length: COUNT }, () => one),
+          1,
+        ),
+      );
+      const rows = run('ip', ['netns', 'exec', pod.name, 'cat', '/proc/net/netlink']).split('\n').slice(1);
+      const most = Math.max(...rows.map((row) => Number(row.trim().split(/\s+/)[4] ?? 0)));
+      t.ok(most > 0 && most <= COUNT * ANSWER_BYTES, `${most / COUNT} bytes for each of ${COUNT} refusals`);
+      t.ok(opened.receiveBytes > 200_000, `a buffer of ${opened.receiveBytes} bytes`);
+      opened.transport.close();
+    }
+    namespace.close();
+  },
+);
 
 t.test('a dump beyond the limit is given up with DumpTooLarge, and one that just fits is returned', async (t) => {
   const answers = (count: number) =>
