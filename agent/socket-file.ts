@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, linkSync, lstatSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { Variables } from '../lib/cni/request.ts';
@@ -60,6 +60,18 @@ function removeIfOurs(path: string, ino: number): void {
   }
   rmSync(aside, { force: true });
 }
+
+/** The path that a listening Unix socket is bound to (proc_net_unix(5)); undefined if it has none. */
+export function pathOfSocket(fd: number): string | undefined {
+  const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+  const rows = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  // Num RefCount Protocol Flags Type St Inode Path
+  const fields = rows.map((row) => row.split(' ').filter((field) => field !== ''));
+  const row = fields.find((found) => found[INODE_FIELD] === inode);
+  return row?.slice(INODE_FIELD + 1).join(' ') || undefined;
+}
+
+const INODE_FIELD = 6;
 
 function assertReplaceable(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });

@@ -4,7 +4,7 @@ import { Agent } from '../agent/agent.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
 import type { AgentLimits } from '../agent/limits.ts';
 import type { AgentPart } from '../agent/part.ts';
-import { passedDescriptor } from '../agent/socket-file.ts';
+import { passedDescriptor, pathOfSocket } from '../agent/socket-file.ts';
 import { socketPath } from '../agent/socket-path.ts';
 import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
@@ -60,10 +60,11 @@ export async function runAgent(
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
   await warmUp(path, log);
+  const descriptor = passedDescriptor(env, pid);
   const agent = new Agent({
     plugins: PLUGINS,
-    socket: path,
-    descriptor: passedDescriptor(env, pid),
+    socket: (descriptor === undefined ? undefined : pathOfSocket(descriptor)) ?? path,
+    descriptor,
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: limitsOf(options),
     log,
