@@ -33,6 +33,17 @@ export function nativeSockets(): NativeSockets {
 
 let loaded: NativeSockets | undefined;
 
+/** Does some work with another in the place of the addon, which is not loaded for it. */
+export async function withAddon(another: NativeSockets, work: () => Promise<void>): Promise<void> {
+  const before = loaded;
+  loaded = another;
+  try {
+    await work();
+  } finally {
+    loaded = before;
+  }
+}
+
 function load(): NativeSockets {
   const addon = { exports: {} as NativeSockets };
   const path = addonPath();
