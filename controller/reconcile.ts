@@ -48,6 +48,9 @@ export function newMemory(failures: Failures = new Failures()): Memory {
   return { failures, about: '', reported: new Set(), defaults: [] };
 }
 
+/** A plugin says what it likes, and its words are kept, logged and sent. */
+const MAX_REASON = 500;
+
 /** The runtime has no sandbox yet: it comes within moments. */
 const NO_SANDBOX_MS = 500;
 
@@ -156,7 +159,7 @@ export class Reconciler {
       log?.(pod, describe(step), undefined);
       return true;
     } catch (error) {
-      const { message: reason } = error as Error;
+      const reason = (error as Error).message.slice(0, MAX_REASON);
       memory.failures.add(stepKey(step), describe(step), network, reason);
       report?.({ kind: step.kind, outcome: 'failed', seconds: seconds() });
       if (step.kind === 'attach') {
@@ -165,7 +168,7 @@ export class Reconciler {
       } else {
         events.record(pod, 'FailedRemovingInterface', messages.failedRemoving(pod, step.ifname, network, reason));
       }
-      log?.(pod, describe(step), error as Error);
+      log?.(pod, describe(step), new Error(reason, { cause: error }));
       return false;
     }
   }

@@ -266,13 +266,15 @@ onNode('a pod on the node’s network is left alone, with an event', async (t) =
 onNode('hostile definitions end in an event', async (t) => {
   const node = await hotPlugNode(t, {
     deadlineMs: 1000,
-    allowedTypes: new Set(['bridge', 'host-local', 'garbage', 'hangs']),
+    allowedTypes: new Set(['bridge', 'host-local', 'garbage', 'hangs', 'wordy']),
   });
   const pod = node.pod('web');
   const bin = `${node.folder}/bin`;
   const { mkdirSync, writeFileSync } = await import('node:fs');
   mkdirSync(bin);
   writeFileSync(`${bin}/garbage`, '#!/bin/sh\necho garbage\n', { mode: 0o755 });
+  const words = `#!/bin/sh\nprintf '{"code":999,"msg":"'; yes xxxx | head -200000 | tr -d '[:space:]'; echo '"}'; exit 1\n`;
+  writeFileSync(`${bin}/wordy`, words, { mode: 0o755 });
   writeFileSync(`${bin}/hangs`, '#!/bin/sh\nsleep 1000 & sleep 1000\n', { mode: 0o755 });
   node.define('path', { cniVersion: '1.0.0', type: '../../bin/sh' });
   node.define('type', { cniVersion: '1.0.0', type: 'host-device' });
@@ -280,10 +282,11 @@ onNode('hostile definitions end in an event', async (t) => {
   node.define('list', { cniVersion: '1.0.0', plugins: 7 });
   node.define('garbage', { cniVersion: '1.0.0', type: 'garbage' });
   node.define('hangs', { cniVersion: '1.0.0', type: 'hangs' });
+  node.define('wordy', { cniVersion: '1.0.0', type: 'wordy' });
   node.define('good');
-  pod.select('path@a,type@b,ipam@c,list@d,garbage@e,hangs@f,good@g');
+  pod.select('path@a,type@b,ipam@c,list@d,garbage@e,hangs@f,good@g,wordy@h');
   await pod.has('g');
-  await until(() => node.events('FailedAddingInterface').length >= 6);
+  await until(() => node.events('FailedAddingInterface').length >= 7);
   const said = new Map(node.events('FailedAddingInterface').map((text) => [/interface (\w)/.exec(text)?.[1], text]));
   t.match(said.get('a'), /plugin "..\/..\/bin\/sh" is not among/);
   t.match(said.get('b'), /plugin "host-device" is not among those of --allow-types/);
@@ -291,4 +294,10 @@ onNode('hostile definitions end in an event', async (t) => {
   t.match(said.get('d'), /"plugins" is not a list/);
   t.match(said.get('e'), /not a JSON object/);
   t.match(said.get('f'), /did not end within 1 s/);
+  t.match(said.get('h'), /x{100}/);
+  t.ok(
+    node.logs.every((line) => line.length < 2000),
+    'no log line is as long as a plugin likes',
+  );
+  t.ok(node.controller.status().pending.every(({ reason }) => reason.length <= 500));
 });
