@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
-# The image of the installer and the agent. How to build it: docs/releases.md. scripts/build-image.sh makes the same one
-# without a container engine: its files come from the same script, its settings from the last stage of this file.
+# The image of the installer and the agent. docs/releases.md describes how to build it. scripts/build-image.sh builds the same
+# image without a container engine: the files come from the same script, the settings from the last stage of this file.
 #
-# Base images are pinned by tag. To pin the bytes too, put the digest behind it, as `docker buildx imagetools inspect
-# <image>` prints it: node:26.10.0-bookworm-slim@sha256:…
+# Base images are pinned by tag. To pin their contents too, append the digest that `docker buildx imagetools inspect
+# <image>` prints: node:26.10.0-bookworm-slim@sha256:…
 
 FROM node:26.10.0-bookworm-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev musl-tools && rm -rf /var/lib/apt/lists/*
@@ -17,7 +17,7 @@ RUN bash scripts/build.sh
 
 FROM build AS root
 USER root
-# There is no git in here: the commit and its time are given.
+# There is no git in here, so the caller passes the commit and its time.
 ARG REVISION
 ARG SOURCE_DATE_EPOCH
 RUN apt-get update && bash scripts/image-root.sh dist /image
@@ -28,7 +28,7 @@ ARG REVISION
 ARG CREATED
 ARG SOURCE=https://github.com/waymark-cni/waymark
 LABEL org.opencontainers.image.title="waymark" \
-      org.opencontainers.image.description="Chained CNI plugins that give Kubernetes pods the routes and interface names that their users mean" \
+      org.opencontainers.image.description="Chained CNI plugins that add static routes and predictable interface names to Kubernetes pods, all or nothing" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED" \
@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="waymark" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=root /image/ /
 ENV PATH=/opt/waymark/bin
-# No USER: the installer writes into folders of the node that root owns, and the agent enters network namespaces. What
-# else root may do is for the DaemonSet to take away (read-only root, few capabilities). The build stage is not root.
+# No USER: the installer writes into folders of the node that root owns, and the agent enters network namespaces. The
+# DaemonSet removes root's other privileges (read-only root, few capabilities). The build stage does not run as root.
 WORKDIR /
 ENTRYPOINT ["/opt/waymark/bin/waymark"]
