@@ -161,7 +161,7 @@ t.test(
     const { stderr } = mustRunScript('image-root.sh', [build, join(folder, 'root')], {
       PATH: `${folder}:${process.env.PATH}`,
     });
-    t.match(stderr, 'the libraries are copied from those installed here');
+    t.match(stderr, 'using the libraries that are installed here');
     const files = output('find', [join(folder, 'root'), '-type', 'f', '-printf', '%P\n'])
       .trim()
       .split('\n');
