@@ -38,6 +38,7 @@ export async function runCni(
 ): Promise<object | undefined> {
   const list = loadNetwork(env.NETCONFPATH || DEFAULT_NETWORK_FOLDER, network);
   const pluginPath = (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== '');
+  if (pluginPath.length === 0) throw new RuntimeError('CNI_PATH is not set; it names the folders of the plugins');
   const runtime = new Runtime({
     pluginPath,
     env,

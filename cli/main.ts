@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { DEFAULT_SOCKET, socketPath } from '../agent/socket-path.ts';
+import { LOG_LEVEL_HELP, parseLogLevel } from '../lib/cni/log-level.ts';
 import { INSTALL_MODES } from '../lib/install/plan.ts';
 import { VERSION } from '../lib/version.ts';
 import type { AgentCommandOptions } from './agent.ts';
@@ -56,7 +57,7 @@ export function program(): Command {
     .description('run the node agent, which serves the calls of the shims, until SIGTERM')
     .option('--socket <path>', `socket to which shims connect (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
     .option('--listen <host:port>', 'also serve /healthz, /readyz and /metrics over TCP, for example on 127.0.0.1:9476')
-    .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', 'info')
+    .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', logLevel, 'info')
     .option('--max-running <number>', 'maximum number of calls that run concurrently', wholeNumber, 64)
     .option(
       '--max-waiting <number>',
@@ -152,6 +153,12 @@ export function program(): Command {
   return waymark;
 }
 
+function logLevel(text: string): string {
+  const level = parseLogLevel(text);
+  if (level === undefined) throw new InvalidArgumentError(`It must be ${LOG_LEVEL_HELP}.`);
+  return level;
+}
+
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('must be a whole number, at least 1');
@@ -178,8 +185,21 @@ export async function runProgram(): Promise<void> {
   try {
     await program().parseAsync();
   } catch (error) {
-    const { message, details } = error as Error & { details?: string };
-    writeSync(2, `waymark: ${message}\n${details === undefined ? '' : `${details}\n`}`);
+    writeSync(2, errorText(error as Error, process.geteuid?.() === 0));
     process.exitCode = 1;
   }
+}
+
+/** An error as people read it: details only as far as the message does not have them, and what to do without root. */
+export function errorText(error: Error & { details?: string | undefined }, isRoot: boolean): string {
+  const { message, details } = error;
+  const advice = !isRoot && isDenied(error) ? '; run it as root' : '';
+  const more = details?.split('\n').filter((line) => !message.includes(line)) ?? [];
+  return [`waymark: ${message}${advice}`, ...more, ''].join('\n');
+}
+
+function isDenied(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  return code === 'EACCES' || code === 'EPERM' || /\b(EACCES|EPERM)\b/.test(message) || isDenied(cause);
 }

@@ -40,8 +40,7 @@ export function unpackIntoOneOf(folders: readonly string[], build: string, addon
       reasons.push(error.message);
     }
   }
-  const advice = process.geteuid?.() === 0 ? '' : 'run as root; ';
-  const { message, details } = summarize(`${advice}the native addon cannot be unpacked: `, reasons);
+  const { message, details } = summarize(`the native addon cannot be unpacked: `, reasons);
   throw new CniError(CniCode.ioFailure, message, { details });
 }
 

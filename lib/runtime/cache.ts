@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JsonObject } from '../cni/request.ts';
+import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
 import type { AttachmentInput } from './derive.ts';
 import { RuntimeError } from './errors.ts';
 import type { NetworkList } from './network.ts';
@@ -31,7 +31,10 @@ type Document = {
   result?: JsonObject;
 };
 
-/** Keeps a result for CHECK and DEL, mode 0600, replaced as a whole. Throws RuntimeError. */
+/**
+ * Keeps a result for CHECK and DEL, mode 0600, replaced as a whole and in a folder that nobody else can write. Throws
+ * RuntimeError.
+ */
 export function cacheResult(folder: string, list: NetworkList, input: AttachmentInput, result: object): void {
   const document: Document = {
     kind: KIND,
@@ -44,14 +47,10 @@ export function cacheResult(folder: string, list: NetworkList, input: Attachment
     ...(Object.keys(input.capabilityArgs).length > 0 && { capabilityArgs: input.capabilityArgs }),
     result: result as JsonObject,
   };
-  const path = pathOf(folder, list.name, input);
-  try {
-    mkdirSync(join(folder, 'results'), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.tmp`, JSON.stringify(document), { mode: 0o600 });
-    renameSync(`${path}.tmp`, path);
-  } catch (error) {
-    throw new RuntimeError(`the result cannot be cached: ${(error as Error).message}`, { cause: error });
-  }
+  translated('the result cannot be cached', () => {
+    ensureFolder(resultsIn(folder));
+    replaceFile(pathOf(folder, list.name, input), JSON.stringify(document));
+  });
 }
 
 /** What was cached for an attachment; undefined if nothing was, or nothing that can be read. */
@@ -63,26 +62,32 @@ export function cachedAttachment(
   return readCached(pathOf(folder, network, input));
 }
 
-/** Every cached attachment of a network. */
+/** Every cached attachment of a network. Throws RuntimeError if the folder cannot be read. */
 export function cachedAttachments(folder: string, network: string): CachedAttachment[] {
-  return namesIn(join(folder, 'results'))
-    .flatMap((name) => readCached(join(folder, 'results', name)) ?? [])
+  const results = resultsIn(folder);
+  return translated('the cache cannot be read', () => namesIn(results))
+    .sort()
+    .flatMap((name) => readCached(join(results, name)) ?? [])
     .filter((cached) => cached.network === network);
 }
 
-/** Forgets an attachment; fine if there is none. */
+/** Forgets an attachment; fine if there is none. Throws RuntimeError. */
 export function forgetResult(folder: string, network: string, input: AttachmentInput): void {
-  rmSync(pathOf(folder, network, input), { force: true });
+  translated('the cached result stays', () => removeFile(pathOf(folder, network, input)));
 }
 
 function pathOf(folder: string, network: string, { containerID, ifname }: AttachmentInput): string {
-  return join(folder, 'results', `${network}-${containerID}-${ifname}`);
+  return join(resultsIn(folder), `${network}-${containerID}-${ifname}`);
+}
+
+function resultsIn(folder: string): string {
+  return join(folder, 'results');
 }
 
 function readCached(path: string): CachedAttachment | undefined {
   let document: Partial<Document>;
   try {
-    document = JSON.parse(readFileSync(path, 'utf8'));
+    document = JSON.parse(readFileIfThere(path) ?? 'null') ?? {};
   } catch {
     return undefined;
   }
@@ -93,10 +98,11 @@ function readCached(path: string): CachedAttachment | undefined {
   return { network: networkName, input, result: result ?? {} };
 }
 
-function namesIn(folder: string): string[] {
+function translated<T>(what: string, work: () => T): T {
   try {
-    return readdirSync(folder).sort();
-  } catch {
-    return [];
+    return work();
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    throw new RuntimeError(`${what}: ${error.message}`, { cause: error });
   }
 }

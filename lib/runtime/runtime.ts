@@ -8,6 +8,7 @@ import { cachedAttachment, cachedAttachments, cacheResult, DEFAULT_CACHE_DIR, fo
 import { type AttachmentInput, deriveConfig } from './derive.ts';
 import { RuntimeError } from './errors.ts';
 import { executePlugin, findPlugin, type RunPlugin } from './execute.ts';
+import { hasInterface } from './interfaces.ts';
 import type { NetworkList, PluginConfig } from './network.ts';
 
 export type RuntimeOptions = {
@@ -43,19 +44,29 @@ export class Runtime {
   }
 
   /**
-   * ADD in the list's order, each plugin with the result of the one before; returns the last one's, which is cached.
-   * If one fails, DEL undoes what was done.
+   * ADD in the list's order, each plugin with the result of the one before; returns the last one's, which is cached. If one
+   * fails, DEL undoes what this call did. Refused before any plugin runs if one is missing, or if the cache has the
+   * attachment: "the runtime must not call ADD twice … for the same (network name, container id, name of the interface)".
    */
   async add(list: NetworkList, input: AttachmentInput): Promise<object> {
     checkNames(input);
+    this.#assertPlugins(list);
+    if (cachedAttachment(this.#cacheDir, list.name, input) !== undefined) throw alreadyAttached(list, input);
+    const wasThere = hasInterface(this.#pathOf?.(input.netns) ?? input.netns, input.ifname);
+    const begun: PluginConfig[] = [];
     let result: object | undefined;
     try {
-      for (const plugin of list.plugins) result = await this.#call('ADD', list, plugin, input, result);
+      for (const plugin of list.plugins) {
+        begun.push(plugin);
+        result = await this.#call('ADD', list, plugin, input, result);
+      }
       const final = withVersion(result ?? {}, list.cniVersion);
       cacheResult(this.#cacheDir, list, input, final);
       return final;
     } catch (error) {
-      throw await this.#undo(list, input, result, error as Error);
+      // The first plugin makes the interface, and takes away by its name what was there before, made by somebody else.
+      const undoable = wasThere && begun.length === 1 ? [] : begun;
+      throw await this.#undo(list, undoable, input, result, error as Error);
     }
   }
 
@@ -139,10 +150,28 @@ export class Runtime {
     };
   }
 
-  // "If the runtime … ADD fails …, it should issue a DEL": to all of the list, for the one that failed may have begun.
-  async #undo(list: NetworkList, input: AttachmentInput, result: object | undefined, cause: Error): Promise<Error> {
+  #assertPlugins({ plugins }: NetworkList): void {
+    const problems = plugins.flatMap(({ type }) => {
+      try {
+        findPlugin(type, this.#path, this.#pathOf);
+        return [];
+      } catch (error) {
+        return [(error as Error).message];
+      }
+    });
+    if (problems.length > 0) throw new RuntimeError([...new Set(problems)].join('; '));
+  }
+
+  // "If the runtime … ADD fails …, it should issue a DEL": to the plugin that failed too, for it may have begun.
+  async #undo(
+    list: NetworkList,
+    begun: readonly PluginConfig[],
+    input: AttachmentInput,
+    result: object | undefined,
+    cause: Error,
+  ): Promise<Error> {
     const failures: string[] = [];
-    for (const plugin of list.plugins.toReversed()) {
+    for (const plugin of begun.toReversed()) {
       try {
         await this.#call('DEL', list, plugin, input, isBelow(list.cniVersion, '0.4.0') ? undefined : result);
       } catch (error) {
@@ -172,6 +201,11 @@ const WORDS: { [C in Verb]: string } = { ADD: 'add', CHECK: 'check', DEL: 'delet
 
 /** GC and STATUS are about no attachment. */
 const NOBODY: AttachmentInput = { containerID: '', netns: '', ifname: '', args: [], capabilityArgs: {} };
+
+function alreadyAttached({ name }: NetworkList, { containerID, netns, ifname }: AttachmentInput): RuntimeError {
+  const what = `network "${name}" is already attached to ${netns} as ${ifname} (container ${containerID})`;
+  return new RuntimeError(`${what}; detach it first (del)`);
+}
 
 function isBelow(version: string, other: string): boolean {
   return (compareVersions(version, other) ?? 0) < 0;

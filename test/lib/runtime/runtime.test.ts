@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import type { AttachmentInput } from '../../../lib/runtime/derive.ts';
 import { parseNetwork } from '../../../lib/runtime/network.ts';
 import { Runtime } from '../../../lib/runtime/runtime.ts';
-import { scratchFolder } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 
 // Stand-ins for plugins: they write down how they were called, and answer what the test wants. What the runtime does
 // with real plugins is shown in test/chain.
@@ -101,21 +101,24 @@ t.test('ADD', async (t) => {
     t.strictSame(readdirSync(join(folder, 'cache/results')), []);
   });
 
-  t.test('that fails is undone by DEL of the whole list in reverse, and throws the plugin’s own error', async (t) => {
-    const error = `echo '{"code":104,"msg":"no","details":"why"}'; exit 1`;
-    const { runtime, calls, folder } = worldWith(t, { one: onAdd(RESULT), two: onAdd(error), three: SILENT });
-    const list = listOf([{ type: 'one' }, { type: 'two' }, { type: 'three' }]);
-    await t.rejects(runtime.add(list, INPUT), {
-      message: 'plugin type="two" failed (add): no',
-      code: 104,
-      details: 'why',
-    });
-    t.strictSame(
-      calls().map(({ plugin, command }) => `${command} ${plugin}`),
-      ['ADD one', 'ADD two', 'DEL three', 'DEL two', 'DEL one'],
-    );
-    t.notOk(existsSync(join(folder, 'cache/results/net-c1-eth0')));
-  });
+  t.test(
+    'that fails is undone by DEL of the plugins that ran, in reverse, and throws the plugin’s own error',
+    async (t) => {
+      const error = `echo '{"code":104,"msg":"no","details":"why"}'; exit 1`;
+      const { runtime, calls, folder } = worldWith(t, { one: onAdd(RESULT), two: onAdd(error), three: SILENT });
+      const list = listOf([{ type: 'one' }, { type: 'two' }, { type: 'three' }]);
+      await t.rejects(runtime.add(list, INPUT), {
+        message: 'plugin type="two" failed (add): no',
+        code: 104,
+        details: 'why',
+      });
+      t.strictSame(
+        calls().map(({ plugin, command }) => `${command} ${plugin}`),
+        ['ADD one', 'ADD two', 'DEL two', 'DEL one'],
+      );
+      t.notOk(existsSync(join(folder, 'cache/results/net-c1-eth0')));
+    },
+  );
 
   const failures: [title: string, script: string, message: RegExp][] = [
     ['prints no error', 'exit 3', /ended with 3 and without an error document/],
@@ -135,6 +138,49 @@ t.test('ADD', async (t) => {
       message: /invalid plugin type "\.\.\/bin\/one"/,
     });
     await t.rejects(runtime.add(listOf([{ type: 'two' }]), INPUT), { message: /there is no plugin "two" in CNI_PATH/ });
+  });
+
+  t.test('is refused before any plugin runs where one of them is missing, in one line', async (t) => {
+    const { runtime, calls } = worldWith(t, { one: RESULT });
+    const list = listOf([{ type: 'one' }, { type: 'two' }, { type: 'three' }, { type: 'two' }]);
+    await t.rejects(runtime.add(list, INPUT), {
+      message: /^there is no plugin "two" in CNI_PATH \([^)]*\); there is no plugin "three" in CNI_PATH \([^)]*\)$/,
+    });
+    t.strictSame(calls(), []);
+  });
+
+  t.test('is refused where the cache has the attachment, which stays as it is', async (t) => {
+    const { runtime, calls, folder } = worldWith(t, { one: onAdd(RESULT) });
+    const list = listOf([{ type: 'one' }]);
+    await runtime.add(list, INPUT);
+    const cached = () => readFileSync(join(folder, 'cache/results/net-c1-eth0'), 'utf8');
+    const before = cached();
+    await t.rejects(runtime.add(list, INPUT), {
+      message: 'network "net" is already attached to /run/netns/x as eth0 (container c1); detach it first (del)',
+    });
+    t.equal(calls().length, 1, 'no plugin is called');
+    t.equal(cached(), before);
+    await runtime.add(list, { ...INPUT, ifname: 'eth1' });
+    await runtime.del(list, INPUT);
+    await runtime.add(list, INPUT);
+  });
+
+  t.test('that fails at once leaves an interface alone that was there before', { skip: noNamespaces }, async (t) => {
+    const { runtime, calls } = worldWith(t, { one: onAdd('exit 1'), two: onAdd(RESULT), three: onAdd('exit 1') });
+    const pod = scratchPod(t);
+    const input = { ...INPUT, netns: pod.path };
+    const called = async (types: string[], ifname: string) => {
+      const start = calls().length;
+      await t.rejects(runtime.add(listOf(types.map((type) => ({ type }))), { ...input, ifname }));
+      return calls()
+        .slice(start)
+        .map(({ plugin, command }) => `${command} ${plugin}`);
+    };
+    t.strictSame(await called(['one', 'two'], 'eth0'), ['ADD one'], 'its DEL would take away what it did not make');
+    t.strictSame(await called(['two', 'three'], 'eth0'), ['ADD two', 'ADD three', 'DEL three', 'DEL two']);
+    t.strictSame(await called(['one', 'two'], 'eth1'), ['ADD one', 'DEL one'], 'it may have begun');
+    pod.ip('link property add dev eth0 altname eth2');
+    t.strictSame(await called(['one'], 'eth2'), ['ADD one'], 'nor by an altname');
   });
 
   t.test('refuses a container id or an interface name that could be a path', async (t) => {
