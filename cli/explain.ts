@@ -1,30 +1,34 @@
-import { CniError } from '../lib/cni/errors.ts';
-import { parsePreviousResult } from '../lib/cni/previous-result.ts';
+import { CniError, UnreadableFile } from '../lib/cni/errors.ts';
 import { checkVariables, parseNetworkDocument, type Request, readRequest, type Variables } from '../lib/cni/request.ts';
-import { openPodNamespace } from '../lib/cni/runner.ts';
-import { isSupported } from '../lib/cni/version.ts';
-import { RouteSocket } from '../lib/netlink/socket.ts';
-import { Observation } from '../lib/observation/observation.ts';
-import { observationOfResult } from '../lib/observation/result-observation.ts';
+import { meantBy } from '../lib/cni/spelling.ts';
 import { type Explanation, explainAdd, outlineAdd, type PodView } from '../lib/plugin/explain.ts';
 import { lazyHost } from '../lib/plugin/pod.ts';
 import { type AttachmentInput, deriveConfig } from '../lib/runtime/derive.ts';
-import { type NetworkList, type PluginConfig, readNetworkFile, readObject } from '../lib/runtime/network.ts';
+import { type NetworkList, type PluginConfig, readNetworkFile } from '../lib/runtime/network.ts';
 import { type FamilyPlugin, PLUGINS } from '../plugins/index.ts';
-import { attachmentOf, type CniOptions } from './cni.ts';
+import { openExplainedPod, type PodOptions } from './explained-pod.ts';
 
-export type ExplainOptions = Pick<CniOptions, 'ifname'> & { netns?: string; prevResult?: string; json?: boolean };
+/** `isElsewhere` says that the list is for another machine: files that a config names are not looked for on this one. */
+export type ExplainOptions = PodOptions & { json?: boolean; isElsewhere?: boolean };
 
 /** What `waymark explain` says of a list: a part for each plugin, in the list's order. */
 export type ListExplanation = { network: string; cniVersion: string; notes: string[]; plugins: PluginExplanation[] };
 
 /**
  * What it says of one plugin. `reached` is false where one before it would fail, so that it would not be called; its
- * config is looked at all the same. One of ours without an explanation or an error runs other plugins.
+ * config is looked at all the same. `meant` is the plugin of ours whose name was misspelt. One of ours without an
+ * explanation or an error runs other plugins.
  */
-export type PluginExplanation = { type: string; ours: boolean; reached: boolean } & Partial<Explanation> & {
-    error?: { code: number; msg: string; details?: string };
+export type PluginExplanation = {
+  type: string;
+  ours: boolean;
+  reached: boolean;
+  meant?: string;
+} & Partial<Explanation> & {
+    error?: PluginError;
   };
+
+type PluginError = { code: number; msg: string; details?: string };
 
 /**
  * What ADD of every plugin of ours in a list would do: to the pod of a namespace, to the one that a previous result
@@ -38,19 +42,31 @@ export async function explainList(
   family: readonly FamilyPlugin[] = PLUGINS,
 ): Promise<ListExplanation> {
   const list = readNetworkFile(file);
-  const prevResult = options.prevResult === undefined ? undefined : readObject(options.prevResult);
-  const attachment = attachmentOf(options.netns ?? sandboxIn(prevResult) ?? NO_NAMESPACE, options, env);
   const { cniVersion, name: network } = list;
   const host = lazyHost();
-  const view = openView(list, attachment, options.netns !== undefined, prevResult);
+  const pod = openExplainedPod(list, options, env, (type) => family.some(({ name }) => name === type));
+  const { attachment, prevResult, observed, notes } = pod;
+  const isElsewhere = options.isElsewhere === true;
   try {
-    const pod = view.observed === undefined ? undefined : { observed: view.observed, host: host.observe };
-    const plugins = await explainPlugins(family, list, attachment, prevResult, pod);
-    return { network, cniVersion, notes: notesOn(plugins, options), plugins };
+    const view = observed && { observed, host: host.observe };
+    const plugins = await explainPlugins({ family, list, attachment, isElsewhere }, prevResult, view);
+    return { network, cniVersion, notes, plugins };
   } finally {
-    view.close();
+    pod.close();
     host.close();
   }
+}
+
+/**
+ * What is wrong with the configs of a list for every pod, a line for each plugin that would fail. Files that a config
+ * names are not looked for: they are on another machine, or come later. Throws RuntimeError for a file that is no list.
+ */
+export async function listProblems(file: string): Promise<string[]> {
+  const { plugins } = await explainList(file, { isElsewhere: true }, {});
+  return plugins.flatMap(({ type, error }, place) => {
+    if (error === undefined) return [];
+    return [`plugins[${place}] ${type}: error ${error.code}: ${error.msg}`];
+  });
 }
 
 /** Would a plugin of the list fail? */
@@ -65,7 +81,9 @@ export function explanationLines({ network, notes, plugins }: ListExplanation): 
     ...notes,
     ...plugins.flatMap((plugin, place) => {
       const title = `plugins[${place}] ${plugin.type}:`;
-      return plugin.ours ? [title, ...linesOf(plugin).map((line) => `  ${line}`)] : [`${title} not ours, passed over`];
+      if (plugin.ours) return [title, ...linesOf(plugin).map((line) => `  ${line}`)];
+      const hint = plugin.meant === undefined ? '' : `; did you mean "${plugin.meant}"?`;
+      return [`${title} not ours, passed over${hint}`];
     }),
   ];
 }
@@ -86,14 +104,16 @@ function linesOf(plugin: PluginExplanation): string[] {
   return [...lines, `error ${error.code}: ${error.msg}`, ...details];
 }
 
-/** In the place of a namespace's path where there is none. */
-const NO_NAMESPACE = '/nonexistent';
+type Explained = {
+  readonly family: readonly FamilyPlugin[];
+  readonly list: NetworkList;
+  readonly attachment: AttachmentInput;
+  readonly isElsewhere: boolean;
+};
 
 // Each plugin is given what the one before it would answer, and finds the pod as that would leave it.
 async function explainPlugins(
-  family: readonly FamilyPlugin[],
-  list: NetworkList,
-  attachment: AttachmentInput,
+  { family, list, attachment, isElsewhere }: Explained,
   given: object | undefined,
   pod: PodView | undefined,
 ): Promise<PluginExplanation[]> {
@@ -106,7 +126,14 @@ async function explainPlugins(
     const ours = family.find(({ name }) => name === type);
     const definition = ours?.definition;
     if (definition === undefined) {
-      parts.push({ type, ours: ours !== undefined, reached });
+      const meant =
+        ours === undefined
+          ? meantBy(
+              type,
+              family.map(({ name }) => name),
+            )
+          : undefined;
+      parts.push({ type, ours: ours !== undefined, reached, ...(meant !== undefined && { meant }) });
       continue;
     }
     try {
@@ -121,8 +148,11 @@ async function explainPlugins(
       view = { ...view, observed };
     } catch (error) {
       if (!(error instanceof CniError)) throw error;
-      const { code, message: msg, details } = error;
-      parts.push({ type, ours: true, reached, error: { code, msg, ...(details !== undefined && { details }) } });
+      if (isElsewhere && error instanceof UnreadableFile) {
+        parts.push({ type, ours: true, reached });
+        continue;
+      }
+      parts.push({ type, ours: true, reached, error: errorOf(error) });
       // Without a pod it is the configs that are looked at, each by itself.
       reached = view === undefined;
     }
@@ -149,46 +179,7 @@ function addRequest(
   return readRequest('ADD', env, parseNetworkDocument(Buffer.from(JSON.stringify(document))));
 }
 
-function openView(
-  list: NetworkList,
-  { netns, ifname }: AttachmentInput,
-  isReal: boolean,
-  prevResult: object | undefined,
-): { observed: Observation | undefined; close: () => void } {
-  if (!isReal) return { observed: prevResult && thoughtPod(prevResult, list, ifname), close: () => {} };
-  const namespace = openPodNamespace({ verb: 'ADD', netns, allowOwnNamespace: false });
-  try {
-    const socket = namespace && RouteSocket.open(namespace);
-    return { observed: socket && Observation.of(socket), close: () => socket?.close() };
-  } finally {
-    namespace?.close();
-  }
-}
-
-// undefined where the result, or the version of the list, is wrong: each plugin says so then.
-function thoughtPod(prevResult: object, { cniVersion }: NetworkList, ifname: string): Observation | undefined {
-  if (!isSupported(cniVersion)) return undefined;
-  try {
-    return observationOfResult(parsePreviousResult(prevResult, cniVersion), ifname);
-  } catch (error) {
-    if (error instanceof CniError) return undefined;
-    throw error;
-  }
-}
-
-function sandboxIn(prevResult: object | undefined): string | undefined {
-  const { interfaces } = (prevResult ?? {}) as { interfaces?: unknown };
-  const sandboxes = Array.isArray(interfaces)
-    ? interfaces.map((entry) => (entry as { sandbox?: unknown })?.sandbox)
-    : [];
-  return sandboxes.find((sandbox): sandbox is string => typeof sandbox === 'string' && sandbox !== '');
-}
-
-function notesOn(explained: readonly PluginExplanation[], { netns, prevResult }: ExplainOptions): string[] {
-  if (netns === undefined && prevResult === undefined) {
-    return ['no pod is looked at, only the configs: see --netns and --prev-result'];
-  }
-  const [first] = explained;
-  if (prevResult !== undefined || first === undefined || first.ours) return [];
-  return [`what ${first.type} would answer is not known, nor its gateways: see --prev-result`];
+function errorOf(error: CniError): PluginError {
+  const { code, message: msg, details } = error;
+  return { code, msg, ...(details !== undefined && { details }) };
 }

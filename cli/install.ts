@@ -1,8 +1,9 @@
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { dirname, resolve } from 'node:path';
 import { isSea } from 'node:sea';
 import { createLog } from '../lib/cni/log.ts';
+import { summarize } from '../lib/cni/summary.ts';
 import { addressOf, parseAddress } from '../lib/http/address.ts';
 import { InstallError } from '../lib/install/errors.ts';
 import { Hashes } from '../lib/install/hashes.ts';
@@ -13,6 +14,7 @@ import { type InstallMode, planExecutables, planLists } from '../lib/install/pla
 import { uninstall } from '../lib/install/uninstall.ts';
 import { readSources } from '../lib/install/wanted.ts';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
+import { listProblems } from './explain.ts';
 
 export type InstallOptions = {
   from?: string;
@@ -75,7 +77,17 @@ async function planOf(options: InstallOptions, signal: AbortSignal): Promise<Ins
   const hashes = new Hashes();
   const executables = planExecutables(PLUGIN_NAMES, from, binDir, options.mode);
   const lists = planLists(options.netList, resolve(options.netDir));
+  for (const { source } of lists) await assertList(source);
   return { binDir, wanted: await readSources(executables, lists, hashes), hashes, signal };
+}
+
+// A list that `waymark explain` refuses would fail every pod. What is wrong with the file itself is found by `readSources`.
+async function assertList(source: string): Promise<void> {
+  if (!existsSync(source)) return;
+  const problems = await listProblems(source);
+  if (problems.length === 0) return;
+  const { message } = summarize(`${source} would fail: `, problems);
+  throw new InstallError(`${message} (see waymark explain)`);
 }
 
 async function installNow(installation: Installation, { say }: Output): Promise<void> {

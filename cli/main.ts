@@ -117,8 +117,12 @@ export function program(): Command {
     .command('explain <file>')
     .description('show what the plugins in a network configuration list would do, but change nothing')
     .option('--netns <path>', 'network namespace of a pod to inspect')
-    .option('--prev-result <file>', 'result of the plugins before ours; without --netns it also describes the pod')
+    .option(
+      '--prev-result <file>',
+      'result of the plugins before ours; default: the cached one; without --netns it also describes the pod',
+    )
     .option('-i, --ifname <name>', 'name of the interface (default: CNI_IFNAME, else eth0)')
+    .option('--cache-dir <folder>', 'where results of ADD are cached (default: /var/lib/cni, and Multus’)')
     .option('--json', 'print one JSON document instead of lines')
     .addHelpText(
       'after',

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { logLevelKey } from './log-level.ts';
 import { absolutePath, clip, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
+import { meantBy } from './spelling.ts';
 
 /** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
 export const DEFAULT_DATA_DIR = '/run/waymark';
@@ -39,9 +40,6 @@ const SPEC_KEYS: ReadonlySet<string> = new Set([
  */
 export const NODE_KEYS: ReadonlySet<string> = new Set(['dataDir', 'logLevel', 'logFile']);
 
-/** How far a key may be from one of ours to count as a misspelling of it. */
-const MISSPELLING_DISTANCE = 2;
-
 export type ParsedConfig<C> = { config: C & CommonConfig; warnings: string[] };
 
 /**
@@ -68,7 +66,7 @@ export function parseConfig<S extends z.core.$ZodShape>(
       return;
     }
     if (SPEC_KEYS.has(key)) return;
-    const meant = Object.keys(keys).find((known) => distance(key, known) <= MISSPELLING_DISTANCE);
+    const meant = meantBy(key, Object.keys(keys));
     if (meant === undefined) warnings.push(`unknown key "${clip(path)}" is ignored`);
     else problems.push({ path, message: `is not a known key; did you mean "${meant}"?` });
   };
@@ -124,21 +122,4 @@ function isObject(value: unknown): value is { readonly [key: string]: unknown } 
 function withOrigin(problem: Problem, overrides: object): Problem {
   const key = problem.path.split(/[.[]/, 1)[0] ?? '';
   return Object.hasOwn(overrides, key) ? { ...problem, path: `args.cni.${problem.path}` } : problem;
-}
-
-/** The Levenshtein distance, upper and lower case being the same; how many edits lead from one to the other. */
-function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > MISSPELLING_DISTANCE) return MISSPELLING_DISTANCE + 1;
-  const left = a.toLowerCase();
-  const right = b.toLowerCase();
-  let row = Array.from({ length: right.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[right.length] ?? 0;
 }

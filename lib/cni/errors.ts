@@ -45,4 +45,11 @@ export class CniError extends Error {
   }
 }
 
+/** A file that a config names cannot be read: 7 where it is needed, but no fault of the config elsewhere. */
+export class UnreadableFile extends CniError {
+  constructor(message: string, cause: unknown) {
+    super(CniCode.invalidConfig, message, { cause });
+  }
+}
+
 export type ErrorDocument = { cniVersion: string; code: number; msg: string; details?: string };

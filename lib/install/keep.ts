@@ -78,8 +78,8 @@ async function repair(installation: Installation, readiness: Readiness, log: Log
   if (missing.length === 0 && record !== undefined) return;
   readiness.problem = `${missing.map(({ path }) => path).join(', ')} is being repaired`;
   const { replaced } = await install(installation, guard);
-  if (record === undefined) log.info('repaired the record');
-  for (const path of replaced) log.info('repaired', { path });
+  if (record === undefined) log.warn('repaired the record');
+  for (const path of replaced) log.warn('repaired', { path });
 }
 
 type Change = { orAfter(ms: number, signal: AbortSignal): Promise<void>; close(): void };

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 
 import { familyOf } from '../../lib/address/address.ts';
 import type { Prefix } from '../../lib/address/prefix.ts';
+import { UnreadableFile } from '../../lib/cni/errors.ts';
 import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import { address, configError, hostBitsProblem, prefix, readBySchema } from '../../lib/cni/schema.ts';
 import { reasonOf } from '../../lib/files/reason.ts';
@@ -42,18 +43,26 @@ export async function readTopologyFile(file: string, pathOf: PathOf = HERE.pathO
 }
 
 async function parseFile(file: string, pathOf: PathOf): Promise<unknown> {
+  const text = readText(file, pathOf);
   try {
-    // Not blocking, so that a FIFO in the place of a file is told instead of waited for.
-    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
-    const text = readFileSync(pathOf(file), { flag: flag as unknown as string }).toString();
     if (file.endsWith('.json')) return JSON.parse(text);
     // Loaded only for those who have such a file: it takes as long as the rest of a call.
     const { parse } = await import('yaml');
     return parse(text);
   } catch (error) {
     // The parsers quote the file in their messages; the first line says what is wrong and where.
-    const message = reasonOf(error).split('\n', 1)[0] ?? '';
+    const message = (error as Error).message.split('\n', 1)[0] ?? '';
     throw configError('the topology cannot be read', [{ path: file, message }]);
+  }
+}
+
+function readText(file: string, pathOf: PathOf): string {
+  try {
+    // Not blocking, so that a FIFO in the place of a file is an error instead of waited for.
+    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
+    return readFileSync(pathOf(file), { flag: flag as unknown as string }).toString();
+  } catch (error) {
+    throw new UnreadableFile(`the topology cannot be read: ${file}: ${reasonOf(error)}`, error);
   }
 }
 

@@ -125,7 +125,7 @@ t.test('stays, and repairs what is removed or changed', { skip: noCompiler }, as
       repaired,
       what,
     );
-    t.ok(lines.every(({ level, msg }) => level === 'info' && msg === 'repaired'));
+    t.ok(lines.every(({ level, msg }) => level === 'warn' && msg === 'repaired'));
     t.ok(isWhole(), `${what}: all is in place`);
   }
   rmSync(join(binDir, '.waymark'), { recursive: true });
