@@ -97,6 +97,17 @@ t.test('what looks bad and is not', { skip: noNamespaces }, async (t) => {
     t.equal((await add(good({ x: 'x'.repeat(7 << 20) }))).code, 0);
   });
 
+  t.test('a config of exactly 8 MiB is read, one of a byte more is refused', async (t) => {
+    const text = (size: number) => {
+      const empty = JSON.stringify(good({ x: '' }));
+      return empty.replace('"x":""', `"x":"${'x'.repeat(size - empty.length)}"`);
+    };
+    const limit = 8 * 1024 * 1024;
+    t.equal(text(limit).length, limit);
+    t.equal((await add(text(limit))).code, 0);
+    t.match((await add(text(limit + 1))).document, { code: 6, msg: /larger than 8388608 bytes/ });
+  });
+
   t.test('white space around the config and escapes within it are JSON', async (t) => {
     t.equal((await add(`\r\n\t ${JSON.stringify(good({}))} \n`)).code, 0);
     t.equal((await add(JSON.stringify(good({})).replace('"net"', '"\\u006eet"'))).code, 0);

@@ -183,6 +183,7 @@ const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
     ],
     refused: [
       { hostInterface: 'a:b' },
+      { args: { cni: { hostInterface: 'eth0' } } },
       { hostAddresses: [] },
       { hostAddresses: ['10.0.0.1', '10.0.0.1'] },
       { hostAddresses: ['10.0.0.1/24'] },

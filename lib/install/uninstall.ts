@@ -1,6 +1,6 @@
-import { rmSync, unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ensureFolder, sync } from '../files/files.ts';
+import { ensureFolder, removeFile, sync } from '../files/files.ts';
 import { type Hashes, statOf } from './hashes.ts';
 import { ownFolder, readRecord } from './record.ts';
 
@@ -34,9 +34,10 @@ function wasRemoved({ outcome }: Uninstalled): boolean {
 }
 
 async function remove(path: string, ours: readonly string[], hashes: Hashes): Promise<Uninstalled['outcome']> {
-  if ((await statOf(path)) === undefined) return 'gone';
+  const isGone = (await statOf(path)) === undefined;
   const sha256 = await hashes.of(path);
-  if (sha256 === undefined || !ours.includes(sha256)) return 'changed';
-  unlinkSync(path);
-  return 'removed';
+  if (!isGone && (sha256 === undefined || !ours.includes(sha256))) return 'changed';
+  // With what a killed installer has left of a replacement beside it.
+  removeFile(path);
+  return isGone ? 'gone' : 'removed';
 }

@@ -21,7 +21,18 @@ const someAddress = address.check((context) => {
   context.issues.push({ code: 'custom', message: `${text} stands for no address`, input: text, continue: true });
 });
 
-const place: z.ZodMiniType<string> = z.union([z.enum(['first', 'last']), someAddress]);
+const place: z.ZodMiniType<string> = z.pipe(
+  z.string(),
+  z.transform((text, context) => {
+    if (text === 'first' || text === 'last') return text;
+    const { value, problems } = readBySchema(someAddress, text);
+    for (const { message } of problems) {
+      const hint = 'it may be "first", "last", an address or {"offset": n}';
+      context.issues.push({ code: 'custom', message: `${message}; ${hint}`, input: text });
+    }
+    return value ?? z.NEVER;
+  }),
+);
 const numbered = z.strictObject({ offset: z.int({ error: 'a whole number is needed' }) });
 const perFamily = z.strictObject({ ipv4: z.optional(choiceOf(4)), ipv6: z.optional(choiceOf(6)) });
 const gateway = byKind<Gateway>((value) => (isObject(value) ? ('offset' in value ? numbered : perFamily) : place));
@@ -46,11 +57,14 @@ export const seamlessGatewayKeys = {
   ...routePolicyKeys,
 };
 
+/** Those of them that `args.cni` cannot set: an error would tell whoever may annotate a pod which interfaces the node has. */
+export const seamlessGatewayNodeKeys = ['hostInterface'];
+
 export type SeamlessGatewayConfig = z.output<z.ZodMiniObject<typeof seamlessGatewayKeys>>;
 
 /** Reads the plugin's config. Throws CniError 7 that lists every problem with its path. */
 export function parseSeamlessGatewayConfig(document: JsonObject): ParsedConfig<SeamlessGatewayConfig> {
-  return parseConfig(seamlessGatewayKeys, document);
+  return parseConfig(seamlessGatewayKeys, document, seamlessGatewayNodeKeys);
 }
 
 /** The choice for one family. */

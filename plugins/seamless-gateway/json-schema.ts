@@ -1,7 +1,7 @@
 import type { ConfigSchema, Descriptions } from '../../lib/json-schema/description.ts';
 import { address, IPV4, IPV6, interfaceName, specified } from '../../lib/json-schema/patterns.ts';
 import { ROUTE_POLICY } from '../../lib/json-schema/shared-keys.ts';
-import { seamlessGatewayKeys } from './config.ts';
+import { seamlessGatewayKeys, seamlessGatewayNodeKeys } from './config.ts';
 
 const numbered = {
   type: 'object',
@@ -53,4 +53,8 @@ const descriptions: Descriptions = {
 };
 
 /** What the JSON Schema of this plugin's config is made of. */
-export const configSchema: ConfigSchema = { keys: seamlessGatewayKeys, descriptions };
+export const configSchema: ConfigSchema = {
+  keys: seamlessGatewayKeys,
+  nodeKeys: seamlessGatewayNodeKeys,
+  descriptions,
+};

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VERSION } from '../../lib/version.ts';
@@ -153,6 +153,23 @@ t.test('every network that a pod requests exists', async (t) => {
   }
 });
 
+/** What the comment of a network's file says that a pod's annotation is. */
+function annotatedIn(file: string): Attachment[] {
+  const text = readFileSync(join(MANIFESTS, 'networks', file), 'utf8');
+  const [, quoted, plain = ''] = /^#.*cni\.cncf\.io\/networks: (?:'([^']+)'|([\w-]+))/m.exec(text) ?? [];
+  return attachmentsOf({ metadata: { annotations: { 'k8s.v1.cni.cncf.io/networks': quoted ?? plain } } });
+}
+
+t.test('no network gives every pod that asks for it the same address', async (t) => {
+  for (const folder of FOLDERS) {
+    for (const manifest of readManifests(join(MANIFESTS, folder)).filter(isNetwork)) {
+      for (const { ipam } of listOf(manifest).plugins) {
+        t.notOk(ipam?.type === 'static' && 'addresses' in ipam, `${folder}: ${manifest.metadata.name}`);
+      }
+    }
+  }
+});
+
 t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, async (t) => {
   for (const file of readdirSync(join(MANIFESTS, 'networks'))) {
     const [manifest] = readManifests(join(MANIFESTS, 'networks', file));
@@ -160,9 +177,14 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
     const world = nodeOfExamples(t);
     const list = listOf(manifest);
     world.writeList(list);
-    through(t, world, [{ network: list.name, ifname: 'net1' }], (pod) => {
+    through(t, world, annotatedIn(file), (pod) => {
       const routes = pod.routes();
-      if (file === 'static-route.yaml') t.match(routes, '"dst":"192.168.0.0/16","gateway":"192.168.42.1"');
+      if (file === 'static-route.yaml') {
+        t.match(routes, '"dst":"192.168.0.0/16","gateway":"192.168.42.1"');
+        const [multicast] = pod.ipJson('route show 224.0.0.0/4');
+        t.match(multicast, { dev: 'net1', scope: 'link' });
+        t.notOk(multicast?.gateway, 'multicast goes to no gateway');
+      }
       if (file === 'seamless-gateway.yaml') t.match(routes, '"dst":"10.0.32.2","gateway":"10.131.0.1"');
       if (file === 'consistent-ifname.yaml')
         t.match(pod.ipJson('link show dev netd487dd0b55df'), [{ operstate: 'UP' }]);

@@ -95,6 +95,7 @@ const REFUSED: [title: string, keys: object, path: string, message: RegExp][] = 
   ['a prefix that is a pattern', { prefix: 'n%d' }, 'prefix', /contains "%"/],
   ['an ifname that is a pattern', { ifname: 'net%d' }, 'ifname', /contains "%"/],
   ['an ifname that /proc/sys has for something else', { ifname: 'all' }, 'ifname', /no sysctls of its own/],
+  ['the other ifname that /proc/sys has for something else', { ifname: 'default' }, 'ifname', /no sysctls of its own/],
   ['an unknown placeholder', { key: placeholder('nme') }, 'key', /\$\{nme\} is not known; there are ifname, name$/m],
   ['an empty placeholder', { key: placeholder('') }, 'key', /\$\{\} is not known/],
   ['a placeholder of Object.prototype', { key: placeholder('constructor') }, 'key', /is not known/],
