@@ -15,7 +15,9 @@ const ROOT = join(import.meta.dirname, '..');
 const FOLDER = join(ROOT, 'conf/schema');
 
 // Without types where any will do: `args` may be another convention's.
-const ajv = new Ajv2020({ allErrors: true, strictTypes: false });
+const ajv = new Ajv2020({ allErrors: true, strictTypes: false, verbose: true });
+// What editors show for a failure, which validators pass over.
+for (const keyword of ['errorMessage', 'patternErrorMessage']) ajv.addKeyword(keyword);
 for (const [file, schema] of Object.entries(schemaFiles())) ajv.addSchema(schema, file);
 const validateList = validator('conflist');
 
@@ -267,6 +269,22 @@ for (const [plugin, { taken, refused }] of Object.entries(AGREED)) {
     }
   });
 
+  t.test(`${plugin}: editors say in words what is wrong, not as a pattern`, async (t) => {
+    for (const config of refused) {
+      validate({ type: plugin, ...config });
+      // Editors show patterns and what is not allowed as they are, unless the schema has a message.
+      const bare = (validate.errors ?? []).filter(({ keyword, parentSchema = {} }) => {
+        if (keyword === 'pattern') return !('patternErrorMessage' in parentSchema);
+        return keyword === 'not' ? !('errorMessage' in parentSchema) : keyword === 'false schema';
+      });
+      t.strictSame(
+        bare.map(({ schemaPath }) => schemaPath),
+        [],
+        JSON.stringify(config),
+      );
+    }
+  });
+
   t.test(`${plugin}: what only the plugin can tell`, async (t) => {
     for (const config of BEYOND[plugin] ?? []) {
       t.notOk(await isTaken(plugin, config), JSON.stringify(config));
@@ -301,17 +319,24 @@ t.test('a map of subnets as its people have it is valid', async (t) => {
   t.ok(validator('static-route')({ type: 'static-route', topology: parse(TOPOLOGY_YAML) }));
 });
 
+t.test('every schema has an id, by which its neighbours are found', async (t) => {
+  const ids = Object.entries(schemaFiles()).map(([file, { $id }]) => [file, $id]);
+  for (const [file, id] of ids)
+    t.equal(id, `https://raw.githubusercontent.com/waymark-cni/waymark/main/conf/schema/${file}`);
+});
+
 t.test('a list is checked as a whole', async (t) => {
   const list = { name: 'green', plugins: [{ type: 'bridge', anything: [1] }] };
   const valid = [
     list,
     { ...list, $schema: './schema/conflist.schema.json', cniVersion: '1.1.0', cniVersions: ['1.0.0', '1.1.0'] },
     { ...list, disableCheck: true, disableGC: 'False', loadOnlyInlinedPlugins: 'true' },
-    { name: 'green' },
+    { name: 'green', plugins: [] },
   ];
   for (const document of valid) t.ok(validateList(document), `${JSON.stringify(document)} ${said(validateList)}`);
   const invalid = [
     {},
+    { name: 'green' },
     { ...list, name: '' },
     { ...list, name: '-green' },
     { ...list, cniVersion: 1 },

@@ -1,4 +1,4 @@
-import { HIGHEST_VERBOSITY, LOG_LEVEL_SYNONYMS, LOG_LEVELS } from '../cni/log-level.ts';
+import { HIGHEST_VERBOSITY, LOG_LEVEL_HELP, LOG_LEVEL_SYNONYMS, LOG_LEVELS } from '../cni/log-level.ts';
 import type { Descriptions } from './description.ts';
 import { absolutePath, interfaceName } from './patterns.ts';
 
@@ -18,7 +18,7 @@ export const COMMON: Descriptions = {
     replaces: true,
     anyOf: [
       { enum: LOG_LEVELS },
-      { type: 'string', pattern: LOG_LEVEL_PATTERN },
+      { type: 'string', pattern: LOG_LEVEL_PATTERN, patternErrorMessage: `It must be ${LOG_LEVEL_HELP}.` },
       { type: 'integer', minimum: 0, maximum: HIGHEST_VERBOSITY },
     ],
   },

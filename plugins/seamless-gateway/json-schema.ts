@@ -16,7 +16,11 @@ const numbered = {
   required: ['offset'],
   additionalProperties: false,
 };
-const someAddress = (family: string) => ({ type: 'string', pattern: `^(first|last|${family})$` });
+const someAddress = (family: string) => ({
+  type: 'string',
+  pattern: `^(first|last|${family})$`,
+  patternErrorMessage: 'It may be first, last, an address of the family or {"offset": n}.',
+});
 
 const descriptions: Descriptions = {
   '': { description: "Routes the node's own addresses through the gateway of the pod's subnet." },

@@ -5,34 +5,46 @@ import {
   addressOrAuto,
   destination,
   interfaceName,
-  PREFIX,
   specified,
+  subnets,
 } from '../../lib/json-schema/patterns.ts';
 import { ROUTE_POLICY } from '../../lib/json-schema/shared-keys.ts';
 import { staticRouteKeys, staticRouteNodeKeys } from './config.ts';
 
 const isGiven = (...keys: string[]) => ({ anyOf: keys.map((key) => ({ required: [key] })) });
 
+const ON_LINK_GATEWAY = {
+  anyOf: [
+    { required: ['gw'] },
+    {
+      required: ['nexthops'],
+      properties: { nexthops: { type: 'array', items: { type: 'object', required: ['gw'] } } },
+    },
+  ],
+};
+
+// A `then` with a single `not`, so that editors show its message and not those of what is in it.
 const ROUTE_RULES = {
   allOf: [
     {
       if: { required: ['type'], properties: { type: { not: { const: 'unicast' } } } },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-      then: { not: isGiven('gw', 'dev', 'nexthops', 'onlink') },
+      then: {
+        not: isGiven('gw', 'dev', 'nexthops', 'onlink'),
+        errorMessage: 'A route of this type has no next hop: leave out gw, dev, nexthops and onlink.',
+      },
     },
-    // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-    { if: { required: ['nexthops'] }, then: { not: isGiven('gw', 'dev') } },
+    {
+      if: { required: ['nexthops'] },
+      // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+      then: { not: isGiven('gw', 'dev'), errorMessage: 'With nexthops, gw and dev go into each of them.' },
+    },
     {
       if: { required: ['onlink'], properties: { onlink: { const: true } } },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
       then: {
-        anyOf: [
-          { required: ['gw'] },
-          {
-            required: ['nexthops'],
-            properties: { nexthops: { type: 'array', items: { type: 'object', required: ['gw'] } } },
-          },
-        ],
+        not: { not: ON_LINK_GATEWAY },
+        errorMessage: 'onlink needs a gw, here or in each of nexthops.',
       },
     },
   ],
@@ -75,7 +87,9 @@ function routeList(key: string, description: string): Descriptions {
 const descriptions: Descriptions = {
   '': {
     description: "Adds static routes to a pod's interface: all of them or none.",
-    not: { required: ['topology', 'topologyFile'] },
+    allOf: [
+      { not: { required: ['topology', 'topologyFile'] }, errorMessage: 'One map is enough: topology or topologyFile.' },
+    ],
   },
   ...routeList('routes', 'The routes.'),
   ...routeList('addroutes', 'More routes: the name that route-override has for them.'),
@@ -91,7 +105,7 @@ const descriptions: Descriptions = {
   'topology.vrf{}': { description: 'One vrf: its subnets are routed to each other.' },
   'topology.vrf{}.subnets': {
     description: 'The subnets, in CIDR notation.',
-    propertyNames: { pattern: `^(${PREFIX})$` },
+    propertyNames: subnets,
   },
   'topology.vrf{}.subnets{}': { description: 'One subnet.' },
   'topology.vrf{}.subnets{}.gw': { description: 'The gateway that leads from this subnet to the others.', ...address },

@@ -1,9 +1,14 @@
 import { SUPPORTED_VERSIONS } from '../../lib/cni/version.ts';
 import { networkName } from '../../lib/json-schema/patterns.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
-import { type JsonSchema, pluginSchema } from './plugin-schema.ts';
+import { type JsonSchema, pluginSchema, schemaId } from './plugin-schema.ts';
 
-const flag = (description: string) => ({ description, type: ['boolean', 'string'], pattern: '^([Tt]rue|[Ff]alse)$' });
+const flag = (description: string) => ({
+  description,
+  type: ['boolean', 'string'],
+  pattern: '^([Tt]rue|[Ff]alse)$',
+  patternErrorMessage: 'It must be true or false.',
+});
 
 /**
  * The JSON Schema of a whole network list (https://www.cni.dev/docs/spec/#section-1-network-configuration-format), which
@@ -12,6 +17,7 @@ const flag = (description: string) => ({ description, type: ['boolean', 'string'
 export function listSchema(): JsonSchema {
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
+    $id: schemaId('conflist'),
     title: 'CNI network list',
     type: 'object',
     properties: {
@@ -23,7 +29,7 @@ export function listSchema(): JsonSchema {
       loadOnlyInlinedPlugins: flag('Plugins in files of their own, in a folder of the name, are not looked for.'),
       plugins: { description: 'The plugins, in the order of their ADD.', type: 'array', items: plugin() },
     },
-    required: ['name'],
+    required: ['name', 'plugins'],
   };
 }
 

@@ -7,6 +7,11 @@ import { PLUGIN_NAMES } from '../../plugins/index.ts';
 /** A JSON Schema, or a part of one (https://json-schema.org/draft/2020-12). */
 export type JsonSchema = { [keyword: string]: unknown };
 
+/** What a schema is called, wherever its file is: relative references in it lead to its neighbours. */
+export function schemaId(name: string): string {
+  return `https://raw.githubusercontent.com/waymark-cni/waymark/main/conf/schema/${name}.schema.json`;
+}
+
 /** What the plugins' own folders say of their configs, by the plugins' names. */
 const CONFIGS = new Map(
   await Promise.all(PLUGIN_NAMES.map(async (name) => [name, await configSchemaOf(name)] as const)),
@@ -35,6 +40,7 @@ export function pluginSchema(plugin: string): JsonSchema {
   const onNodeOnly = new Set([...NODE_KEYS, ...nodeKeys]);
   return {
     $schema: schema.$schema,
+    $id: schemaId(plugin),
     title: plugin,
     ...about,
     type: 'object',
@@ -47,9 +53,15 @@ export function pluginSchema(plugin: string): JsonSchema {
   };
 }
 
+const ONLY_IN_LIST = {
+  description: 'The network config only can set it.',
+  not: {},
+  errorMessage: 'It can be set in the network config only.',
+};
+
 // The keys can be set for one attachment, but for those that are the node's. Other conventions' `args` are not ours.
 function argsSchema(keys: readonly string[], onNodeOnly: ReadonlySet<string>): JsonSchema {
-  const properties = keys.map((key) => [key, onNodeOnly.has(key) ? false : { $ref: `#/properties/${key}` }]);
+  const properties = keys.map((key) => [key, onNodeOnly.has(key) ? ONLY_IN_LIST : { $ref: `#/properties/${key}` }]);
   return {
     description: 'What is set for one attachment.',
     properties: {
