@@ -223,6 +223,34 @@ onNode('an API server that was away keeps nothing waiting once it is back', asyn
   t.equal(node.controller.status().pending.length, 0);
 });
 
+onNode('asks the API server no more than docs/hot-plug.md says', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  node.define('green');
+  const pod = node.pod('web', 'blue');
+  await pod.has('net1');
+  await until(() => node.events('AddedInterface').length === 1);
+  const from = node.api.asked.length;
+  const asked = () =>
+    node.api.asked
+      .slice(from)
+      .map(({ method, path }) => `${method} ${path.replace(/.*\/namespaces\/default\//, '')}`)
+      .sort();
+  pod.select('blue,green');
+  await pod.has('net1', 'net2');
+  await until(() => node.events('AddedInterface').length === 2);
+  const perEdit = ['GET network-attachment-definitions/green', 'PATCH pods/web/status', 'POST events'];
+  t.strictSame(asked(), perEdit, 'one definition, one status, one event');
+  // What the kubelet writes all the time costs nothing.
+  const calls = node.cri.calls;
+  for (let i = 0; i < 20; i++)
+    node.api.put(pod.path, { ...node.api.get(pod.path), status: { phase: 'Running', conditions: [i] } });
+  pod.select('blue,green ');
+  await until(() => node.cri.calls >= calls + 2);
+  t.strictSame(asked(), perEdit);
+  t.equal(node.cri.calls, calls + 2, 'neither does it of the runtime');
+});
+
 onNode('a burst of edits ends with the last one', async (t) => {
   const node = await hotPlugNode(t);
   for (const name of ['blue', 'green', 'red']) node.define(name);
