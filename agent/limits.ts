@@ -13,8 +13,8 @@ export type AgentLimits = QueueLimits & {
 };
 
 /**
- * With these, the agent stays within the memory limit of `manifests/components/agent`: a config takes some ten times its
- * size once it is read, checked and planned (test/agent/hostile-node.test.ts).
+ * Chosen for the memory limit of `manifests/components/agent`, with room for a multiple of a config's size once it is
+ * read, checked and planned.
  */
 export const DEFAULT_LIMITS: AgentLimits = {
   running: 64,
