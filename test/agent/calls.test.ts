@@ -368,7 +368,12 @@ t.test('a caller in a root of its own has its files found as it sees them', { sk
   t.equal((await call('STATUS')).code, 0);
 
   const cases: [title: string, more: object, env: Env, message: RegExp][] = [
-    ['a map that is not there', { topologyFile: '/var/run/none.yaml' }, {}, /open '\/run\/none\.yaml'/],
+    [
+      'a map that is not there',
+      { topologyFile: '/var/run/none.yaml' },
+      {},
+      /cannot be read: \/var\/run\/none\.yaml: ENOENT/,
+    ],
     ['a folder that is none', { dataDir: '/var/run/map.yaml/x' }, {}, /: \/run\/map\.yaml\/x|\/run\/map\.yaml/],
     [
       'a namespace that is not there',
