@@ -1,0 +1,113 @@
+import t from 'tap';
+import { multusFolder, networkDefinition } from '../../scripts/cluster/addons.ts';
+import type { Cluster } from '../../scripts/cluster/cluster.ts';
+import { clusterTier } from '../support/cluster/cluster-tier.ts';
+import { bridge, has, leftovers, linksOf, running, seen, select } from '../support/cluster/hot-plug.ts';
+import { apply, podOf, remove, untilReady } from '../support/cluster/objects.ts';
+
+// Networks of running pods without Multus, while things go wrong.
+
+/** An agent takes some seconds to come back. */
+const ROUNDS = 5;
+
+const NETWORKS = ['blue', 'green', 'red'];
+
+const onCluster = await clusterTier(t, { nodes: 1, waymark: 'dynamic' }, (cluster) => {
+  const multus = multusFolder();
+  if ('missing' in multus) throw new Error(multus.missing);
+  cluster.kubectl(['apply', '-f', '-'], { input: networkDefinition(multus.folder) });
+  for (const [index, name] of NETWORKS.entries()) apply(cluster, bridge(name, index));
+});
+
+const leases = (cluster: Cluster) => leftovers(cluster).filter((path) => path.includes('/cni/networks/')).length;
+
+async function untilNothingIsLeft(cluster: Cluster): Promise<void> {
+  await seen('nothing is left on the node', 120, () => {
+    const left = leftovers(cluster);
+    if (left.length > 0) throw new Error(left.join('\n'));
+  });
+}
+
+// What was attached to the sandbox before goes with it, and the next one gets what the annotation says.
+await onCluster('a sandbox that dies', async (t, cluster) => {
+  await running(cluster, 'web', '');
+  select(cluster, 'web', 'blue,green');
+  await has(cluster, 'web', 'blue@net1', 'green@net2');
+  const node = cluster.node('node-1');
+  const sandboxes = () => node.run(['sh', '-c', 'ls /var/lib/cni/waymark/attachments']).trim();
+  const [first = ''] = sandboxes().split('.');
+  node.run(['ctr', '-n', 'k8s.io', 'task', 'kill', '--signal', 'SIGKILL', first]);
+  await seen('another sandbox', 120, () => {
+    if (sandboxes().includes(first)) throw new Error(sandboxes());
+  });
+  await untilReady(cluster, 'web');
+  await has(cluster, 'web', 'blue@net1', 'green@net2');
+  remove(cluster, podOf('web', ''));
+  await untilNothingIsLeft(cluster);
+  t.pass('nothing is left');
+});
+
+await onCluster(
+  'an agent that is killed again and again under edits loses, doubles and leaks nothing',
+  async (t, cluster) => {
+    const pods = Array.from({ length: 8 }, (_, index) => `pod-${index}`);
+    apply(cluster, ...pods.map((name) => podOf(name, '')));
+    await untilReady(cluster, ...pods);
+    const node = cluster.node('node-1');
+    const wanted = new Map<string, string[]>();
+    const kill =
+      'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null | grep -q "^/opt/waymark/bin/waymark agent " && kill -KILL $(basename $p); done; true';
+    const agent = () => {
+      const fields = 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[*].ready}{"\\n"}{end}';
+      const lines = cluster.kubectl(['-n', 'waymark', 'get', 'pods', '-o', fields]).trim().split('\n');
+      const [ready, ...more] = lines.filter((line) => line.endsWith(' true true'));
+      if (ready === undefined || more.length > 0) throw new Error(lines.join());
+      return ready;
+    };
+    // The order is random, the end is not.
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = await seen('an agent', 120, agent);
+      for (const pod of pods) {
+        const chosen = NETWORKS.filter(() => Math.random() < 0.6);
+        const names = chosen.map((network, index) => `${network}@net${((index + round) % 3) + 1}`);
+        wanted.set(pod, names);
+        select(cluster, pod, names.join(','));
+      }
+      node.run(['sh', '-c', kill]);
+      // A new pod instead of a container that the kubelet lets wait.
+      cluster.kubectl(['-n', 'waymark', 'delete', 'pods', '--all', '--force', '--grace-period=0']);
+      await seen('another agent', 120, () => {
+        if (agent() === before) throw new Error('not yet');
+      });
+    }
+    for (const [pod, names] of wanted) await has(cluster, pod, ...names);
+    const attached = [...wanted.values()].flat().length;
+    t.equal(leases(cluster), attached, 'as many leases as attachments');
+    remove(cluster, ...pods.map((name) => podOf(name, '')));
+    await untilNothingIsLeft(cluster);
+  },
+);
+
+await onCluster('a node that loses power', async (_, cluster) => {
+  await running(cluster, 'power', '');
+  select(cluster, 'power', 'red,blue');
+  await has(cluster, 'power', 'red@net1', 'blue@net2');
+  const node = cluster.node('node-1');
+  await node.cutPower();
+  await node.boot();
+  node.startService('containerd');
+  await node.untilContainerdAnswers();
+  node.startService('kubelet');
+  await seen('the pod has its networks', 300, () => {
+    const names = Object.keys(linksOf(cluster, 'power')).sort().join();
+    if (names !== 'eth0,lo,net1,net2') throw new Error(names);
+  });
+  await cluster.untilReady();
+  await untilReady(cluster, 'power');
+  await has(cluster, 'power', 'red@net1', 'blue@net2');
+  await seen('the leases of before are gone', 120, () => {
+    if (leases(cluster) !== 2) throw new Error(String(leases(cluster)));
+  });
+  remove(cluster, podOf('power', ''));
+  await untilNothingIsLeft(cluster);
+});

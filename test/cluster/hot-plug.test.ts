@@ -1,0 +1,176 @@
+import t from 'tap';
+import type { Ended } from '../../scripts/cluster/process.ts';
+import { clusterTier } from '../support/cluster/cluster-tier.ts';
+import {
+  bridge,
+  events,
+  gone,
+  has,
+  leftovers,
+  linksOf,
+  running,
+  seen,
+  select,
+  statusOf,
+} from '../support/cluster/hot-plug.ts';
+import { apply, inPod, podOf, remove } from '../support/cluster/objects.ts';
+
+// Networks of running pods, beside Multus thick. What the pod has is what `ip -j` prints in it.
+
+const onCluster = await clusterTier(t, { nodes: 2, multus: 'thick', waymark: 'dynamic' }, (cluster) => {
+  for (const [index, name] of ['blue', 'green', 'red'].entries()) apply(cluster, bridge(name, index));
+});
+
+await onCluster(
+  'add, remove, replace; unnamed; the same network twice; a list in another order',
+  async (t, cluster) => {
+    await running(cluster, 'web', 'blue');
+    const { net1 } = await has(cluster, 'web', 'blue@net1');
+    select(cluster, 'web', 'blue,green');
+    await has(cluster, 'web', 'blue@net1', 'green@net2');
+    select(cluster, 'web', [
+      { name: 'green', interface: 'net2' },
+      { name: 'blue' },
+      { name: 'blue' },
+      { name: 'red', interface: 'pod0123456789a' },
+    ]);
+    const links = await has(cluster, 'web', 'green@net2', 'blue@net1', 'blue@net3', 'red@pod0123456789a');
+    t.strictSame(links.net1, net1, 'what Multus attached at birth was not touched');
+    const version = cluster.kubectl(['get', 'pod', 'web', '-o', 'jsonpath={.metadata.annotations}']);
+    t.ok(version.includes('net1'));
+    select(cluster, 'web', 'red@pod0123456789a,default/blue,blue,green@net2');
+    await has(cluster, 'web', 'red@pod0123456789a', 'blue@net1', 'blue@net3', 'green@net2');
+    t.strictSame(linksOf(cluster, 'web'), links);
+    select(cluster, 'web', 'red');
+    await has(cluster, 'web', 'red@pod0123456789a');
+    select(cluster, 'web', '');
+    await has(cluster, 'web');
+    t.ok(
+      events(cluster, 'web', 'AddedInterface').includes('pod [default/web]: added interface net2 to network: green'),
+    );
+    t.ok(
+      events(cluster, 'web', 'RemovedInterface').includes(
+        'pod [default/web]: removed interface net1 from network: blue',
+      ),
+    );
+    await gone(t, cluster, 'web');
+  },
+);
+
+await onCluster(
+  'a swap on the same name keeps the hardware address and frees the lease; packets pass',
+  async (t, cluster) => {
+    await running(cluster, 'swap', 'blue');
+    await running(cluster, 'peer', 'green');
+    const { net1 } = await has(cluster, 'swap', 'blue@net1');
+    select(cluster, 'swap', 'green@net1');
+    const swapped = await has(cluster, 'swap', 'green@net1');
+    t.equal(swapped.net1?.mac, net1?.mac);
+    t.strictSame(
+      leftovers(cluster).filter((path) => path.includes('/networks/blue/')),
+      [],
+      'the lease is free',
+    );
+    const [address = ''] = statusOf(cluster, 'peer')[1]?.ips ?? [];
+    t.match(inPod(cluster, 'swap', 'ping', '-c', '1', '-I', 'net1', address), '1 packets received');
+    select(cluster, 'swap', [{ name: 'green', interface: 'net1', mac: '02:00:00:00:00:77' }]);
+    await seen('the other address', 60, () => {
+      if (linksOf(cluster, 'swap').net1?.mac !== '02:00:00:00:00:77') throw new Error('not yet');
+    });
+    await gone(t, cluster, 'swap', 'peer');
+  },
+);
+
+await onCluster('names that are not free are refused, and nothing is touched', async (t, cluster) => {
+  await running(cluster, 'names', 'blue');
+  const before = await has(cluster, 'names', 'blue@net1');
+  const wrong = ['eth0', 'sixteencharacter', 'twice', 'twice'].map((name) => ({ name: 'green', interface: name }));
+  select(cluster, 'names', [{ name: 'blue' }, ...wrong]);
+  const refused = await seen('three events', 60, () => {
+    const found = events(cluster, 'names', 'FailedAddingInterface');
+    if (found.length < 3) throw new Error(found.join('\n'));
+    return found;
+  });
+  t.match(
+    refused.find((text) => text.includes('eth0')),
+    /interface eth0 to network: green: the pod has an interface eth0/,
+  );
+  t.strictSame(linksOf(cluster, 'names'), before);
+  await gone(t, cluster, 'names');
+});
+
+await onCluster('one that fails holds nothing up, and comes within a second of its definition', async (t, cluster) => {
+  await running(cluster, 'late', '');
+  select(cluster, 'late', 'absent,blue,green');
+  await has(cluster, 'late', 'blue@net2', 'green@net3');
+  apply(cluster, bridge('absent', 9));
+  const begun = Date.now();
+  await has(cluster, 'late', 'absent@net1', 'blue@net2', 'green@net3');
+  t.comment(`${Date.now() - begun} ms, kubectl's own included`);
+  remove(cluster, bridge('absent', 9));
+  select(cluster, 'late', 'blue@net2');
+  await has(cluster, 'late', 'blue@net2');
+  await gone(t, cluster, 'late');
+});
+
+await onCluster(
+  'detaches what Multus attached, after its cache and the definition are gone, by a new agent',
+  async (t, cluster) => {
+    await running(cluster, 'old', 'blue,green,red');
+    await has(cluster, 'old', 'blue@net1', 'green@net2', 'red@net3');
+    remove(cluster, bridge('blue', 0));
+    cluster.node('node-1').run(['sh', '-c', 'rm /var/lib/cni/multus/results/green-*']);
+    cluster.kubectl(['-n', 'waymark', 'rollout', 'restart', 'daemonset/waymark']);
+    select(cluster, 'old', 'red@net3');
+    await has(cluster, 'old', 'red@net3');
+    apply(cluster, bridge('blue', 0));
+    cluster.kubectl(['-n', 'waymark', 'rollout', 'status', 'daemonset/waymark', '--timeout=120s']);
+    await gone(t, cluster, 'old');
+  },
+);
+
+await onCluster(
+  'a pod that ends while the agent is down leaves nothing, nor does one on another node',
+  async (t, cluster) => {
+    await running(cluster, 'there', 'blue', 'node-2');
+    await running(cluster, 'here', '');
+    select(cluster, 'here', 'blue,green');
+    select(cluster, 'there', 'blue,red');
+    await has(cluster, 'here', 'blue@net1', 'green@net2');
+    await has(cluster, 'there', 'blue@net1', 'red@net2');
+    const patch = (selector: object) => {
+      const spec = { template: { spec: { nodeSelector: { 'kubernetes.io/os': 'linux', ...selector } } } };
+      cluster.kubectl(['-n', 'waymark', 'patch', 'daemonset', 'waymark', '--patch', JSON.stringify({ spec })]);
+    };
+    patch({ nowhere: 'true' });
+    await seen('the agents are gone', 90, () => {
+      if (cluster.kubectl(['-n', 'waymark', 'get', 'pods', '-o', 'name']).trim() !== '') throw new Error('not yet');
+    });
+    remove(cluster, podOf('here', ''));
+    t.not(leftovers(cluster).length, 0, 'nobody is there to free what was attached');
+    patch({ nowhere: null });
+    await seen('all is freed', 120, () => {
+      const left = leftovers(cluster);
+      if (left.length > 0) throw new Error(left.join('\n'));
+    });
+    await has(cluster, 'there', 'blue@net1', 'red@net2');
+    remove(cluster, podOf('there', ''));
+  },
+);
+
+await onCluster('the agent may do nothing more in the API than it needs', async (t, cluster) => {
+  const can = (...what: string[]): Promise<Ended> =>
+    cluster.tryKubectl(['auth', 'can-i', ...what, '--as=system:serviceaccount:waymark:waymark', '-A']);
+  const answer = async (...what: string[]) => (await can(...what)).stdout.trim();
+  t.equal(await answer('watch', 'pods'), 'yes');
+  t.equal(await answer('patch', 'pods', '--subresource=status'), 'yes');
+  for (const what of [
+    ['get', 'secrets'],
+    ['patch', 'pods'],
+    ['delete', 'pods'],
+    ['get', 'configmaps'],
+    ['list', 'nodes'],
+  ]) {
+    t.equal(await answer(...what), 'no', what.join(' '));
+  }
+});
