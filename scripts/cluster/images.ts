@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { VERSION } from '../../lib/version.ts';
 import { ROOT } from './folder.ts';
 import { makeArchive, makeBusyboxRoot, makeImage } from './image-archive.ts';
@@ -39,7 +39,8 @@ export function waymarkArchive(): string {
   const archive = join(ROOT, 'build', `cluster-image-${digest(`${mtimeMs} ${size}`)}.tar`);
   if (!existsSync(archive)) {
     // Those of earlier builds.
-    run(['find', join(ROOT, 'build'), '-maxdepth', '1', '-name', 'cluster-image-*', '-delete']);
+    const others = ['-name', 'cluster-image-*', '!', '-name', `${basename(archive)}*`];
+    run(['find', join(ROOT, 'build'), '-maxdepth', '1', ...others, '-delete']);
     makeArchive(archive, [WAYMARK_IMAGE], (layout) => {
       run(['bash', join(ROOT, 'scripts/build-image.sh'), layout], { timeoutSeconds: 300 });
     });

@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { parseAllDocuments } from 'yaml';
+import type { Cluster } from '../../scripts/cluster/cluster.ts';
+import { until } from '../../scripts/cluster/process.ts';
+import { clusterTier } from '../support/cluster/cluster-tier.ts';
+import { stateOf, untilStateIs } from '../support/cluster/node-state.ts';
+import {
+  apply,
+  eventOf,
+  get,
+  inPod,
+  type Manifest,
+  networkOf,
+  podOf,
+  remove,
+  routesOf,
+  untilReady,
+} from '../support/cluster/objects.ts';
+import { GREEN_NAME, greenList } from '../support/containerd/pod-network.ts';
+
+// Pods of a real cluster of two nodes, with networks by Multus and our plugins by the agent.
+
+const EXAMPLES = join(import.meta.dirname, '../../manifests/examples');
+
+const tier = await clusterTier(t, { nodes: 2, multus: 'thick', waymark: 'agent' });
+
+await tier('pods reach each other across nodes, their nodes, and the API server', async (t, cluster) => {
+  const pods = [podOf('left', '', { node: 'node-1' }), podOf('right', '', { node: 'node-2' })];
+  apply(cluster, ...pods);
+  await untilReady(cluster, 'left', 'right');
+  const addressOf = (name: string) => cluster.kubectl(['get', 'pod', name, '-o=jsonpath={.status.podIP}']);
+  t.match(ping(cluster, 'left', addressOf('right')), / 0% packet loss/, 'the other node’s pod');
+  t.match(ping(cluster, 'right', addressOf('left')), / 0% packet loss/, 'and back');
+  for (const node of cluster.nodes) t.match(ping(cluster, 'left', node.address), / 0% packet loss/, node.name);
+  t.equal(inPod(cluster, 'left', 'nc', '-w', '5', '10.96.0.1', '443', '-e', 'true'), '', 'the service address answers');
+  remove(cluster, ...pods);
+});
+
+await tier('a pod on a bridge network with the three plugins gets every route, on each node', async (t, cluster) => {
+  const before = cluster.nodes.map(stateOf);
+  const network = networkOf('green', greenList());
+  const pods = cluster.nodes.map(({ name }) => podOf(`green-${name}`, 'green', { node: name }));
+  apply(cluster, network, ...pods);
+  await untilReady(cluster, ...pods.map(({ metadata }) => metadata.name));
+  for (const node of cluster.nodes) {
+    const pod = `green-${node.name}`;
+    const routes = routesOf(cluster, pod);
+    t.ok(routes.includes(`${node.address} via 10.131.0.1 dev ${GREEN_NAME}`), 'the way to the node');
+    t.ok(routes.includes(`10.10.0.0/16 via 10.131.0.1 dev ${GREEN_NAME}`), 'the route of the list');
+    t.match(inPod(cluster, pod, 'ip', '-6', 'route'), `2001:db8:10::/48 via fd00:131::1 dev ${GREEN_NAME}`);
+    t.match(ping(cluster, pod, node.address), / 0% packet loss/, 'the node answers');
+    const address = addressOn(cluster, pod, GREEN_NAME);
+    t.match(node.run(['busybox', 'ping', '-c', '1', '-w', '10', address]), / 0% packet loss/, 'and the pod does');
+    t.match(statusOf(cluster, pod), [{ default: true }, { name: 'default/green', ips: [address] }]);
+  }
+  remove(cluster, ...pods, network);
+  for (const [index, node] of cluster.nodes.entries()) await untilStateIs(node, before[index] ?? stateOf(node));
+});
+
+await tier('kactus’ green and blue pods reach each other over interfaces of the same name', async (t, cluster) => {
+  // The example's own files; this kernel has no VLANs, so each network is a macvlan of a link of its own.
+  const networks = ['green', 'blue'].flatMap((name, index) =>
+    read('kactus', `${name}.yaml`).map((network) => withPlugin(network, { type: 'macvlan', master: `eth${index}` })),
+  );
+  const deployments = ['app1.yaml', 'app2.yaml'].flatMap((file) => read('kactus', file));
+  apply(cluster, ...networks, ...deployments.map(inAHurry));
+  for (const { metadata } of deployments) {
+    cluster.kubectl(['rollout', 'status', `deployment/${metadata.name}`, '--timeout=180s'], { timeoutSeconds: 200 });
+  }
+  const [app1 = '', app2 = ''] = ['app1', 'app2'].map((app) => nameOf(cluster, `app=${app}`));
+  const nodes = get(cluster, 'pods', '-l=app in (app1, app2)').map(
+    ({ spec }) => (spec as { nodeName: string }).nodeName,
+  );
+  t.strictSame(nodes.sort(), ['node-1', 'node-2'], 'on two nodes');
+  for (const [name, ipv4, ipv6] of [
+    ['net9f27410725ab', '192.168.42.20', 'fd10:42::2'],
+    ['net48d6215903df', '192.168.43.20', 'fd10:43::2'],
+  ] as const) {
+    for (const pod of [app1, app2]) t.match(inPod(cluster, pod, 'ip', 'link'), name, `${pod} has ${name}`);
+    await until(`${name} answers`, 60, () => ping(cluster, app1, ipv4, '-I', name).includes(' 0% packet loss'));
+    await until(`${name} answers`, 60, () => ping(cluster, app1, ipv6, '-I', name).includes(' 0% packet loss'));
+    t.pass(`${app2} answers at ${ipv4} and ${ipv6}`);
+  }
+  remove(cluster, ...deployments, ...networks);
+});
+
+await tier(
+  'seamless-gateway alone in its definition routes the node through the pod’s first network',
+  async (t, cluster) => {
+    const network = networkOf('alone', {
+      cniVersion: '0.3.1',
+      name: 'alone',
+      type: 'seamless-gateway',
+      interface: 'eth0',
+    });
+    const pod = podOf('unchained', 'alone', { node: 'node-2' });
+    apply(cluster, network, pod);
+    await untilReady(cluster, 'unchained');
+    t.ok(routesOf(cluster, 'unchained').includes('10.0.32.3 via 10.244.2.1 dev eth0'));
+    t.match(ping(cluster, 'unchained', '10.0.32.3'), / 0% packet loss/);
+    remove(cluster, pod, network);
+  },
+);
+
+await tier('ddsnet4u’s map gives the same routes by the plugin and by the init container', async (t, cluster) => {
+  // There is no DHCP server: the addresses are fixed.
+  const ipam = (address: string) => ({ type: 'static', addresses: [{ address }] });
+  const documents = [
+    ...read('ddsnet4u', 'with-plugin.yaml').map((each) => withPlugin(each, { ipam: ipam('139.229.170.10/24') })),
+    ...read('ddsnet4u', 'with-init-container.yaml').map((each) =>
+      withPlugin(each, { ipam: ipam('139.229.170.11/24') }),
+    ),
+  ];
+  apply(cluster, ...documents.map(inAHurry));
+  await untilReady(cluster, 'dds', 'dds-init');
+  const expected = ['147', '166', '167', '178'].map((part) => `139.229.${part}.0/24 via 139.229.170.254 dev net1`);
+  for (const pod of ['dds', 'dds-init']) {
+    const routes = routesOf(cluster, pod).filter((line) => line.startsWith('139.229.') && line.includes(' via '));
+    t.strictSame(routes.map((line) => line.replace(/ proto \S+/, '')).sort(), expected, pod);
+  }
+  remove(cluster, ...documents);
+});
+
+await tier('`kubectl describe pod` shows the error of a wrong config in one readable line', async (t, cluster) => {
+  const [bridge] = greenList().plugins;
+  const plugins = [bridge, { type: 'static-route', routes: [{ dst: '10.9.0.0/16' }], onConflikt: 'keep' }];
+  const network = networkOf('wrong', { cniVersion: '1.0.0', name: 'wrong', plugins });
+  const pod = podOf('wrong', 'wrong', { node: 'node-1' });
+  const before = stateOf(cluster.node('node-1'));
+  apply(cluster, network, pod);
+  const message = await eventOf(cluster, 'wrong', /onConflikt/);
+  t.match(message, /invalid network config: onConflikt: is not a known key; did you mean "onConflict"\?/);
+  const described = cluster.kubectl(['describe', 'pod', 'wrong']);
+  t.equal(described.match(/^.*FailedCreatePodSandBox.*onConflikt: is not.*$/gm)?.length, 1, 'in one line');
+  t.equal(described.match(/onConflikt/g)?.length, 1, 'and once');
+  t.comment(message);
+  remove(cluster, pod, network);
+  await untilStateIs(cluster.node('node-1'), before);
+});
+
+function ping(cluster: Cluster, pod: string, address: string, ...more: string[]): string {
+  return inPod(cluster, pod, 'ping', '-c', '1', '-w', '10', ...more, address);
+}
+
+function addressOn(cluster: Cluster, pod: string, link: string): string {
+  return /inet (\S+)\//.exec(inPod(cluster, pod, 'ip', '-4', 'address', 'show', 'dev', link))?.[1] ?? '';
+}
+
+function statusOf(cluster: Cluster, pod: string): object[] {
+  const path = '{.metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/network-status}';
+  return JSON.parse(cluster.kubectl(['get', 'pod', pod, `-o=jsonpath=${path}`]));
+}
+
+function nameOf(cluster: Cluster, selector: string): string {
+  return get(cluster, 'pods', `-l=${selector}`)[0]?.metadata.name ?? '';
+}
+
+function read(folder: string, file: string): Manifest[] {
+  return parseAllDocuments(readFileSync(join(EXAMPLES, folder, file), 'utf8')).map((document) => document.toJS());
+}
+
+// A network definition whose first plugin has other keys; other objects as they are.
+function withPlugin(manifest: Manifest, keys: object): Manifest {
+  if (manifest.kind !== 'NetworkAttachmentDefinition') return manifest;
+  const config = JSON.parse((manifest.spec as { config: string }).config);
+  const [{ vlanId: _, ...first }, ...rest] = config.plugins;
+  return { ...manifest, spec: { config: JSON.stringify({ ...config, plugins: [{ ...first, ...keys }, ...rest] }) } };
+}
+
+// The shell of the examples' pods does not heed SIGTERM.
+function inAHurry(manifest: Manifest): Manifest {
+  const copy = structuredClone(manifest);
+  const spec = copy.spec as { template?: { spec: object } };
+  if (copy.kind === 'Pod') Object.assign(spec, { terminationGracePeriodSeconds: 1 });
+  if (copy.kind === 'Deployment') Object.assign(spec.template?.spec ?? {}, { terminationGracePeriodSeconds: 1 });
+  return copy;
+}
