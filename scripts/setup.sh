@@ -106,15 +106,24 @@ cluster_programs() {
   bash scripts/cluster/build-multus.sh >/dev/null || say "Multus cannot be built; what needs it will be skipped"
 }
 
-# The bench compares our ten routes with it. Tried only once, because not every module proxy has it.
+# The peer of `static-route`: a test runs both on the same configs, and the bench measures both. Built from its archive in
+# $WAYMARK_PEERS, else in ../shared/peers.
 route_override() {
   command -v go >/dev/null 2>&1 || return 0
-  local marker=".tools/route-override-was-asked-for"
-  [[ -e $marker || -e .tools/bin/route-override ]] && return
-  mkdir -p .tools/bin && touch "$marker"
-  say "installing route-override into .tools/bin"
-  GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install github.com/openshift/route-override-cni/cmd/route-override@latest 2>/dev/null ||
-    say "route-override cannot be installed; the bench runs without it"
+  [[ -e .tools/bin/route-override ]] && return
+  local archive="${WAYMARK_PEERS:-$PWD/../shared/peers}/route-override.tar.gz"
+  if [[ ! -e $archive ]]; then
+    say "there is no $archive; tests beside route-override will be skipped"
+    return
+  fi
+  say "building route-override into .tools/bin"
+  local source target="$PWD/.tools/bin"
+  source=$(mktemp -d)
+  mkdir -p "$target"
+  tar -xzf "$archive" -C "$source" --strip-components=1 &&
+    (cd "$source" && CGO_ENABLED=0 GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w" -o "$target" ./cmd/route-override) ||
+    say "route-override cannot be built; tests beside it will be skipped"
+  rm -rf "$source"
 }
 
 # kubectl contains an older one, which the tests use if this one is missing.
@@ -149,4 +158,4 @@ cluster_programs
 [[ ${1:-} == cluster ]] && exit
 go_kustomize
 test_class
-[[ ${1:-} != bench ]] || route_override
+route_override

@@ -103,10 +103,12 @@ export class AttachmentJournal {
     this.#journal.write(this.#identity, updated);
   }
 
-  /** What is recorded for this attachment from the sources that begin so. */
+  /** The changes that are recorded for this attachment from a source, or from a part of it: `<source>: <part>`. */
   changesFrom(source: string): Change[] {
     const entries = this.#entriesHere()?.entries ?? [];
-    const own = entries.filter((entry) => entry.network === this.#network && entry.source?.startsWith(source));
+    const own = entries.filter(
+      (entry) => entry.network === this.#network && `${entry.source}: `.startsWith(`${source}: `),
+    );
     return own.flatMap(({ change }) => (change && parseChange(change)) ?? []);
   }
 

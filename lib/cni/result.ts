@@ -1,4 +1,4 @@
-import { familyOf } from '../address/address.ts';
+import { type Family, familyOf, unspecified } from '../address/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route.ts';
 import type { CniVersion } from './version.ts';
 
@@ -60,6 +60,13 @@ export function toVersion(result: Result, version: CniVersion): object {
 /** The result with these routes added to those that it has. */
 export function withRoutes(result: Result, routes: readonly ResultRoute[]): Result {
   return routes.length === 0 ? result : { ...result, routes: [...(result.routes ?? []), ...routes] };
+}
+
+/** The first gateway of a family that addresses of a result name. `0.0.0.0` and `::` stand for none. */
+export function namedGateway(ips: readonly ResultIp[], family: Family): string | undefined {
+  return ips
+    .flatMap(({ gateway }) => gateway ?? [])
+    .find((gateway) => familyOf(gateway) === family && gateway !== unspecified(family));
 }
 
 function fromSeparateFamilies({ ip4, ip6, ...rest }: Json): Result {

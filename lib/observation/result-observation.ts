@@ -1,6 +1,6 @@
 import { familyOf } from '../address/address.ts';
 import { bitsOf, formatPrefix, networkOf, parsePrefix } from '../address/prefix.ts';
-import type { Result, ResultInterface, ResultRoute } from '../cni/result.ts';
+import { namedGateway, type Result, type ResultInterface, type ResultRoute } from '../cni/result.ts';
 import { type LinkAddress, lastingAddress } from '../netlink/address.ts';
 import { type Link, plainLink } from '../netlink/link.ts';
 import {
@@ -17,7 +17,7 @@ import {
 import { Observation } from './observation.ts';
 
 /**
- * The pod's namespace as far as a result tells it: `lo`, the result's interfaces in a sandbox with their addresses, the
+ * The pod's namespace as a result describes it: `lo`, the result's interfaces in a sandbox with their addresses, the
  * connected routes of these, and the result's routes. A result without interfaces (0.1.0, 0.2.0) is about `ifname`.
  */
 export function observationOfResult(result: Result, ifname: string): Observation {
@@ -76,8 +76,7 @@ function connectedRoute({ prefix, link }: LinkAddress): Route | [] {
 // As the reference plugins add it (pkg/ipam of containernetworking/plugins): without `gw`, through the address's gateway.
 function routeOfResult(route: ResultRoute, { ips = [] }: Result, link: Link): Route {
   const family = familyOf(route.dst);
-  const named = ips.flatMap(({ gateway }) => gateway ?? []).find((gateway) => familyOf(gateway) === family);
-  const gw = route.gw ?? named;
+  const gw = route.gw ?? namedGateway(ips, family);
   const hops = [{ ...(gw !== undefined && { gw }), oif: link.index }];
   const { mtu, advmss } = route;
   return {

@@ -1,20 +1,20 @@
 import { CniCode, CniError } from '../cni/errors.ts';
 import type { Request } from '../cni/request.ts';
-import type { Result, ResultIp } from '../cni/result.ts';
+import type { Result, ResultInterface, ResultIp } from '../cni/result.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Observation } from '../observation/observation.ts';
 
-/** The interface that an unchained plugin works on unless its config names one. */
+/** The interface that an unchained plugin works on if its config names none. */
 const DEFAULT_INTERFACE = 'eth0';
 
 /**
  * Which link is the attachment's?
  *
- * `wanted` is the config's. Else it is the interface of the previous result in the pod's sandbox that bears
- * CNI_IFNAME, else the only one in that sandbox, else CNI_IFNAME itself. Without a previous result (the plugin is in a
- * list of its own) CNI_IFNAME if the namespace has it, else `eth0`.
+ * `wanted` is the one that the config names. Otherwise it is the interface of `prevResult` in the pod's sandbox that is
+ * named CNI_IFNAME, else the only one in that sandbox, else CNI_IFNAME itself. Without a `prevResult` (the plugin is alone
+ * in its list) it is CNI_IFNAME if the namespace has it, else `eth0`.
  *
- * Throws CniError 100, with the links that there are, if the namespace has no such link.
+ * Throws CniError 100, with the namespace's links, if it has no such link.
  */
 export function attachmentLink(
   request: Pick<Request, 'ifname' | 'netns'>,
@@ -26,7 +26,7 @@ export function attachmentLink(
   return linkOrError(name, observed, wanted === undefined ? undefined : 'interface');
 }
 
-/** The name that `attachmentLink` looks for: the one that the plugins in front know the link by. */
+/** The name that `attachmentLink` looks for: the one by which the plugins in front know the link. */
 export function attachmentName(
   request: Pick<Request, 'ifname' | 'netns'>,
   wanted: string | undefined,
@@ -46,7 +46,17 @@ export function linkOrError(name: string, observed: Observation, path?: string):
   throw new CniError(CniCode.noInterface, `${where}the pod has no interface "${name}"`, { details });
 }
 
-/** The addresses that a result has for a link: those that point at it, and those that point nowhere. */
+/** The links of the pod that a result lists. */
+export function resultLinks(
+  { netns }: Pick<Request, 'netns'>,
+  previous: Result | undefined,
+  observed: Observation,
+): Link[] {
+  const links = inSandbox(netns, previous).flatMap(({ name }) => observed.linkNamed(name) ?? []);
+  return [...new Set(links)];
+}
+
+/** The addresses of a link in a result: those that point at it, and those that point at no interface. */
 export function resultIpsOf(link: Link, previous: Result | undefined): ResultIp[] {
   const interfaces = previous?.interfaces ?? [];
   return (previous?.ips ?? []).filter((ip) => {
@@ -60,15 +70,20 @@ function nameInResult(
   previous: Result | undefined,
   observed: Observation,
 ): string | undefined {
-  // An interface with a sandbox is in a container; the path is compared too, where it can be.
-  const inSandboxes = (previous?.interfaces ?? []).filter(({ sandbox }) => sandbox !== undefined && sandbox !== '');
-  const exact = inSandboxes.filter(({ sandbox }) => sandbox === netns);
-  const candidates = exact.length > 0 ? exact : inSandboxes;
+  const candidates = inSandbox(netns, previous);
   const named = candidates.find(({ name }) => name === ifname);
-  // A link can be there by its name and by an altname.
+  // A link can have two entries: by its name, and by an altname.
   const links = new Set(candidates.map(({ name }) => observed.linkNamed(name)?.index ?? name));
   const only = links.size === 1 ? candidates[0] : undefined;
   return (named ?? only)?.name;
+}
+
+// An interface with a sandbox is in a container. The path only counts if it is the pod's for any of them: a runtime may
+// give the same namespace another path by now.
+function inSandbox(netns: string, previous: Result | undefined): ResultInterface[] {
+  const inSandboxes = (previous?.interfaces ?? []).filter(({ sandbox }) => sandbox !== undefined && sandbox !== '');
+  const exact = inSandboxes.filter(({ sandbox }) => sandbox === netns);
+  return exact.length > 0 ? exact : inSandboxes;
 }
 
 function nameWithoutResult(

@@ -5,37 +5,37 @@ import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import type { Observation } from '../observation/observation.ts';
 
-/** What a plan is made from. */
+/** The input of a plan. */
 export type PlanInput<C> = {
   readonly request: Request;
   readonly config: C & CommonConfig;
   readonly previous: Result | undefined;
   /** The pod's namespace. */
   readonly observed: Observation;
-  /** The node's own, opened when it is first asked for. */
+  /** The node's own namespace, opened when it is first needed. */
   readonly host: () => Observation;
 };
 
-/** Something else is where a wanted change would go, and the config does not say to replace or to keep it. */
+/** Another route is in the way of a wanted one, and the config says neither to replace nor to keep it. */
 export type Conflict = { readonly source: string; readonly wanted: string; readonly found: string };
 
 export type Plan = {
-  /** All that is wanted, whether or not it is so already. */
+  /** Every wanted change, including those that hold already. */
   readonly changes: readonly Planned[];
   readonly conflicts: readonly Conflict[];
-  /** The wanted changes that give way to what is there, as the config says. */
+  /** The wanted changes that give way to what is there, because the config says so. */
   readonly kept?: readonly Change[];
   /**
-   * How the sources begin of which the plan has all that there should be: an earlier change with such a source that is
-   * not in the plan is out of date, and CHECK tells it.
+   * A source that the plan covers completely: a change that is recorded from it, or from a part of it (`<source>: <part>`),
+   * and that the plan lacks is stale, and CHECK reports it. No other plugin entry of the list may have the same source.
    */
   readonly completeFor?: string;
-  /** The result after the changes; the previous one itself where there is nothing to say about them. */
+  /** The result after the changes; `prevResult` itself if they do not alter it. */
   readonly result: Result;
 };
 
 /**
- * Something that a plan needs is not there, but may appear: an address, a default route. ADD waits for it as long as the
- * config says; otherwise it is an ordinary error with its own code.
+ * Something that a plan needs is not there, but may appear: an address, a default route. ADD waits for it for as long as
+ * the config says; without that it is an ordinary error.
  */
 export class NotYet extends CniError {}

@@ -12,16 +12,36 @@ type Input = Pick<PlanInput<StaticRouteConfig>, 'config' | 'observed'> & { link:
 
 /**
  * The routes that follow from the map of subnets and the addresses that the link has now. Throws CniError 101 if it has
- * none: then nothing can be told from the map.
+ * none, since the map says nothing then.
  */
 export function mappedRoutes({ config, observed, link }: Input): WantedRoute[] {
   if (config.topology === undefined) return [];
   const addresses = observed.addresses(link.index).map(({ prefix }) => prefix);
   if (addresses.length === 0) throw new CniError(CniCode.noAddress, `interface "${link.name}" has no address`);
+  const source = mapSource(config);
   return topologyRoutes(config.topology, addresses).map(({ family, dst, gw, via }) => ({
-    source: `topology: vrf ${via.vrf}`,
+    source: `${source}: vrf ${via.vrf}`,
     route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }),
   }));
+}
+
+/**
+ * Which map is it? The journal records it with each route, so that CHECK compares a map's routes with those of the same
+ * map: another entry of the list can have another map, and they share a journal. A file is known by its path, an inline
+ * map by a hash of its content, both with the interface if the config names one.
+ */
+export function mapSource({ topology, topologyFile, interface: on }: MapKeys): string {
+  const map = topologyFile === undefined ? `topology ${contentHash(topology)}` : `topologyFile ${topologyFile}`;
+  return on === undefined ? map : `${map}, interface ${on}`;
+}
+
+type MapKeys = Pick<StaticRouteConfig, 'topology' | 'topologyFile'> & { interface?: string | undefined };
+
+// FNV-1a. It tells the few maps of one list apart, and unlike node:crypto's it can be part of the start-up snapshot.
+function contentHash(topology: Topology | undefined): string {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(JSON.stringify(topology ?? []))) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
 }
 
 /**

@@ -1,12 +1,13 @@
-import type { RouteConfig, StaticRouteConfig } from './config.ts';
+import type { StaticRouteConfig } from './config.ts';
+import type { RouteConfig } from './route-config.ts';
 
-/** What the config says about every pod: the routes as they are written, and what they follow from. */
+/** What the config says about every pod: the routes as they are written, and what else they follow from. */
 export function outlineStaticRoutes(config: StaticRouteConfig): string[] {
   const { routes, addroutes, delroutes, flushroutes, flushgateway, topology } = config;
   return [
     ...delroutes.map(({ dst, gw }) => `delete route ${dst}${gw === undefined ? '' : ` via ${gw}`}, if it is there`),
     ...(flushgateway ? ['delete the default routes'] : []),
-    ...(flushroutes ? ['delete every route but connected and link-local ones'] : []),
+    ...(flushroutes ? ['delete every route but those on the link and link-local ones'] : []),
     ...[...routes, ...addroutes].map((route) => `add route ${routeText(route)}`),
     ...(topology === undefined ? [] : [`add the routes that follow from a map of ${topology.length} subnets`]),
   ];
@@ -26,8 +27,11 @@ function routeText(route: RouteConfig): string {
   ].join('');
 }
 
-function hopText({ gw, dev }: { gw?: string | undefined; dev?: string | undefined }): string {
+type Hop = { gw?: string | undefined; dev?: string | undefined; isOnLink?: true };
+
+function hopText({ gw, dev, isOnLink }: Hop): string {
   const on = dev === undefined ? '' : ` dev ${dev}`;
+  if (isOnLink) return `${on} on the link`;
   if (gw !== undefined && gw !== 'auto') return ` via ${gw}${on}`;
   // A gateway that the previous result names is on the attachment's interface.
   if (dev !== undefined && gw === undefined) return on;

@@ -1,33 +1,35 @@
-import type { Family } from '../../lib/address/address.ts';
+import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
 import { contains, parsePrefix } from '../../lib/address/prefix.ts';
 import { holds } from '../../lib/change/change.ts';
-import type { Result } from '../../lib/cni/result.ts';
+import { namedGateway, type Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { type Route, RT_TABLE_MAIN, RTPROT_KERNEL, routeKey } from '../../lib/netlink/route.ts';
+import { type Route, RT_SCOPE_LINK, RT_TABLE_MAIN, routeKey } from '../../lib/netlink/route.ts';
 import type { Observation } from '../../lib/observation/observation.ts';
 import type { WantedRoute } from '../../lib/plugin/reconcile.ts';
 import type { StaticRouteConfig } from './config.ts';
 
-// route-override's `flushroutes`, `flushgateway` and `delroutes`: what goes before our own routes are added.
+// route-override's `flushroutes`, `flushgateway` and `delroutes`: what is deleted before our own routes are added. They
+// mean what they mean there; docs/route-override.md has both plugins side by side.
 
 type Removal = Pick<StaticRouteConfig, 'flushroutes' | 'flushgateway' | 'delroutes'>;
 
 const LINK_LOCAL = [parsePrefix('169.254.0.0/16'), parsePrefix('fe80::/10')];
 
 /**
- * Which routes of the main table, out of this link, does the config take away? A flush leaves connected and link-local
- * routes; nothing takes away what the config wants itself, so that a repeated ADD finds nothing to do.
+ * Which routes of the main table, out of these links, does the config delete? Never one that the config wants itself, so
+ * that a repeated ADD finds nothing to do.
  */
 export function removedRoutes(
   config: Removal,
-  link: Link,
+  links: readonly Link[],
   observed: Observation,
   wanted: readonly WantedRoute[],
 ): WantedRoute[] {
   if (!removesAny(config)) return [];
   const families: Family[] = [4, 6];
+  const indices = new Set(links.map(({ index }) => index));
   const present = families.flatMap((family) => observed.routesIn(family, RT_TABLE_MAIN));
-  const candidates = present.filter(({ hops }) => hops.some(({ oif }) => oif === link.index));
+  const candidates = present.filter(({ hops }) => hops.some(({ oif }) => indices.has(oif)));
   const there = wanted.filter(({ route }) => holds({ op: 'add-route', route }, observed));
   const kept = new Set(there.map(({ route }) => routeKey(route)));
   return candidates.flatMap((route) => {
@@ -36,22 +38,26 @@ export function removedRoutes(
   });
 }
 
-/** The result without the routes that the config takes away, whether or not the kernel had them. */
+/**
+ * The result without the routes that the config deletes, whether or not the kernel had them. After `flushgateway` the
+ * addresses have no gateway either: it is the unspecified address, as in route-override.
+ */
 export function withoutRemoved(config: Removal, result: Result): Result {
   if (!removesAny(config)) return result;
   const { flushroutes, flushgateway, delroutes } = config;
-  const routes = (result.routes ?? []).filter(({ dst, gw }) => {
+  const routes = (result.routes ?? []).filter(({ dst, gw = namedGateway(result.ips ?? [], familyOf(dst)) }) => {
     if (flushroutes || (flushgateway && isDefault(dst))) return false;
     return !delroutes.some((wanted) => wanted.dst === dst && (wanted.gw === undefined || wanted.gw === gw));
   });
-  return { ...result, routes };
+  if (!flushgateway || result.ips === undefined) return { ...result, routes };
+  return { ...result, ips: result.ips.map((ip) => ({ ...ip, gateway: unspecified(familyOf(ip.address)) })), routes };
 }
 
 function removesAny({ flushroutes, flushgateway, delroutes }: Removal): boolean {
   return flushroutes || flushgateway || delroutes.length > 0;
 }
 
-// The place in the config that takes the route away.
+// The place in the config because of which the route is deleted.
 function removedBy({ flushroutes, flushgateway, delroutes }: Removal, route: Route): string | undefined {
   const index = delroutes.findIndex(({ dst, gw }) => {
     return dst === route.dst && (gw === undefined || route.hops.some((hop) => hop.gw === gw));
@@ -61,9 +67,12 @@ function removedBy({ flushroutes, flushgateway, delroutes }: Removal, route: Rou
   return flushroutes && !survivesFlush(route) ? 'flushroutes' : undefined;
 }
 
-function survivesFlush({ dst, protocol }: Route): boolean {
+// Routes on the link survive, the connected ones among them, and link-local ones.
+function survivesFlush({ dst, scope, hops }: Route): boolean {
+  if (scope === RT_SCOPE_LINK) return true;
+  if (isDefault(dst)) return false;
   const { address } = parsePrefix(dst);
-  return protocol === RTPROT_KERNEL || LINK_LOCAL.some((subnet) => contains(subnet, address));
+  return hops.every(({ gw }) => gw === undefined) || LINK_LOCAL.some((subnet) => contains(subnet, address));
 }
 
 function isDefault(dst: string): boolean {

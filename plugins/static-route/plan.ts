@@ -1,30 +1,40 @@
-import { type Family, familyOf } from '../../lib/address/address.ts';
+import type { Family } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, type Prefix } from '../../lib/address/prefix.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
-import { withRoutes } from '../../lib/cni/result.ts';
+import { namedGateway, withRoutes } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { defaultPriority, defaultScope, type NextHop, type Route, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
-import { attachmentLink, linkOrError, resultIpsOf } from '../../lib/plugin/attachment.ts';
+import { attachmentLink, linkOrError, resultIpsOf, resultLinks } from '../../lib/plugin/attachment.ts';
 import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
 import { reconcileRoutes, type WantedRoute } from '../../lib/plugin/reconcile.ts';
 import { resultRoute } from '../../lib/plugin/result-route.ts';
 import { unchainedResult } from '../../lib/plugin/unchained.ts';
-import type { RouteConfig, StaticRouteConfig } from './config.ts';
-import { mappedRoutes } from './mapped-routes.ts';
+import type { StaticRouteConfig } from './config.ts';
+import { mappedRoutes, mapSource } from './mapped-routes.ts';
 import { removedRoutes, withoutRemoved } from './override.ts';
+import type { RouteConfig } from './route-config.ts';
+import { mergedRoutes, withoutListed } from './sources.ts';
 
-/** Which routes should the attachment have, and what becomes of the result? Throws CniError 100, 101 or 102. */
+/**
+ * Which routes should the attachment have, and what is the result? Throws CniError 7 for two different routes in one
+ * place, 100, 101 or 102.
+ */
 export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   const { request, config, previous, observed } = input;
   const link = attachmentLink(request, config.interface, previous, observed);
   const context = { ...input, link };
-  const wanted = [...listedRoutes(context, 'routes'), ...listedRoutes(context, 'addroutes')];
-  const mapped = mappedRoutes(context);
+  const wanted = mergedRoutes(
+    [...listedRoutes(context, 'routes'), ...listedRoutes(context, 'addroutes')],
+    observed.linkName,
+  );
+  const mapped = withoutListed(mappedRoutes(context), wanted);
 
-  const removed = removedRoutes(config, link, observed, [...wanted, ...mapped]);
+  // route-override works on every interface of the result.
+  const links = config.interface === undefined ? [link, ...resultLinks(request, previous, observed)] : [link];
+  const removed = removedRoutes(config, links, observed, [...wanted, ...mapped]);
   const gone = new Set(removed.map(({ route }) => route));
   const listed = reconcileRoutes(wanted, observed, config.onConflict, gone);
-  // Routes of the map give way to those that are there, whoever put them there.
+  // A route of the map gives way to one that is there, whoever added it.
   const derived = reconcileRoutes(mapped, observed, 'keep', gone);
   const deletions = removed.map(({ route, source }) => ({ change: { op: 'delete-route', route } as const, source }));
   const changes = [...deletions, ...listed.changes, ...derived.changes];
@@ -34,7 +44,7 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
     changes,
     conflicts: listed.conflicts,
     kept: [...listed.kept, ...derived.kept],
-    ...(config.topology !== undefined && { completeFor: 'topology' }),
+    ...(config.topology !== undefined && { completeFor: mapSource(config) }),
     result: withRoutes(base, added),
   };
 }
@@ -86,18 +96,15 @@ function linkOf({ link, observed }: Context, dev: string | undefined, source: st
   return dev === undefined ? link : linkOrError(dev, observed, `${source}.dev`);
 }
 
-// With another `dev` than the attachment's, the previous result's gateway is not on that link.
-function gatewayOf(context: Context, { gw, dev, family }: RouteConfig, source: string): string | undefined {
+// The gateway that `prevResult` names is on the attachment's link, not on another `dev`.
+function gatewayOf(context: Context, route: RouteConfig, source: string): string | undefined {
+  const { gw, dev, family } = route;
+  if (route.isOnLink) return undefined;
   if (gw !== undefined && gw !== 'auto') return gw;
   const link = linkOf(context, dev, source);
-  const named = link.index === context.link.index ? namedGateway(context, family) : undefined;
+  const isAttachments = link.index === context.link.index;
+  const named = isAttachments ? namedGateway(resultIpsOf(link, context.previous), family) : undefined;
   return named ?? (gw === 'auto' ? guessedGateway(context, link, family, source) : undefined);
-}
-
-function namedGateway({ previous, link }: Context, family: Family): string | undefined {
-  return resultIpsOf(link, previous)
-    .flatMap(({ gateway }) => gateway ?? [])
-    .find((gw) => familyOf(gw) === family);
 }
 
 function guessedGateway({ observed }: Context, link: Link, family: Family, source: string): string {
@@ -115,17 +122,17 @@ function guessedGateway({ observed }: Context, link: Link, family: Family, sourc
   return gateway;
 }
 
-// A route of a family that its links have no address of goes nowhere. A link-local gateway is reached without one.
+// A route is of no use if its links have no address of its family. A link-local gateway needs no more than a link-local
+// one. A tentative address counts: it will be there in a moment, and the kernel takes the route.
 function isFamilyPresent(context: Context, route: RouteConfig, source: string): boolean {
   if (route.type !== 'unicast') return true;
   const { config, observed } = context;
   const hops = route.nexthops?.map((hop, index) => ({ ...hop, from: `${source}.nexthops[${index}]` }));
   for (const { gw, dev, from } of hops ?? [{ gw: route.gw, dev: route.dev, from: source }]) {
     const link = linkOf(context, dev, from);
-    const isEnough = isLinkLocal(gw) ? () => true : isGlobal;
-    const has = observed
-      .addresses(link.index)
-      .some((address) => address.prefix.family === route.family && isEnough(address));
+    const has = observed.addresses(link.index).some((address) => {
+      return address.prefix.family === route.family && (isLinkLocal(gw) || isGlobal(address));
+    });
     if (has) continue;
     if (config.missingFamily === 'fail') throw noAddress(link, route.family, source);
     return false;

@@ -355,7 +355,7 @@ t.test('without a pod it tells what the configs say', { skip: noNamespaces }, as
       [
         'would delete route 10.0.0.0/8 via 10.1.1.1, if it is there',
         'would delete the default routes',
-        'would delete every route but connected and link-local ones',
+        'would delete every route but those on the link and link-local ones',
       ],
       ['would add the routes that follow from a map of 1 subnets'],
       ['would add route ::/0 dev net1', 'would add route 10.0.0.0/8 via 10.1.1.1 onlink'],

@@ -13,6 +13,7 @@ const ROUTES = [
   'default via fd00:244:1::1',
   '2001:db8:1::/48 via fd00:244:1::1',
   '10.3.0.0/16 dev peer',
+  '10.4.0.0/16 dev eth0',
 ];
 
 type Pod = Scratch & {
@@ -28,7 +29,7 @@ function podWithRoutes(t: Test): Pod {
     cniVersion: '1.0.0',
     interfaces: [{ name: 'eth0', sandbox: pod.path }],
     ips: [{ address: '10.244.1.5/24', gateway: '10.244.1.1', interface: 0 }],
-    // The previous plugin told of two of them only.
+    // The plugins in front list two of the routes only.
     routes: [
       { dst: '0.0.0.0/0', gw: '10.244.1.1' },
       { dst: '10.1.0.0/16', gw: '10.244.1.1' },
@@ -53,37 +54,37 @@ function destinations(pod: Scratch): unknown[] {
   return ['-4', '-6'].flatMap((family) => pod.ipJson(`${family} route show dev eth0`).map(({ dst }) => dst));
 }
 
-const CONNECTED = ['10.244.1.0/24', 'fd00:244:1::/64', 'fe80::/64'];
+const ON_LINK = ['10.244.1.0/24', '10.4.0.0/16', 'fd00:244:1::/64', 'fe80::/64'];
 
 const cases: [title: string, keys: object, left: string[], result: string[]][] = [
-  ['flushroutes takes all but connected and link-local routes', { flushroutes: true }, CONNECTED, []],
+  ['flushroutes deletes all but routes on the link and link-local ones', { flushroutes: true }, ON_LINK, []],
   [
-    'flushgateway takes the defaults of both families',
+    'flushgateway deletes the default routes of both families',
     { flushgateway: true },
-    ['10.1.0.0/16', '10.2.0.0/16', ...CONNECTED, '2001:db8:1::/48'],
+    ['10.1.0.0/16', '10.2.0.0/16', ...ON_LINK, '2001:db8:1::/48'],
     ['10.1.0.0/16'],
   ],
   [
-    'delroutes takes routes that the previous result does not list',
+    'delroutes deletes routes that prevResult does not list',
     { delroutes: [{ dst: '10.2.0.0/16' }, { dst: '2001:db8:1::/48' }] },
-    ['default', '10.1.0.0/16', ...CONNECTED, 'default'],
+    ['default', '10.1.0.0/16', ...ON_LINK, 'default'],
     ['0.0.0.0/0', '10.1.0.0/16'],
   ],
   [
-    'delroutes with a gateway takes those through it only',
+    'delroutes with a gateway deletes routes through it only',
     {
       delroutes: [
         { dst: '10.1.0.0/16', gw: '10.244.1.9' },
         { dst: '10.2.0.0/16', gw: '10.244.1.2' },
       ],
     },
-    ['default', '10.1.0.0/16', ...CONNECTED, '2001:db8:1::/48', 'default'],
+    ['default', '10.1.0.0/16', ...ON_LINK, '2001:db8:1::/48', 'default'],
     ['0.0.0.0/0', '10.1.0.0/16'],
   ],
   [
-    'delroutes of what is not there is fine',
+    'delroutes of a route that is not there does nothing',
     { delroutes: [{ dst: '10.77.0.0/16' }] },
-    ['default', '10.1.0.0/16', '10.2.0.0/16', ...CONNECTED, '2001:db8:1::/48', 'default'],
+    ['default', '10.1.0.0/16', '10.2.0.0/16', ...ON_LINK, '2001:db8:1::/48', 'default'],
     ['0.0.0.0/0', '10.1.0.0/16'],
   ],
 ];
@@ -97,13 +98,17 @@ t.test('of the routes on the interface', { skip: noNamespaces }, async (t) => {
       t.strictSame(
         answer.routes?.map(({ dst }) => dst),
         result,
-        'the result has what is left of the previous one',
+        'the result has what is left of prevResult',
       );
-      t.match(pod.ipJson('route show 10.3.0.0/16'), [{ dev: 'peer' }], 'other interfaces keep theirs');
+      t.match(
+        pod.ipJson('route show 10.3.0.0/16'),
+        [{ dev: 'peer' }],
+        'interfaces that prevResult does not list keep theirs',
+      );
       t.strictSame(success(await pod.verb('ADD', keys)), answer, 'ADD twice gives the same');
       success(await pod.verb('CHECK', keys));
       success(await pod.verb('DEL', keys));
-      t.equal(pod.routes(), pod.before, 'DEL puts all of them back');
+      t.equal(pod.routes(), pod.before, 'DEL restores all of them');
     });
   }
 });
@@ -148,10 +153,95 @@ t.test('addroutes', { skip: noNamespaces }, async (t) => {
     const pod = podWithRoutes(t);
     const keys = { args: { cni: { flushroutes: true, addroutes: [{ dst: '10.9.0.0/16', gw: '10.244.1.3' }] } } };
     success(await pod.verb('ADD', keys));
-    t.strictSame(destinations(pod).sort(), ['10.9.0.0/16', ...CONNECTED].sort());
+    t.strictSame(destinations(pod).sort(), ['10.9.0.0/16', ...ON_LINK].sort());
     success(await pod.verb('DEL', keys));
     t.equal(pod.routes(), pod.before);
   });
+});
+
+t.test('flushgateway leaves no gateway in the result', { skip: noNamespaces }, async (t) => {
+  const pod = podWithRoutes(t);
+  const ips = [
+    { address: '10.244.1.5/24', gateway: '10.244.1.1', interface: 0 },
+    { address: 'fd00:244:1::5/64', interface: 0 },
+  ];
+  const prevResult = { ...pod.prevResult, ips };
+  const answer = success(await pod.verb('ADD', { prevResult, flushgateway: true }));
+  t.strictSame(
+    answer.ips?.map(({ gateway }) => gateway),
+    ['0.0.0.0', '::'],
+    'but the unspecified address, in an address without one too',
+  );
+
+  t.test('and a plugin behind it takes that for none', async (t) => {
+    const keys = { prevResult: answer, routes: [{ dst: '10.9.0.0/16' }, { dst: '2001:db8:9::/48', gw: 'auto' }] };
+    success(await pod.verb('ADD', keys));
+    t.strictSame(
+      [...pod.ipJson('route show proto 87'), ...pod.ipJson('-6 route show proto 87')].map(({ dst, gateway }) => [
+        dst,
+        gateway,
+      ]),
+      [
+        ['10.9.0.0/16', undefined],
+        ['2001:db8:9::/48', 'fd00:244:1::1'],
+      ],
+    );
+  });
+});
+
+t.test('addroutes without "gw"', { skip: noNamespaces }, async (t) => {
+  const addroutes = [{ dst: '10.9.0.0/16' }, { dst: '2001:db8:9::/48' }];
+  for (const [title, keys] of [
+    ['is on the link, though prevResult names a gateway', { addroutes }],
+    ['is on the link by args.cni too', { args: { cni: { addroutes } } }],
+  ] as const) {
+    t.test(title, async (t) => {
+      const pod = podWithRoutes(t);
+      const answer = success(await pod.verb('ADD', keys));
+      for (const { dst } of addroutes) {
+        t.match(pod.ipJson(`${dst.includes(':') ? '-6' : '-4'} route show ${dst}`), [
+          { dst, dev: 'eth0', gateway: undefined, scope: undefined },
+        ]);
+      }
+      t.strictSame(answer.routes?.slice(2), addroutes);
+      success(await pod.verb('CHECK', keys));
+      success(await pod.verb('DEL', keys));
+      t.equal(pod.routes(), pod.before);
+    });
+  }
+
+  t.test('goes through a gateway by "auto", and gets a scope by "scope"', async (t) => {
+    const pod = podWithRoutes(t);
+    const keys = {
+      addroutes: [
+        { dst: '10.9.0.0/16', gw: 'auto' },
+        { dst: '10.8.0.0/16', scope: 253 },
+      ],
+    };
+    success(await pod.verb('ADD', keys));
+    t.match(pod.ipJson('route show 10.9.0.0/16'), [{ gateway: '10.244.1.1' }]);
+    t.match(pod.ipJson('route show 10.8.0.0/16'), [{ scope: 'link' }]);
+  });
+});
+
+t.test('routes of every interface that prevResult lists', { skip: noNamespaces }, async (t) => {
+  const pod = podWithRoutes(t);
+  pod.ip('address add 10.245.0.1/24 dev peer');
+  pod.ip('route add 10.7.0.0/16 via 10.245.0.9 dev peer');
+  const before = pod.routes();
+  const interfaces = [
+    { name: 'eth0', sandbox: pod.path },
+    { name: 'peer', sandbox: pod.path },
+    { name: 'br0', mac: '02:00:00:00:00:01' },
+  ];
+  const prevResult = { ...pod.prevResult, interfaces };
+  const keys = { prevResult, flushroutes: true };
+  success(await pod.verb('ADD', keys));
+  t.strictSame(pod.ipJson('route show 10.7.0.0/16'), [], 'are deleted, as in route-override');
+  success(await pod.verb('DEL', keys));
+  t.equal(pod.routes(), before);
+  success(await pod.verb('ADD', { ...keys, interface: 'eth0' }));
+  t.strictSame(pod.ipJson('route show 10.7.0.0/16').length, 1, 'but with "interface", of that one only');
 });
 
 t.test(

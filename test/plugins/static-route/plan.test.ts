@@ -298,3 +298,15 @@ t.test('the result', async (t) => {
     });
   });
 });
+
+t.test('a tentative address counts for its family', async (t) => {
+  const pod = observed({ eth0: ['10.131.0.5/23', 'fd00::5/64 tentative', 'fe80::1/64'] });
+  const routes = [{ dst: '2001:db8::/32', gw: 'fd00::1' }];
+  for (const missingFamily of ['fail', 'skip']) {
+    t.strictSame(
+      lines({ routes, missingFamily }, { pod }),
+      ['add route 2001:db8::/32 via fd00::1 dev eth0'],
+      missingFamily,
+    );
+  }
+});

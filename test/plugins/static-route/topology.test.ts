@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
@@ -42,7 +42,7 @@ const V6 = {
   },
 };
 
-t.test('a pod whose address a subnet of the map holds', { skip: noNamespaces }, async (t) => {
+t.test('a pod whose address is in a subnet of the map', { skip: noNamespaces }, async (t) => {
   for (const [address, routes] of TOPOLOGY_PODS) {
     t.test(`${address} gets ${routes.length} routes`, async (t) => {
       const pod = podAt(t, address);
@@ -57,14 +57,14 @@ t.test('a pod whose address a subnet of the map holds', { skip: noNamespaces }, 
     });
   }
 
-  t.test('is in the vrf of the most specific one, for IPv6 as for IPv4', async (t) => {
+  t.test('is in the vrf of the most specific one, in IPv6 as in IPv4', async (t) => {
     const pod = podAt(t, '2001:db8:1:8000::5/49');
     success(await pod.verb('ADD', { topology: V6 }));
     const shown = pod.ipJson('-6 route show proto 87').map(({ dst, gateway }) => `${dst} via ${gateway}`);
     t.strictSame(shown.sort(), ['2001:db8:1::/48 via 2001:db8:1:8000::1', '2001:db8:2::/48 via 2001:db8:1:8000::1']);
   });
 
-  t.test('keeps routes that are there already, whoever put them there', async (t) => {
+  t.test('keeps routes that are there already, whoever added them', async (t) => {
     const pod = podAt(t, '140.252.147.50/28');
     pod.ip('route add 140.252.147.16/28 via 140.252.147.60');
     const before = pod.routes();
@@ -92,19 +92,77 @@ t.test('an edited file', { skip: noNamespaces }, async (t) => {
   write('10.2.0.0/16', '10.3.0.0/16');
   t.match(
     (await pod.verb('CHECK', { topologyFile })).document,
-    { code: 106, msg: /topology: vrf site: route 10\.3\.0\.0\/16 .* is missing/ },
-    'CHECK tells a route that it has gained',
+    { code: 106, msg: /topologyFile \S+map\.json: vrf site: route 10\.3\.0\.0\/16 .* is missing/ },
+    'CHECK reports a route that it has gained',
   );
   success(await pod.verb('ADD', { topologyFile }));
   t.strictSame(routesOf(pod).length, 2, 'ADD adds it');
   write('10.3.0.0/16');
   t.match(
     (await pod.verb('CHECK', { topologyFile })).document,
-    { code: 106, msg: /topology: not wanted any more: add route 10\.2\.0\.0\/16/ },
-    'CHECK tells a route that it has lost',
+    { code: 106, msg: /topologyFile \S+map\.json: not wanted any more: add route 10\.2\.0\.0\/16/ },
+    'CHECK reports a route that it has lost',
   );
   success(await pod.verb('DEL', { topologyFile }));
-  t.strictSame(routesOf(pod), [], 'DEL takes all of them away');
+  t.strictSame(routesOf(pod), [], 'DEL deletes all of them');
+});
+
+t.test(
+  'two entries of a list, each with a map, pass CHECK, though they have one journal',
+  { skip: noNamespaces },
+  async (t) => {
+    const mapOf = (dst: string, vrf = 'site') => ({
+      vrf: { [vrf]: { subnets: { '10.1.0.0/16': { gw: '10.1.0.1' }, [dst]: { gw: '10.9.9.9' } } } },
+    });
+    const files = (pod: Pod) =>
+      ['10.2.0.0/16', '10.3.0.0/16'].map((dst) => {
+        const topologyFile = join(pod.folder, `${dst.slice(0, 4)}.json`);
+        writeFileSync(topologyFile, JSON.stringify(mapOf(dst)));
+        return { topologyFile };
+      });
+    const lists: [title: string, entries: (pod: Pod) => object[]][] = [
+      ['inline', () => [{ topology: mapOf('10.2.0.0/16') }, { topology: mapOf('10.3.0.0/16') }]],
+      ['inline, of two vrfs', () => [{ topology: mapOf('10.2.0.0/16') }, { topology: mapOf('10.3.0.0/16', 'other') }]],
+      ['inline, the second a part of the first', () => [{ topology: mapOf('10.2.0.0/16') }, { topology: { vrf: {} } }]],
+      ['files', files],
+      ['a file and inline', (pod) => [files(pod)[0] ?? {}, { topology: mapOf('10.3.0.0/16') }]],
+      [
+        'with listed routes',
+        () => [
+          { topology: mapOf('10.2.0.0/16'), routes: [{ dst: '10.4.0.0/16' }] },
+          { topology: mapOf('10.3.0.0/16') },
+        ],
+      ],
+    ];
+    for (const [title, entriesOf] of lists) {
+      const pod = podAt(t, '10.1.0.5/16');
+      const before = pod.routes();
+      const entries = entriesOf(pod);
+      for (const keys of entries) success(await pod.verb('ADD', keys));
+      for (const keys of entries) success(await pod.verb('CHECK', keys));
+      // A runtime may repeat ADD.
+      for (const keys of entries) success(await pod.verb('ADD', keys));
+      for (const keys of entries) success(await pod.verb('CHECK', keys));
+      for (const keys of entries.toReversed()) success(await pod.verb('DEL', keys));
+      t.equal(pod.routes(), before, title);
+    }
+  },
+);
+
+t.test('a journal of a version that did not record which map a route is from', { skip: noNamespaces }, async (t) => {
+  const pod = podAt(t, '10.1.0.5/16');
+  const before = pod.routes();
+  const entries = ['10.2.0.0/16', '10.3.0.0/16'].map((dst) => ({
+    topology: { vrf: { site: { subnets: { '10.1.0.0/16': { gw: '10.1.0.1' }, [dst]: { gw: '10.9.9.9' } } } } },
+  }));
+  for (const keys of entries) success(await pod.verb('ADD', keys));
+  const journal = join(pod.folder, 'data/static-route/container-1-net1.json');
+  const text = readFileSync(journal, 'utf8');
+  t.match(text, /"topology [0-9a-f]{8}: vrf site"/, 'it records the map');
+  writeFileSync(journal, text.replaceAll(/"topology [0-9a-f]{8}: vrf site"/g, '"topology: vrf site"'));
+  for (const keys of entries) success(await pod.verb('CHECK', keys));
+  for (const keys of entries.toReversed()) success(await pod.verb('DEL', keys));
+  t.equal(pod.routes(), before);
 });
 
 const wrong: [title: string, content: string | undefined, keys: object, msg: RegExp][] = [
