@@ -17,6 +17,10 @@ const descriptions: Descriptions = {
   },
   ifname: { description: 'This name, without a hash.', ...interfaceName },
   keepAltname: { description: 'After a rename the interface still answers to its first name, as an altname.' },
+  resultNames: {
+    description:
+      'Which names the result lists after a rename: the new one, the first one (the altname), or both. By default both for eth0, else the new one.',
+  },
 };
 
 /** What the JSON Schema of this plugin's config is made of. */

@@ -12,8 +12,8 @@ import { consistentName } from './name.ts';
 type Input = PlanInput<ConsistentIfnameConfig>;
 
 /**
- * Which name should the attachment's link have, and what becomes of the result? Throws CniError 7 for a name that is
- * none, 100 if there is no such link, 105 if the name is another link's.
+ * Which name should the attachment's link have, and what is the result? Throws CniError 7 for an invalid name, 100 if
+ * there is no such link, 105 if another link has the name.
  */
 export function planConsistentName(input: Input): Plan {
   const { config, request, previous, observed } = input;
@@ -35,18 +35,18 @@ export function planConsistentName(input: Input): Plan {
   return {
     changes: withSource(renameChanges(link, from, name, altname)),
     conflicts: [],
-    result: renamedResult(base, { from: [from, first], to: name, altname, request }),
+    result: renamedResult(base, { from: [from, first], to: name, altname, request, names: config.resultNames }),
   };
 }
 
-/** What the config says about every pod: the name. Throws CniError 7 for a name that is none. */
+/** What the config says about every pod: the name. Throws CniError 7 for an invalid name. */
 export function outlineConsistentName(config: ConsistentIfnameConfig, request: Request): string[] {
   const name = consistentName(config, request);
   return [config.mode === 'altname' ? `add altname ${name} to the interface` : `rename the interface to ${name}`];
 }
 
-// After a rename without an altname, nothing answers to the first name any more: then the link that bears the new one is
-// meant, unless its hardware address says that it is another.
+// After a rename without an altname, nothing answers to the first name: then it is the link with the new name, unless its
+// hardware address shows that it is another.
 function linkToName(input: Input, name: string): Link {
   const { previous, observed } = input;
   const known = knownName(input);
@@ -57,14 +57,14 @@ function linkToName(input: Input, name: string): Link {
   return macs.size > 0 && !macs.has(renamed.mac ?? '') ? linkOrError(known, observed, path) : renamed;
 }
 
-// The name that the plugins in front know the link by.
+// The name by which the plugins in front know the link.
 function knownName({ config, request, previous, observed }: Input): string {
   return attachmentName(request, config.interface, previous, observed);
 }
 
 /**
- * Which name do the plugins in front know the link by, beside this one? undefined if they know this one. A repeated ADD, a
- * CHECK and a DEL without a journal find it among the altnames; or, where it is none, nothing else bears it.
+ * By which name, other than this one, do the plugins in front know the link? undefined if they know it by this one. A
+ * repeated ADD, a CHECK and a DEL without a journal find it among the altnames, or else it is the known name if it is free.
  */
 function firstName(input: Input, link: Link, name: string): string | undefined {
   const { request, previous, observed } = input;
@@ -88,18 +88,31 @@ function renameChanges(link: Link, from: string, name: string, altname: string |
 /** What runtimes call a pod's first interface; containerd looks for the pod's addresses by it (go-cni, DefaultPrefix). */
 const FIRST_INTERFACE = 'eth0';
 
-type Renaming = { from: (string | undefined)[]; to: string; altname: string | undefined; request: Request };
+type Renaming = {
+  from: (string | undefined)[];
+  to: string;
+  altname: string | undefined;
+  request: Request;
+  names: ConsistentIfnameConfig['resultNames'];
+};
 
 /**
- * The result with the new name in the place of the first: places in the list stay, so addresses point at the same
- * interface. The altname is an entry of its own at the end: the CHECK of the plugins in front looks for CNI_IFNAME there.
- * For a pod's first interface the addresses point there too, since the runtime takes the pod's from `eth0`, or refuses it.
+ * The result after the rename (docs/decisions/0007-first-name-in-results.md). The new name replaces the first one: entries
+ * keep their places, so addresses point at the same interface. With `both`, the altname has an entry of its own at the
+ * end, where the CHECK of the plugins in front finds CNI_IFNAME; for a pod's first interface the addresses point there too,
+ * because the runtime takes the pod's addresses from `eth0`, and refuses a pod without any. With `first`, the altname is the
+ * only name.
  */
-function renamedResult(result: Result, { from, to, altname, request }: Renaming): Result {
+function renamedResult(result: Result, renaming: Renaming): Result {
+  const { from, altname: first, request } = renaming;
   const { netns: sandbox, ifname } = request;
+  const isFirst = ifname === FIRST_INTERFACE && first === FIRST_INTERFACE;
+  const names = renaming.names ?? (isFirst ? 'both' : 'new');
+  const to = names === 'first' && first !== undefined ? first : renaming.to;
+  const altname = names === 'both' ? first : undefined;
   const interfaces = [...(result.interfaces ?? [])];
   const isIn = (entry: { sandbox?: string | undefined }) => Boolean(entry.sandbox);
-  const place = [to, ...from]
+  const place = [renaming.to, ...from]
     .map((name) => interfaces.findIndex((entry) => entry.name === name && isIn(entry)))
     .find((index) => index >= 0);
   const entry = place === undefined ? undefined : interfaces[place];
@@ -108,9 +121,8 @@ function renamedResult(result: Result, { from, to, altname, request }: Renaming)
   const known = interfaces.findIndex((other) => other.name === altname && other.sandbox === sandbox);
   const aliasPlace = known < 0 ? interfaces.length : known;
   if (altname !== undefined && known < 0) interfaces.push({ name: altname, ...macOf(entry), sandbox });
-  const isFirst = ifname === FIRST_INTERFACE && altname === FIRST_INTERFACE;
-  const ips = isFirst ? movedIps(result.ips, place, aliasPlace) : result.ips;
-  // The same, where there is nothing to say, so that it is passed on to the letter.
+  const ips = isFirst && altname !== undefined ? movedIps(result.ips, place, aliasPlace) : result.ips;
+  // The same object if nothing changes, so that it is passed on to the letter.
   const isSame = entry.name === to && interfaces.length === result.interfaces?.length && ips === result.ips;
   return isSame ? result : { ...result, interfaces, ...(ips && { ips }) };
 }

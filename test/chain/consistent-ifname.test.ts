@@ -141,6 +141,37 @@ t.test(
 );
 
 t.test(
+  'a further interface has one entry in the result; with resultNames "both" or "first" the CHECK of a plugin in front passes',
+  { skip: noReferencePlugins },
+  async (t) => {
+    for (const [resultNames, names, status] of [
+      [undefined, [GREEN], 1],
+      ['both', [GREEN, 'net1'], 0],
+      ['first', ['net1'], 0],
+    ] as const) {
+      for (const first of [BRIDGE, MACVLAN, PTP]) {
+        const world = worldOf(t, [first, { ...OURS, ...(resultNames && { resultNames }) }]);
+        const env = { CNI_IFNAME: 'net1' };
+        const { interfaces = [], ips = [] } = world.must('waymark cni', 'add', 'green', env);
+        const title = `${first.type} ${resultNames}`;
+        // Multus writes an item of network-status for each entry with a sandbox.
+        const inPod = interfaces.filter(({ sandbox }) => sandbox === world.pod.path).map(({ name }) => name);
+        t.strictSame(inPod, names, title);
+        t.ok(
+          ips.every((ip) => interfaces[ip.interface ?? -1]?.name === names[0]),
+          'the addresses point at the first of them',
+        );
+        t.match(world.pod.ipJson(`link show ${GREEN}`), [{ altnames: ['net1'] }]);
+        t.equal(world.drive('waymark cni', 'check', 'green', env).status, status, title);
+        world.must('waymark cni', 'del', 'green', env);
+        t.equal(podState(world), world.before);
+        t.strictSame(world.leftovers(), []);
+      }
+    }
+  },
+);
+
+t.test(
   'without the altname the CHECK of a plugin in front fails, as the README says; DEL does not',
   { skip: noReferencePlugins },
   async (t) => {

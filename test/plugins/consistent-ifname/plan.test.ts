@@ -199,9 +199,42 @@ t.test('the result', async (t) => {
   t.test('has the addresses in their place for the further interfaces of a pod', async (t) => {
     const entry = { name: 'net1', mac: MAC, sandbox: NETNS };
     const given: Result = { interfaces: [entry], ips: [{ address: '10.0.0.5/24', interface: 0 }] };
-    const { result } = plan({}, { pod: podOf(['net1']), ifname: 'net1', previous: given });
+    const pod = podOf(['net1']);
+    const { result } = plan({ resultNames: 'both' }, { pod, ifname: 'net1', previous: given });
     t.strictSame(result.interfaces, [{ ...entry, name: GREEN }, entry]);
     t.strictSame(result.ips, given.ips);
+  });
+
+  t.test('has one entry for a further interface of a pod, by the new name', async (t) => {
+    const entry = { name: 'net1', mac: MAC, sandbox: NETNS };
+    const given: Result = { interfaces: [entry], ips: [{ address: '10.0.0.5/24', interface: 0 }] };
+    const pod = podOf(['net1']);
+    const { result } = plan({}, { pod, ifname: 'net1', previous: given });
+    t.strictSame(result, { interfaces: [{ ...entry, name: GREEN }], ips: given.ips });
+  });
+
+  t.test('has the names that resultNames chooses', async (t) => {
+    const again = { pod: RENAMED, previous: previous(GREEN) };
+    t.strictSame(plan({ resultNames: 'new' }, { previous: previous() }).result, previous(GREEN));
+    t.strictSame(plan({ resultNames: 'both' }, { previous: previous() }).result, renamed);
+    const given = previous();
+    t.equal(plan({ resultNames: 'first' }, { previous: given }).result, given, 'the first one: nothing changes');
+    t.strictSame(
+      plan({ resultNames: 'first' }, again).result,
+      previous(),
+      'also behind a plugin that knows the new one',
+    );
+    t.strictSame(plan({ resultNames: 'first' }, { pod: RENAMED }).result.interfaces, [ALIAS], 'also unchained');
+  });
+
+  t.test('cannot have a first name that nothing answers to', async (t) => {
+    for (const resultNames of ['both', 'first']) {
+      t.throws(() => plan({ resultNames, keepAltname: false }), {
+        code: 7,
+        message: /resultNames: .* needs "keepAltname"/,
+      });
+    }
+    t.strictSame(plan({ resultNames: 'new', keepAltname: false }, { previous: previous() }).result, previous(GREEN));
   });
 
   t.test('has no entry of the first name without keepAltname', async (t) => {
@@ -238,11 +271,11 @@ t.test('the result', async (t) => {
   t.test('without a previous one says what was seen, with the new name', async (t) => {
     const ips = [
       { interface: 0, address: '10.0.0.5/24' },
-      { interface: 0, address: 'fd00:0::5/64' },
+      { interface: 0, address: 'fd00::5/64' },
     ];
     const named = { name: GREEN, mac: MAC, sandbox: NETNS };
     t.match(plan({}).result, { interfaces: [named, ALIAS], ips: [{ ...ips[0], interface: 1 }, { interface: 1 }] });
-    t.match(plan({}, { pod: RENAMED, ifname: 'net7' }).result, { interfaces: [named, ALIAS], ips: [ips[0]] });
+    t.strictSame(plan({}, { pod: RENAMED, ifname: 'net7' }).result, { interfaces: [named], ips });
     t.strictSame(plan({ keepAltname: false }).result.interfaces, [named]);
     t.strictSame(plan({ mode: 'altname' }).result.interfaces, [ALIAS]);
   });
