@@ -34,8 +34,8 @@ export function tryCase(
 ): Outcome {
   const { type, command, args } = PROGRAMS[which];
   const pod = scratchPod(t);
-  const batch = [...ROUTES.map((route) => `route add ${route}`), ...commands.map((each) => each.replace(/^-6 /, ''))];
-  ip('ip', ['-n', pod.name, '-batch', '-'], batch.join('\n'));
+  ip('ip', ['-n', pod.name, '-batch', '-'], ROUTES.map((route) => `route add ${route}`).join('\n'));
+  for (const each of commands) pod.ip(each);
   const given = { cniVersion: version, ...previousResult(pod.path), ...resultIn(pod, previous) };
   const config = { cniVersion: version, name: 'net', type, dataDir: join(scratchFolder(t), 'data'), ...keys };
   const call = (verb: string, prevResult: object) => {
