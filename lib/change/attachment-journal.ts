@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Request } from '../cni/request.ts';
+import { FileError } from '../files/files.ts';
 import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
@@ -18,6 +19,7 @@ export class AttachmentJournal {
   readonly #journal: Journal;
   readonly #network: string;
   readonly #identity: string;
+  #content: { readonly of: JournalContent | undefined } | undefined;
 
   private constructor(journal: Journal, network: string, identity: string) {
     this.#journal = journal;
@@ -57,20 +59,20 @@ export class AttachmentJournal {
       ...changes.map(({ change, source }) => ({ ...this.#entry(change), ...(source !== undefined && { source }) })),
     ];
     const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(JSON.stringify(entry)));
-    if (added.length > 0) this.#journal.write(this.#identity, [...before, ...added]);
+    if (added.length > 0) this.#write([...before, ...added]);
     return before;
   }
 
   /** After a failed ADD: what was recorded before it, and what it could not take back or put back. */
   restore(before: readonly Entry[], notUndone: readonly Change[]): void {
     const entries = [...before, ...[...notUndone, ...this.unfinished()].map((change) => this.#entry(change))];
-    if (entries.length === 0) this.#journal.forget();
-    else this.#journal.write(this.#identity, entries);
+    if (entries.length === 0) this.forget();
+    else this.#write(entries);
   }
 
   /** The changes to undo, in the order in which they were made, as far as the journal has them: see JournalState. */
   changes(): { changes: Change[]; state: JournalState } {
-    const content = this.#journal.read();
+    const content = this.#read();
     if (content === undefined) return { changes: [], state: 'missing' };
     if (!this.#isHere(content)) return { changes: [], state: 'elsewhere' };
     const own = content.entries.filter(({ network }) => network === this.#network);
@@ -87,8 +89,15 @@ export class AttachmentJournal {
 
   /** Writes down links that go down to be renamed, and that they are up again. */
   detours(): Detours {
-    const update = (change: Change) => this.#writeProgress(change);
-    return { begin: update, end: update };
+    const end = (change: Change) => {
+      try {
+        this.#writeProgress(change);
+      } catch (error) {
+        // The journal says more than is left to do, which does no harm: it is finished once more.
+        if (!(error instanceof FileError)) throw error;
+      }
+    };
+    return { begin: (change) => this.#writeProgress(change), end };
   }
 
   // In the place of the change that is recorded, how far it is.
@@ -100,7 +109,7 @@ export class AttachmentJournal {
       const change = kindOf(recorded).progress?.(recorded, underWay);
       return change === undefined ? entry : { ...entry, change };
     });
-    this.#journal.write(this.#identity, updated);
+    this.#write(updated);
   }
 
   /** The changes that are recorded for this attachment from a source, or from a part of it: `<source>: <part>`. */
@@ -119,11 +128,23 @@ export class AttachmentJournal {
 
   /** Forgets what this build knows, and returns how many changes it does not know, which stay. */
   forget(): number {
+    this.#content = undefined;
     return this.#journal.forget(isKnown);
   }
 
+  // Read once, since nobody else writes while the attachment is locked, until it is written.
+  #read(): JournalContent | undefined {
+    this.#content ??= { of: this.#journal.read() };
+    return this.#content.of;
+  }
+
+  #write(entries: readonly Entry[]): void {
+    this.#content = undefined;
+    this.#journal.write(this.#identity, entries);
+  }
+
   #entriesHere(): JournalContent | undefined {
-    const content = this.#journal.read();
+    const content = this.#read();
     return content !== undefined && this.#isHere(content) ? content : undefined;
   }
 

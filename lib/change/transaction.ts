@@ -1,4 +1,5 @@
 import type { Pacing } from '../cni/runner.ts';
+import { FileError } from '../files/files.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import type { ChangeOptions, RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
@@ -159,10 +160,18 @@ async function makePart(
     const { sent, refusals } = await socket.change(part.map(messageOf), lines, options);
     return { tried: sent, refused: refusals };
   } catch (error) {
+    if (error instanceof FileError && first !== undefined) return notWritten(error, describe(first, observed));
     if (!(error instanceof NetlinkError)) throw error;
     return { tried: part.length, refused: [], lost: error };
   }
 }
+
+// What is about to be lost cannot be written down, so it was not begun: as good as a refusal.
+function notWritten(error: FileError, text: string): Made {
+  return { tried: 1, refused: [{ index: 0, error: new NetlinkError(text, EIO, error.message, error) }] };
+}
+
+const EIO = 5;
 
 function lineAt(changes: readonly Change[], index: number, observed: Observation): string {
   const change = changes[index];

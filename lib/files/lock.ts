@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { AddonError } from '../native/errors.ts';
 import { nativeSockets } from '../native/native.ts';
 import { FileError, namesIn } from './files.ts';
 import { reasonOf } from './reason.ts';
@@ -16,31 +17,56 @@ export type Lock = { release(): void };
 export function tryLock(path: string): Lock | undefined {
   for (;;) {
     const fd = openLock(path);
-    if (!nativeSockets().lockFile(fd)) {
-      closeSync(fd);
-      return undefined;
-    }
-    // Whoever had it before may have removed the file: then another may be locked at this path by now.
-    if (isFileAt(path, fd)) return { release: () => release(path, fd) };
+    const held = stateOf(path, fd);
+    if (held === 'ours') return { release: () => release(path, fd) };
     closeSync(fd);
+    if (held === 'another’s') return undefined;
   }
 }
 
-/** Removes the files of locks in a folder that nobody holds: what is left of processes that were killed. */
-export function removeOrphans(folder: string, suffix: string): void {
-  for (const name of namesIn(folder, { hidden: true })) {
-    if (name.endsWith(suffix)) tryLock(join(folder, name))?.release();
+// Whoever had the lock before may have removed the file: then another may be locked at this path by now.
+function stateOf(path: string, fd: number): 'ours' | 'another’s' | 'removed' {
+  try {
+    if (!nativeSockets().lockFile(fd)) return 'another’s';
+    return isFileAt(path, fd) ? 'ours' : 'removed';
+  } catch (error) {
+    closeSync(fd);
+    if (error instanceof AddonError) throw error;
+    throw new FileError(path, `cannot be locked (${reasonOf(error)})`, error);
   }
+}
+
+/**
+ * Removes the files of locks in a folder that nobody holds: what is left of processes that were killed. Returns the
+ * failures, after which it goes on.
+ */
+export function removeOrphans(folder: string, suffix: string): FileError[] {
+  const names = namesIn(folder, { hidden: true }).filter((name) => name.endsWith(suffix));
+  return names.flatMap((name) => {
+    try {
+      tryLock(join(folder, name))?.release();
+      return [];
+    } catch (error) {
+      if (error instanceof FileError) return error;
+      throw error;
+    }
+  });
 }
 
 /** Who holds the lock, for people to read: `process 4711 (static-route)`. By the kernel's table (proc_locks(5)). */
 export function holderOf(path: string): string {
   const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
-  const entry = readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
+  const entry = heldLocks().find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
   const pid = entry?.trim().split(/\s+/)[4];
-  return pid === undefined || Number(pid) <= 0 ? 'a process that is not visible here' : `process ${pid}${nameOf(pid)}`;
+  return pid === undefined || Number(pid) <= 0 ? 'another process' : `process ${pid}${nameOf(pid)}`;
+}
+
+function heldLocks(): string[] {
+  try {
+    return readFileSync('/proc/locks', 'utf8').split('\n');
+  } catch {
+    return [];
+  }
 }
 
 function nameOf(pid: string): string {

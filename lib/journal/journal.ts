@@ -37,7 +37,7 @@ export class Journal {
   constructor(folder: string, attachment: Attachment) {
     this.#folder = folder;
     this.#attachment = attachment;
-    this.path = join(folder, `${attachment.containerID}-${attachment.ifname}.json`);
+    this.path = join(folder, fileName(attachment));
   }
 
   /** What the journal holds, for all networks of the container and interface name; undefined if there is none. */
@@ -103,6 +103,10 @@ export class Journal {
   }
 }
 
+function fileName({ containerID, ifname }: Omit<Attachment, 'network'>): string {
+  return `${containerID}-${ifname}.json`;
+}
+
 /** The file that stands for the lock of an attachment, beside its journal. */
 export function lockPath(folder: string, { containerID, ifname }: Omit<Attachment, 'network'>): string {
   return join(folder, `.${containerID}-${ifname}${LOCK}`);
@@ -123,10 +127,9 @@ export function forgetInvalid(
   valid: readonly Omit<Attachment, 'network'>[],
   isKnown: IsKnown = () => true,
 ): Forgotten {
-  const validNames = new Set(valid.map(({ containerID, ifname }) => `${containerID}-${ifname}.json`));
+  const validNames = new Set(valid.map(fileName));
   const files: string[] = [];
-  const failures: Error[] = [];
-  removeOrphans(folder, LOCK);
+  const failures: Error[] = removeOrphans(folder, LOCK);
   for (const name of namesIn(folder).filter((name) => !validNames.has(name))) {
     const path = join(folder, name);
     try {
@@ -144,7 +147,9 @@ type Head = { version: number; containerID: string; ifname: string; namespace: s
 
 function forgetNetwork(folder: string, path: string, network: string, isKnown: IsKnown): boolean {
   const head = parseHead(readFileIfThere(path) ?? '');
-  if (head === undefined || head.version > VERSION || !hasNetwork(path, network, isKnown)) return false;
+  // A copy that somebody made is not the journal of the attachment that it names.
+  if (head === undefined || join(folder, fileName(head)) !== path) return false;
+  if (head.version > VERSION || !hasNetwork(path, network, isKnown)) return false;
   const lock = tryLock(lockPath(folder, head));
   // An attachment that somebody is at work on is not one to forget.
   if (lock === undefined) return false;
@@ -191,8 +196,10 @@ function parse(text: string): JournalContent {
 
 // The first line, closed: it ends with `"entries":[`. A newer format may be laid out otherwise.
 function parseHead(text: string): Head | undefined {
-  const head = parseJson(`${text.split('\n', 1)[0]}]}`) ?? parseJson(text);
-  return isJournal(head) ? head : undefined;
+  const head = parseJson(`${text.split('\n', 1)[0]}]}`);
+  if (isJournal(head)) return head;
+  const whole = parseJson(text);
+  return isJournal(whole) && whole.version > VERSION ? whole : undefined;
 }
 
 function isNewer(text: string): boolean {

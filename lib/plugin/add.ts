@@ -1,6 +1,6 @@
 import { describeInOrder } from '../change/after-changes.ts';
 import { AttachmentJournal } from '../change/attachment-journal.ts';
-import { describe, holds, isAlreadyUndone, kindOf, type Planned } from '../change/change.ts';
+import { type Change, describe, holds, isAlreadyUndone, kindOf, type Planned } from '../change/change.ts';
 import { apply, ChangeRefused } from '../change/transaction.ts';
 import type { Log } from '../cni/log.ts';
 import type { JsonObject, Request } from '../cni/request.ts';
@@ -44,7 +44,7 @@ async function addLocked<C>(
   if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 
   await definition.verify?.(input, plan, socket, waiting);
-  const before = journal.record(pending);
+  const before = journal.record(journal.changes().state === 'damaged' ? restorable(plan, observed) : pending);
   try {
     await apply(socket, changes, observed, { ...call.pacing, detours: journal.detours() });
   } catch (error) {
@@ -54,6 +54,12 @@ async function addLocked<C>(
   }
   reportChanges(pending, observed, log);
   return resultDocument(plan.result, previous, request);
+}
+
+// A damaged journal may have lost what an earlier ADD made: all that DEL could undo by the config is recorded anew.
+function restorable(plan: Plan, observed: Observation): Planned[] {
+  const isPending = (change: Change) => !holds(change, observed);
+  return plan.changes.filter(({ change }) => isPending(change) || kindOf(change).isKnownByConfig(change, observed));
 }
 
 function tracePlan({ changes }: Plan, observed: Observation, log: Log): void {

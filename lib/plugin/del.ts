@@ -4,6 +4,7 @@ import { type NotUndone, undo } from '../change/transaction.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
+import { FileError } from '../files/files.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';
@@ -47,7 +48,7 @@ async function undoAll(call: Call, journal: AttachmentJournal, changes: readonly
   if (log.isOn('debug')) for (const line of describeUndo(changes, socket)) log.debug(line);
   // What a link loses on the way to its name is written down beside the rename.
   const isInSteps = changes.some((change) => kindOf(change).make !== undefined);
-  if (isInSteps) journal.record(changes.map((change) => ({ change })));
+  if (isInSteps) recordBestEffort(call, journal, changes);
   const { count, failed } = await undo(socket, changes, { ...pacing, detours: journal.detours() });
   if (count > 0) log.info('took changes back', { changes: count });
   const isGift = ({ change }: NotUndone) => kindOf(change).undoGivesBack;
@@ -56,6 +57,16 @@ async function undoAll(call: Call, journal: AttachmentJournal, changes: readonly
   }
   const ours = failed.filter((one) => !isGift(one));
   if (ours.length > 0) throw notUndoneError(ours);
+}
+
+// A full disk must not keep a pod: mostly all of them are recorded, and nothing is written.
+function recordBestEffort({ log }: Call, journal: AttachmentJournal, changes: readonly Change[]): void {
+  try {
+    journal.record(changes.map((change) => ({ change })));
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    log.warn(`what is undone cannot be recorded: ${error.message}`);
+  }
 }
 
 // What the journal says; where it may not say all, also what the config would have added and nobody else claims.

@@ -31,6 +31,7 @@ export function refusedError(refused: ChangeRefused, pending: readonly Planned[]
 }
 
 function verdict(reason: NetlinkError, change: Change | undefined): Refusal {
+  if (reason.cause instanceof FileError) return { code: CniCode.ioFailure, text: reason.message };
   const meaning = change && meaningOf(change, reason);
   if (meaning === undefined) return { code: CniCode.kernelRefused, text: `the kernel refused to ${reason.message}` };
   return { ...meaning, text: `${meaning.text}: ${reason.message}` };

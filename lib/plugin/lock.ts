@@ -4,6 +4,7 @@ import type { Call } from '../cni/runner.ts';
 import { ensureFolder, FileError } from '../files/files.ts';
 import { holderOf, type Lock, tryLock } from '../files/lock.ts';
 import { lockPath } from '../journal/journal.ts';
+import { AddonError } from '../native/errors.ts';
 import { waitingOf } from './waiting.ts';
 
 /** Nothing that is done to a pod takes this long, but for what waits; and whoever waits may be asked again later. */
@@ -37,7 +38,7 @@ async function wait(path: string, call: Call, isNeeded: boolean): Promise<Lock |
       const lock = tryLock(path);
       if (lock !== undefined) return lock;
     } catch (error) {
-      if (isNeeded || !(error instanceof FileError)) throw error;
+      if (isNeeded || !(error instanceof FileError || error instanceof AddonError)) throw error;
       call.log.debug(error.message);
       return undefined;
     }

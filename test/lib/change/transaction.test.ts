@@ -1,7 +1,14 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Change } from '../../../lib/change/change.ts';
+import { rename } from '../../../lib/change/link-kinds.ts';
+import { apply, undo } from '../../../lib/change/transaction.ts';
+import { FileError } from '../../../lib/files/files.ts';
+import { Observation } from '../../../lib/observation/observation.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { socketIn } from '../../support/namespaces/transport.ts';
 import { call, variables } from '../../support/plugins/call.ts';
 
 // Found by test/bad-input-property.test.ts.
@@ -35,3 +42,53 @@ t.test('a replaced route whose gateway lies in a replaced subnet comes back too'
     t.equal(pod.routes(), before);
   });
 });
+
+t.test('a journal that cannot be written in the middle of a rename', { skip: noNamespaces }, async (t) => {
+  const { make } = rename;
+  rename.make = async () => {
+    throw new FileError('/run/waymark/x.json', 'cannot be written (ENOSPC)');
+  };
+  t.teardown(() => Object.assign(rename, { make }));
+  const pod = scratchPod(t);
+  const socket = socketIn(t, pod);
+  const link = Number(pod.ipJson('link show eth0')[0]?.ifindex);
+  const changes: Change[] = [
+    { op: 'add-altname', link, name: 'green' },
+    { op: 'rename-link', link, from: 'eth0', to: 'blue' },
+  ];
+
+  await t.test('is a refusal to ADD, which takes back what it made', async (t) => {
+    const refused = await apply(socket, changes, Observation.of(socket)).catch((error: unknown) => error);
+    t.match(refused, { index: 1, reason: { cause: { name: 'FileError' } } });
+    t.equal(pod.ipJson('link show eth0')[0]?.altnames, undefined);
+  });
+
+  await t.test('does not keep DEL from taking away what is ours', async (t) => {
+    pod.ip('link property add dev eth0 altname green');
+    pod.ip('link set eth0 name blue');
+    const { failed } = await undo(socket, changes);
+    t.match(failed, [{ change: { op: 'rename-link' }, error: { message: /cannot be written/ } }]);
+    t.equal(pod.ipJson('link show blue')[0]?.altnames, undefined);
+  });
+});
+
+t.test(
+  'an ADD on a damaged journal records again what DEL could undo by the config',
+  { skip: noNamespaces },
+  async (t) => {
+    const pod = scratchPod(t);
+    const before = pod.routes();
+    const dataDir = join(scratchFolder(t), 'data');
+    const routes = ['10.1.0.0/16', '10.2.0.0/16'].map((dst) => ({ dst, gw: '10.244.1.1' }));
+    const config = { cniVersion: '1.1.0', name: 'net', type: 'static-route', dataDir, routes };
+    const ask = (verb: string, more = {}) => call(staticRoute, variables(verb, pod.path), { ...config, ...more });
+    t.equal((await ask('ADD')).code, 0);
+    const path = join(dataDir, 'static-route/container-1-eth0.json');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.slice(0, text.indexOf('10.2.0.0')));
+    t.equal((await ask('ADD')).code, 0);
+    // Without the config's help: the journal must have both again.
+    t.equal((await ask('DEL', { routes: [] })).code, 0);
+    t.equal(pod.routes(), before);
+  },
+);

@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
@@ -145,7 +154,8 @@ t.test('cut short', async (t) => {
     ['null', 'null'],
     ['a list', '[]'],
     ['a number', '1'],
-    ['another version', '{"version":2,"containerID":"c","ifname":"e","namespace":"ns","entries":[]}'],
+    ['a newer version', '{"version":2,"containerID":"container-1","ifname":"eth0","namespace":"ns","entries":[]}'],
+    ['an older version', '{"version":0,"containerID":"container-1","ifname":"eth0","namespace":"ns","entries":[]}'],
     ['no namespace', '{"version":1,"containerID":"c","ifname":"e","entries":[]}'],
     ['entries that are no list', '{"version":1,"containerID":"c","ifname":"e","namespace":"ns","entries":{}}'],
     ['entries of another kind', '{"version":1,"containerID":"c","ifname":"e","namespace":"ns","entries":[1,null,"a"]}'],
@@ -353,6 +363,27 @@ t.test('forgetInvalid', async (t) => {
 
   t.test('has nothing to do where there is no folder', async (t) => {
     t.strictSame(forgetInvalid(join(scratchFolder(t), 'missing'), 'blue', []).files, []);
+  });
+
+  t.test('leaves a copy alone, and does not take it for the journal of the attachment that it names', async (t) => {
+    const folder = scratchFolder(t);
+    const live = journalIn(folder, 'live');
+    live.write('ns', [{ network: 'blue' }]);
+    copyFileSync(live.path, `${live.path}.bak`);
+    const valid = [{ containerID: 'live', ifname: 'eth0' }];
+    t.strictSame(forgetInvalid(folder, 'blue', valid), { files: [], failures: [] });
+    t.strictSame(readdirSync(folder).sort(), ['live-eth0.json', 'live-eth0.json.bak']);
+  });
+
+  t.test('removes locks that nobody holds, and goes on after one that is no file', async (t) => {
+    const folder = scratchFolder(t);
+    mkdirSync(join(folder, '.aaa-eth0.lock'));
+    writeFileSync(join(folder, '.killed-eth0.lock'), '');
+    journalIn(folder, 'gone').write('ns', [{ network: 'blue' }]);
+    const { files, failures } = forgetInvalid(folder, 'blue', []);
+    t.strictSame(files, [join(folder, 'gone-eth0.json')]);
+    t.match(failures, [{ name: 'FileError', message: /aaa-eth0\.lock: cannot be locked/ }]);
+    t.strictSame(readdirSync(folder), ['.aaa-eth0.lock']);
   });
 
   t.test('goes on after a file that it cannot read, and reports it', async (t) => {
