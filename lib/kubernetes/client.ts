@@ -79,9 +79,9 @@ export class ApiClient {
     return asObject(path, await this.#answer(path, {}, { verb: 'get' }));
   }
 
-  /** One page of a list; `limit` and `continue` are the caller's. */
-  async list(path: string, query: Query = {}): Promise<Page> {
-    const document = (await this.#answer(path, query, { verb: 'list' })) as Partial<{
+  /** One page of a list; `limit` and `continue` are the caller's. `signal` breaks it off. */
+  async list(path: string, query: Query = {}, signal?: AbortSignal): Promise<Page> {
+    const document = (await this.#answer(path, query, { verb: 'list', ...(signal && { signal }) })) as Partial<{
       items: unknown;
       metadata: { resourceVersion?: string; continue?: string };
     }>;
@@ -135,8 +135,8 @@ export class ApiClient {
       const send = this.#isPlain ? httpRequest : httpsRequest;
       const asked = send(`${this.#options.access.server}${path}${queryText(query)}`, options, (response) => {
         done(response.statusCode ?? 0);
-        // A watch says nothing for minutes; that the connection lives is what keep-alive is for.
-        if (verb === 'watch') asked.setTimeout(0);
+        // A watch says nothing for minutes; that the connection lives is what keep-alive is for. An error has an end.
+        if (verb === 'watch' && response.statusCode === 200) asked.setTimeout(0);
         resolve(response);
       });
       const abort = () => asked.destroy(new Error('aborted'));

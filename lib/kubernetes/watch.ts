@@ -96,14 +96,15 @@ export class Watch<T> {
     const found = new Map<string, KubeObject>();
     // "0" lets the server answer from its cache, which costs etcd nothing; it may be a moment old, and the watch catches up.
     const from = this.#mustBeCurrent ? {} : { resourceVersion: '0' };
-    let page = await client.list(path, { ...query, ...from, limit: pageSize });
+    const { signal } = this.#abort;
+    let page = await client.list(path, { ...query, ...from, limit: pageSize }, signal);
     const version = page.resourceVersion;
     for (;;) {
       for (const item of page.items) found.set(keyOf(item), item);
       if (page.continueToken === undefined) break;
-      page = await client.list(path, { ...query, limit: pageSize, continue: page.continueToken });
+      page = await client.list(path, { ...query, limit: pageSize, continue: page.continueToken }, signal);
     }
-    if (this.#abort.signal.aborted) return;
+    if (signal.aborted) return;
     for (const key of [...this.items.keys()].filter((key) => !found.has(key))) this.#forget(key);
     for (const object of found.values()) this.#put(object);
     this.#version = version;

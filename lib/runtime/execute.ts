@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HERE, type PathOf } from '../cni/place.ts';
@@ -71,16 +71,17 @@ async function runWhileBusy(run: RunPlugin, path: string, env: Variables, stdin:
 
 function runHere(path: string, env: Variables, stdin: string): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(path, [], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+    // Without file descriptors left (EMFILE) there are no streams, and the error comes as an event.
+    const child: ChildProcess = spawn(path, [], { env, stdio: ['pipe', 'pipe', 'inherit'] });
     const chunks: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.on('error', reject);
     child.on('close', (code, signal) => {
       resolve({ code: code ?? signal ?? 'unknown', stdout: Buffer.concat(chunks).toString() });
     });
     // A plugin need not read its config: that it has gone is seen by its exit code.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(stdin);
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(stdin);
   });
 }
 

@@ -29,7 +29,13 @@ export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugi
   return (path, env, stdin) =>
     new Promise((resolve, reject) => {
       const [program = path, ...args] = [...through, path];
-      const child = spawn(program, args, { env, cwd: '/', stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+      // Without file descriptors left (EMFILE) there are no streams, and the error comes as an event.
+      const child: ChildProcess = spawn(program, args, {
+        env,
+        cwd: '/',
+        stdio: ['pipe', 'pipe', 'pipe'],
+        detached: true,
+      });
       const stdout = collected(child, 'stdout', MAX_STDOUT_BYTES, () => end(tooMuch()));
       const stderr = collected(child, 'stderr', MAX_STDERR_BYTES);
       const tooMuch = () => new RuntimeError(`the plugin printed more than ${MAX_STDOUT_BYTES >> 20} MiB`);
@@ -40,7 +46,7 @@ export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugi
         clearTimeout(timer);
         // What a plugin that ended well has left running is its own affair.
         if (outcome instanceof Error) killGroup(child);
-        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
         const text = stderr().trim();
         if (text !== '') said?.(path, text);
         if (outcome instanceof Error) reject(outcome);
@@ -60,8 +66,8 @@ export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugi
         });
       });
       // A plugin need not read its config: that it has gone shows in its exit code.
-      child.stdin.on('error', () => undefined);
-      child.stdin.end(stdin);
+      child.stdin?.on('error', () => undefined);
+      child.stdin?.end(stdin);
     });
 }
 

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { ApiClient, type RequestReport } from '../../../lib/kubernetes/client.ts';
 import { ApiError } from '../../../lib/kubernetes/errors.ts';
 import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
+import { until } from '../../support/until.ts';
 
 const POD = '/api/v1/namespaces/a/pods/p';
 
@@ -123,4 +124,20 @@ t.test('reads the token and the CA anew, so a replaced one is used', async (t) =
     server.asked.map(({ headers }) => headers.authorization),
     ['Bearer one', 'Bearer two'],
   );
+});
+
+t.test('a refusal of a watch that does not end is an ApiError, as any other silence', async (t) => {
+  const server = await standIn(t);
+  const client = server.client(200);
+  t.teardown(() => client.close());
+  server.fault = (_, response) => {
+    response.writeHead(500).write('{');
+    return true;
+  };
+  let error: unknown;
+  void failure(client.watch('/api/v1/pods', {}, new AbortController().signal)).then((failed) => {
+    error = failed;
+  });
+  await until(() => error !== undefined);
+  t.match(error, { message: /broke off its answer/ });
 });

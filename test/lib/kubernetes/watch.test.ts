@@ -153,3 +153,21 @@ t.test('a line that is cut into pieces, or no JSON, loses nothing', async (t) =>
   server.put(pathOf('p'), pod('p', 'ü'.repeat(40_000)));
   await until(() => watch.items.get('a/p') === 'ü'.repeat(40_000));
 });
+
+t.test('stops at once although the server does not answer', async (t) => {
+  const silent = new ApiStandIn();
+  await silent.start();
+  silent.fault = () => true;
+  const client = silent.client(60_000);
+  const { watch, failures } = await watching(t, { client });
+  await until(() => silent.asked.length === 1);
+  let isStopped = false;
+  void watch.stop().then(() => {
+    isStopped = true;
+  });
+  await until(() => isStopped).finally(async () => {
+    client.close();
+    await silent.stop();
+  });
+  t.strictSame(failures, [], 'which is no failure');
+});

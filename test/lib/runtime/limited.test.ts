@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -64,4 +65,24 @@ t.test('ends what prints without end', async (t) => {
   const quiet = limitedRun({ deadlineMs: 60_000, said: (_, text) => said.push(text) });
   await quiet(script(t, 'yes | head -c 1000000 >&2'), ENV, '');
   t.equal(said[0]?.length, (16 << 10) - 1);
+});
+
+t.test('an error, not the end of the process, where no file descriptor is left', async (t) => {
+  const source = (file: string) => JSON.stringify(join(import.meta.dirname, '../../../lib/runtime', file));
+  const program = `
+    import { openSync } from 'node:fs';
+    import { executePlugin } from ${source('execute.ts')};
+    import { limitedRun } from ${source('limited.ts')};
+    const said = [];
+    const say = (error) => said.push(error.message);
+    try { for (;;) openSync('/dev/null'); } catch {}
+    await executePlugin('/bin/true', 'ADD', {}, {}).catch(say);
+    await executePlugin('/bin/true', 'ADD', {}, {}, limitedRun({ deadlineMs: 5000 })).catch(say);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    process.stdout.write(JSON.stringify(said));
+  `;
+  const command = 'ulimit -n 100; exec "$0" --no-warnings --input-type=module -e "$1"';
+  const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, program], { env: ENV });
+  const refused = /\/bin\/true cannot be run: spawn .*EMFILE/;
+  t.match(JSON.parse(stdout.toString() || '[]'), [refused, refused], stderr.toString());
 });
