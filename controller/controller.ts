@@ -69,6 +69,9 @@ const SWEEP_MS = 60_000;
 /** A pod is gone from the API, and its sandbox goes on: somebody deleted it by force. */
 const LINGERING_MS = 5000;
 
+/** Nobody waits for an agent that stops longer than that for events' sake. */
+const EVENTS_MS = 3000;
+
 /** Follows the pods of this node, and keeps their networks as their annotations select them. */
 export class Controller {
   readonly #options: ControllerOptions;
@@ -83,6 +86,7 @@ export class Controller {
   readonly #events: EventRecorder;
   readonly #performer: Performer;
   readonly #reconciler: Reconciler;
+  readonly #stopping = new AbortController();
   #sweeper: NodeJS.Timeout | undefined;
   #isSynced = false;
 
@@ -116,7 +120,8 @@ export class Controller {
       records: this.#records,
       delegates: this.#delegates,
     };
-    this.#performer = new Performer({ records, delegates, definitions, pathOf, allowedTypes, ...folders });
+    const rules = { allowedTypes, globalNamespaces, signal: this.#stopping.signal };
+    this.#performer = new Performer({ records, delegates, definitions, pathOf, ...rules, ...folders });
     this.#reconciler = new Reconciler({
       client,
       cri: this.#cri,
@@ -125,6 +130,7 @@ export class Controller {
       events: this.#events,
       pathOf,
       globalNamespaces,
+      signal: this.#stopping.signal,
       ...folders,
       ...(observer.step && { report: observer.step }),
       log: (pod, what, error) => this.#log(pod, what, error),
@@ -150,13 +156,14 @@ export class Controller {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
-  /** Finishes the steps that run. */
+  /** Finishes the steps that run, and begins none. Events that are not written within a few seconds are lost. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
     clearInterval(this.#sweeper);
     await this.#pods.stop();
     await this.#queue.stop();
     await this.#definitions.stop();
-    await this.#events.written();
+    await this.#events.stop(EVENTS_MS);
     this.#cri.close();
   }
 
@@ -185,7 +192,8 @@ export class Controller {
       (['uid', 'isRunning', 'networks', 'status'] as const).every((field) => now[field] === before[field]);
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
     if (isSame) return;
-    if ((now !== undefined && concernsUs(now)) || hasRecord(now ?? before)) this.#queue.kick(key);
+    const isKnown = this.#memories.has(key) || hasRecord(now ?? before);
+    if (isKnown || (now !== undefined && concernsUs(now))) this.#queue.kick(key);
   }
 
   // What failed while the API server was away is not kept waiting for its turn.
@@ -236,12 +244,10 @@ export class Controller {
     // What cannot be released of an older pod must not hold up the one of the same name that is there now.
     const released = await this.#releaseGone(records, sandboxes, pod).catch((error: Error) => error);
     const lingering = released instanceof Error ? undefined : released;
-    if (pod === undefined) {
-      this.#memories.delete(key);
-      this.#definitions.wait(key, new Set());
-    }
     const isOurs = pod?.isRunning === true && (concernsUs(pod) || this.#records.ofPod(namespace, name).length > 0);
     if (!isOurs) {
+      this.#memories.delete(key);
+      this.#definitions.wait(key, new Set());
       if (released instanceof Error) throw released;
       return lingering;
     }
@@ -255,14 +261,21 @@ export class Controller {
 
   async #releaseGone(records: readonly SandboxRecord[], sandboxes: readonly Sandbox[], pod: Pod | undefined) {
     const ready = new Set(sandboxes.filter(({ isReady }) => isReady).map(({ id }) => id));
+    const failures: string[] = [];
     for (const record of records.filter(({ containerID }) => !ready.has(containerID))) {
-      await this.#performer.release(record);
       const { containerID, pod: of } = record;
+      try {
+        await this.#performer.release(record);
+      } catch (error) {
+        failures.push(`sandbox ${containerID}: ${(error as Error).message}`);
+        continue;
+      }
       this.#options.observer?.log?.('info', 'released what a sandbox had', {
         pod: `${of.namespace}/${of.name}`,
         containerID,
       });
     }
+    if (failures.length > 0) throw new Error(failures.join('\n'));
     const isLingering = (record: SandboxRecord) => ready.has(record.containerID) && record.pod.uid !== pod?.sandboxUid;
     const ends = pod !== undefined && !pod.isRunning && records.some(({ containerID }) => ready.has(containerID));
     return ends || records.some(isLingering) ? LINGERING_MS : undefined;

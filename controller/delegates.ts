@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { HERE, type PathOf } from '../lib/cni/place.ts';
-import { cacheResult } from '../lib/runtime/cache.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { limitedRun } from '../lib/runtime/limited.ts';
 import { type NetworkList, parseNetwork } from '../lib/runtime/network.ts';
@@ -30,12 +29,10 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 export class Delegates {
   readonly slots: Slots;
   readonly #runtime: Runtime;
-  readonly #stateDir: string;
 
   constructor(options: DelegatesOptions) {
     const { binDirs, stateDir, deadlineMs, running, runningPerNetwork, pathOf = HERE.pathOf, through, said } = options;
     this.slots = new Slots(running, runningPerNetwork);
-    this.#stateDir = stateDir;
     this.#runtime = new Runtime({
       pluginPath: binDirs,
       cacheDir: stateDir,
@@ -52,11 +49,7 @@ export class Delegates {
 
   /** DEL, with the result of ADD where it is known. Throws RuntimeError. */
   async del(list: NetworkList, input: AttachmentInput, result: JsonObject | undefined): Promise<void> {
-    await this.slots.run(list.name, async () => {
-      // The cache may have been emptied meanwhile; and what others attached was never in it.
-      if (result !== undefined) cacheResult(this.#stateDir, list, input, result);
-      await this.#runtime.del(list, input);
-    });
+    await this.slots.run(list.name, () => this.#runtime.del(list, input, result));
   }
 }
 

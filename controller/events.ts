@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { pause } from '../lib/kubernetes/backoff.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import type { Pod } from './pod.ts';
@@ -31,7 +32,7 @@ const SAME_WITHIN_MS = 30 * 60_000;
 const MAX_MESSAGE = 1024;
 const MAX_KNOWN = 1000;
 
-type Known = { readonly name: string; readonly first: string; count: number; at: number };
+type Known = { readonly name: string; count: number; at: number };
 
 /** Writes events about pods, one after another. Nobody waits for them, and nothing fails for their sake. */
 export class EventRecorder {
@@ -39,6 +40,7 @@ export class EventRecorder {
   readonly #known = new Map<string, Known>();
   readonly #room = new Map<string, { tokens: number; at: number }>();
   #last: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   constructor(options: EventOptions) {
     this.#options = options;
@@ -59,8 +61,19 @@ export class EventRecorder {
     await this.#last;
   }
 
+  /** Resolves when all is written, at the latest after so many milliseconds; what is still waiting then is lost. */
+  async stop(withinMs: number): Promise<void> {
+    const done = new AbortController();
+    await Promise.race([this.#last.then(() => done.abort()), pause(withinMs, done.signal)]);
+    this.#isStopped = true;
+  }
+
   async #write(pod: Pod, reason: Reason, message: string, time: number): Promise<void> {
     const { client, lost } = this.#options;
+    if (this.#isStopped) {
+      lost(`event of pod ${pod.namespace}/${pod.name}: the agent has stopped`);
+      return;
+    }
     const key = createHash('sha256').update(`${pod.uid} ${reason} ${message}`).digest('hex');
     const path = `/api/v1/namespaces/${pod.namespace}/events`;
     const at = new Date(time).toISOString().replace(/\.\d+Z/, 'Z');
@@ -75,7 +88,7 @@ export class EventRecorder {
       }
       const name = `${pod.name.slice(0, 200)}.${time.toString(16)}${key.slice(0, 8)}`;
       await client.create(path, this.#event(pod, reason, message, name, at));
-      this.#known.set(key, { name, first: at, count: 1, at: time });
+      this.#known.set(key, { name, count: 1, at: time });
       if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
     } catch (error) {
       lost(`event of pod ${pod.namespace}/${pod.name}: ${(error as Error).message}`);

@@ -53,9 +53,9 @@ export class Failures {
     }
   }
 
-  /** How long until the next try; undefined if nothing failed. */
-  nextMs(now: number = Date.now()): number | undefined {
-    const times = [...this.#failures.values()].map(({ until }) => Math.max(0, until - now));
+  /** How long until the next try of what is not among `heldUp`; undefined if nothing else failed. */
+  nextMs(now: number = Date.now(), heldUp: ReadonlySet<string> = new Set()): number | undefined {
+    const times = [...this.#failures].flatMap(([key, { until }]) => (heldUp.has(key) ? [] : Math.max(0, until - now)));
     return times.length === 0 ? undefined : Math.min(...times);
   }
 

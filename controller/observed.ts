@@ -1,5 +1,6 @@
 import { listAddresses } from '../lib/netlink/address.ts';
 import { listLinks } from '../lib/netlink/link.ts';
+import { RT_SCOPE_UNIVERSE } from '../lib/netlink/route.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';
 import { isSameNamespace, type Namespace, OWN_NAMESPACE, openNamespace } from '../lib/netns/netns.ts';
 import { type CachedCall, linksOf, requestOf } from './caches.ts';
@@ -15,8 +16,6 @@ export type PodLink = {
   readonly mtu: number;
   readonly addresses: readonly string[];
 };
-
-const RT_SCOPE_UNIVERSE = 0;
 
 /**
  * The links in a namespace. Throws NamespaceError and NetlinkError, and an Error if it is the node's own: a pod on the

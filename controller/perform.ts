@@ -5,7 +5,7 @@ import { RuntimeError } from '../lib/runtime/errors.ts';
 import { CACHE_FOLDERS, cachedCalls } from './caches.ts';
 import type { Definitions } from './definitions.ts';
 import { type Delegates, networkFromRecord } from './delegates.ts';
-import { inputOf, NetworkError, networkOf, type Place, prepare } from './network.ts';
+import { checkTypes, inputOf, NetworkError, networkOf, type Place, prepare } from './network.ts';
 import { linkNamed, linksIn } from './observed.ts';
 import type { Pod } from './pod.ts';
 import {
@@ -15,6 +15,7 @@ import {
   withAttachment,
   withoutAttachment,
 } from './records.ts';
+import { isolationProblem } from './selection.ts';
 import type { Attachment, Step } from './steps.ts';
 
 export type PerformerOptions = {
@@ -23,7 +24,11 @@ export type PerformerOptions = {
   readonly definitions: Pick<Definitions, 'get'>;
   readonly pathOf: PathOf;
   readonly allowedTypes: ReadonlySet<string> | undefined;
+  /** See `isolationProblem`. */
+  readonly globalNamespaces: ReadonlySet<string> | undefined;
   readonly cacheFolders?: readonly string[];
+  /** Once it is aborted, nothing further is released. */
+  readonly signal?: AbortSignal;
 };
 
 /** A pod with its sandbox. `netns` is the node's path. */
@@ -75,11 +80,13 @@ export class Performer {
   async detach(sandboxed: Sandboxed, step: Step & { kind: 'detach' }, attachment: Attachment): Promise<void> {
     const { records, delegates } = this.#options;
     const { ifname, keepMac } = step;
-    const recorded =
-      this.recordOf(sandboxed).attachments.find((item) => item.ifname === ifname) ??
-      (await this.#adopt(sandboxed, attachment));
+    const own = this.recordOf(sandboxed).attachments.find((item) => item.ifname === ifname);
+    const recorded = own ?? (await this.#adopt(sandboxed, attachment));
     if (recorded.call !== undefined) {
-      records.put(withAttachment(this.recordOf(sandboxed), { ...recorded, state: 'unfinished' }));
+      const begun = withAttachment(this.recordOf(sandboxed), { ...recorded, state: 'unfinished' });
+      // A full disk must not keep what is recorded already from being taken away.
+      if (own === undefined) records.put(begun);
+      else records.putOrKeep(begun);
       const { list, input } = recorded.call;
       await delegates.del(networkFromRecord(list), input, recorded.result);
       if (this.#hasLink(sandboxed, [ifname, ...attachment.links])) {
@@ -92,13 +99,14 @@ export class Performer {
 
   /** DEL for all that a record has, of a sandbox that is gone or about to go. Throws what fails, after all was tried. */
   async release(record: SandboxRecord): Promise<void> {
-    const { records, delegates, pathOf } = this.#options;
+    const { records, delegates, pathOf, signal } = this.#options;
     const netns = existsSync(pathOf(record.netns)) ? record.netns : '';
     const failures: string[] = [];
     for (const { ifname, call, result } of record.attachments.toReversed()) {
       try {
+        if (signal?.aborted) throw new NetworkError(`${ifname} is left to the next agent, since this one stops`);
         if (call !== undefined) await delegates.del(networkFromRecord(call.list), { ...call.input, netns }, result);
-        records.put(withoutAttachment(records.get(record.containerID) ?? record, ifname));
+        records.putOrKeep(withoutAttachment(records.get(record.containerID) ?? record, ifname));
       } catch (error) {
         failures.push((error as Error).message);
       }
@@ -106,19 +114,26 @@ export class Performer {
     if (failures.length > 0) throw new NetworkError(failures.join('\n'));
   }
 
-  // What others attached, as their caches have it; where these are gone, by the definition as it is now.
+  // What others attached, as their caches have it; where these are gone, by the definition as it is now. Whoever may write a
+  // pod's status must not get more out of it than out of a selection, so the same rules hold.
   async #adopt(sandboxed: Sandboxed, { ifname, network, request = {} }: Attachment): Promise<RecordedAttachment> {
-    const { definitions, pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
+    const { definitions, pathOf, cacheFolders = CACHE_FOLDERS, allowedTypes, globalNamespaces } = this.#options;
+    const [namespace = ''] = network.split('/');
+    const problem = isolationProblem(namespace, sandboxed.pod.namespace, globalNamespaces);
+    if (problem !== undefined) throw new NetworkError(problem);
     const about = { ifname, network, state: 'unfinished', request } as const;
     const cached = cachedCalls(sandboxed.containerID, cacheFolders, pathOf).find(
       ({ input }) => input.ifname === ifname,
     );
     if (cached !== undefined) {
       const input = { ...cached.input, netns: sandboxed.netns };
-      return { ...about, call: { list: JSON.stringify(cached.config), input }, result: cached.result };
+      const list = JSON.stringify(cached.config);
+      checkTypes(networkFromRecord(list), allowedTypes);
+      return { ...about, call: { list, input }, result: cached.result };
     }
     try {
       const list = networkOf(await definitions.get(network));
+      checkTypes(list, allowedTypes);
       return {
         ...about,
         call: { list: list.source, input: inputOf(request, sandboxed.pod, placeOf(sandboxed, ifname)) },
@@ -133,7 +148,7 @@ export class Performer {
     const record = this.recordOf(sandboxed);
     const { keepMac } = about;
     const left = keepMac === undefined ? withoutAttachment(record, about.ifname) : undefined;
-    this.#options.records.put(left ?? withAttachment(record, { ...about, state: 'pending' }));
+    this.#options.records.putOrKeep(left ?? withAttachment(record, { ...about, state: 'pending' }));
   }
 
   #hasLink({ netns }: Sandboxed, names: readonly string[]): boolean {

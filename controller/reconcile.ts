@@ -32,6 +32,8 @@ export type ReconcilerOptions = {
   readonly cacheFolders?: readonly string[];
   readonly report?: (report: StepReport) => void;
   readonly log?: (pod: Pod, what: string, error: Error | undefined) => void;
+  /** Once it is aborted, no further step begins. */
+  readonly signal?: AbortSignal;
 };
 
 /** What is remembered of a pod between two looks; nothing of it is needed to come to the right end. */
@@ -92,10 +94,10 @@ export class Reconciler {
     const observed = this.#observe(view, linksIn(pathOf(netns)));
     const plan = planSteps(selections, observed);
     this.#refuse(pod, memory, plan);
-    await this.#perform(view, plan, observed);
+    const heldUp = await this.#perform(view, plan, observed);
     await this.#publish(view, plan);
     this.#waitForDefinitions(view);
-    return memory.failures.nextMs();
+    return memory.failures.nextMs(Date.now(), heldUp);
   }
 
   // Whatever failed for the annotation or the sandbox as they were is tried at once with the new one.
@@ -125,7 +127,8 @@ export class Reconciler {
     }
   }
 
-  async #perform(view: View, { steps }: Plan, observed: Observed): Promise<void> {
+  // Returns the keys of the steps that another one of their interface held up: their turn comes after it, not by the clock.
+  async #perform(view: View, { steps }: Plan, observed: Observed): Promise<ReadonlySet<string>> {
     const { failures } = view.memory;
     failures.keep(new Set(steps.map(stepKey)));
     // What failed before comes last, so that it holds nothing up.
@@ -133,11 +136,17 @@ export class Reconciler {
     const of = (kind: Step['kind']) =>
       steps.filter((step) => step.kind === kind).sort((a, b) => attempts(a) - attempts(b));
     const blocked = new Set<string>();
+    const heldUp = new Set<string>();
     for (const step of [...of('detach'), ...of('attach')]) {
-      if (blocked.has(step.ifname)) continue;
+      if (this.#options.signal?.aborted) break;
+      if (blocked.has(step.ifname)) {
+        heldUp.add(stepKey(step));
+        continue;
+      }
       const isDone = !failures.isWaiting(stepKey(step)) && (await this.#make(view, step, observed));
       if (!isDone) blocked.add(step.ifname);
     }
+    return heldUp;
   }
 
   async #make(view: View, step: Step, observed: Observed): Promise<boolean> {

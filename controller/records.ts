@@ -79,6 +79,19 @@ export class Records {
     else this.#records.set(record.containerID, record);
   }
 
+  /**
+   * As `put`; but what cannot be written, for a full disk say, is kept in memory, and the file says more than was done until
+   * the next change. Only for records that say nothing new. Throws FileError if the file cannot be removed.
+   */
+  putOrKeep(record: SandboxRecord): void {
+    try {
+      this.put(record);
+    } catch (error) {
+      if (!(error instanceof FileError) || record.attachments.length === 0) throw error;
+      this.#records.set(record.containerID, record);
+    }
+  }
+
   #path(containerID: string): string {
     const problem = nameProblem(containerID);
     if (problem !== undefined) throw new FileError(this.#folder, `container id "${containerID}" ${problem}`);

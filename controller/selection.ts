@@ -68,25 +68,31 @@ export function parseSelections(text: string | undefined, podNamespace: string):
 }
 
 /**
- * What is left of the selections where pods may use the definitions of their own namespace and of the global ones only, as
- * with Multus' `namespaceIsolation`; all of them where `globalNamespaces` is undefined.
+ * Why a pod may not use a definition, as with Multus' `namespaceIsolation`: it may use those of its own namespace and of the
+ * global ones only, or all where `globalNamespaces` is undefined. undefined: it may.
  */
+export function isolationProblem(
+  namespace: string,
+  podNamespace: string,
+  globalNamespaces: ReadonlySet<string> | undefined,
+): string | undefined {
+  if (globalNamespaces === undefined || namespace === podNamespace || globalNamespaces.has(namespace)) return undefined;
+  return `namespace isolation: a pod in ${podNamespace} may not use definitions in ${namespace}`;
+}
+
+/** What is left of the selections under namespace isolation; the others are refused. */
 export function isolated(
   all: Selections,
   podNamespace: string,
   globalNamespaces: ReadonlySet<string> | undefined,
 ): Selections {
-  if (globalNamespaces === undefined) return all;
-  const isAllowed = ({ namespace }: Selection) => namespace === podNamespace || globalNamespaces.has(namespace);
-  const refused = all.selections
-    .filter((selection) => !isAllowed(selection))
-    .map(
-      (selection): Refusal => ({
-        ...selection,
-        reason: `namespace isolation: a pod in ${podNamespace} may not use definitions in ${selection.namespace}`,
-      }),
-    );
-  return { ...all, selections: all.selections.filter(isAllowed), refusals: [...all.refusals, ...refused] };
+  const problemOf = ({ namespace }: Selection) => isolationProblem(namespace, podNamespace, globalNamespaces);
+  const refused = all.selections.flatMap((selection): Refusal[] => {
+    const reason = problemOf(selection);
+    return reason === undefined ? [] : [{ ...selection, reason }];
+  });
+  const selections = all.selections.filter((selection) => problemOf(selection) === undefined);
+  return { ...all, selections, refusals: [...all.refusals, ...refused] };
 }
 
 /** The same text for the same request, in whatever form and order it was written. */

@@ -81,10 +81,13 @@ export class Runtime {
     for (const plugin of list.plugins) await this.#call('CHECK', list, plugin, input, result);
   }
 
-  /** DEL in reverse order, each plugin with the cached result, which is then forgotten. */
-  async del(list: NetworkList, input: AttachmentInput): Promise<void> {
+  /**
+   * DEL in reverse order, each plugin with the result of ADD: `known`, else the cached one, which is then forgotten. It needs
+   * no room on the disk.
+   */
+  async del(list: NetworkList, input: AttachmentInput, known?: JsonObject): Promise<void> {
     checkNames(input);
-    const result = isBelow(list.cniVersion, '0.4.0') ? undefined : this.#cachedResult(list, input);
+    const result = isBelow(list.cniVersion, '0.4.0') ? undefined : this.#cachedResult(list, input, known);
     for (const plugin of list.plugins.toReversed()) await this.#call('DEL', list, plugin, input, result);
     forgetResult(this.#cacheDir, list.name, input);
   }
@@ -187,8 +190,8 @@ export class Runtime {
   }
 
   // In the list's version, which may have changed since ADD.
-  #cachedResult(list: NetworkList, input: AttachmentInput): object | undefined {
-    const cached = cachedAttachment(this.#cacheDir, list.name, input)?.result;
+  #cachedResult(list: NetworkList, input: AttachmentInput, known?: JsonObject): object | undefined {
+    const cached = known ?? cachedAttachment(this.#cacheDir, list.name, input)?.result;
     const version = cached?.cniVersion;
     if (cached === undefined || version === list.cniVersion) return cached;
     if (typeof version !== 'string' || !isSupported(version) || !isSupported(list.cniVersion)) return undefined;

@@ -144,3 +144,22 @@ onNode('entries of others, and claims about eth0, are not ours to act on', async
   t.strictSame(node.events('RemovedInterface'), []);
   t.ok(node.cri.calls > calls);
 });
+
+onNode('what others attached is detached under the rules of an attachment: types and namespaces', async (t) => {
+  for (const hasCache of [true, false]) {
+    const node = await hotPlugNode(t, { allowedTypes: new Set(['macvlan']), globalNamespaces: new Set() });
+    const pod = node.pod('web');
+    pod.scratch.ip('link add net2 type veth peer name net2-peer');
+    const entry = attach(node, pod, 'blue', 'net1');
+    if (!hasCache) run('rm', ['-r', join(node.folder, 'multus')]);
+    node.define('green', { cniVersion: '1.0.0', type: 'macvlan' }, 'other');
+    setStatus(node, pod, [DEFAULT, entry, { name: 'other/green', interface: 'net2', dns: {} }], '');
+    await until(() => node.events('FailedRemovingInterface').length === 2);
+    t.match(node.events('FailedRemovingInterface').sort(), [
+      /net1 from network: blue: plugin "bridge" is not among those of --allow-types/,
+      /net2 from network: green: namespace isolation: a pod in default may not use definitions in other/,
+    ]);
+    t.ok('net1' in pod.links() && 'net2' in pod.links(), 'nothing is taken away');
+    await node.controller.stop();
+  }
+});

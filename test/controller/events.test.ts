@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { EventRecorder, messages } from '../../controller/events.ts';
 import type { Pod } from '../../controller/pod.ts';
 import { ApiStandIn, refuse } from '../support/kubernetes/api-stand-in.ts';
+import { until } from '../support/until.ts';
 
 const POD: Pod = {
   namespace: 'shop',
@@ -111,4 +112,23 @@ t.test('a flood is cut, and a server that refuses harms nothing', async (t) => {
   await events.written();
   t.match(lost.at(-1), /not allowed/);
   t.equal(String(api.asked.at(-1)?.body?.message).length, 1024);
+});
+
+t.test('a server that does not answer holds up nobody who stops', async (t) => {
+  const { api } = await recorder(t);
+  api.fault = () => true;
+  const client = api.client(60_000);
+  const lost: string[] = [];
+  const events = new EventRecorder({ client, node: 'node-1', lost: (why) => lost.push(why) });
+  events.record(POD, 'AddedInterface', 'one');
+  events.record(POD, 'AddedInterface', 'two');
+  let isStopped = false;
+  void events.stop(100).then(() => {
+    isStopped = true;
+  });
+  await until(() => isStopped);
+  client.close();
+  await events.written();
+  t.match(lost, [/shop\/web: .*cannot be reached/, /shop\/web: the agent has stopped/]);
+  t.equal(api.asked.length, 1);
 });

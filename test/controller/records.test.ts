@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Records, type SandboxRecord, withAttachment, withoutAttachment } from '../../controller/records.ts';
@@ -45,4 +45,19 @@ t.test('a file that cannot be read is told, and stays', async (t) => {
 t.test('an id that is no file name is refused', async (t) => {
   const records = new Records(join(t.testdir(), 'records'));
   t.throws(() => records.put({ ...RECORD, containerID: '../../etc/passwd' }), { name: 'FileError' });
+});
+
+t.test('keeps in memory what a full disk does not take, if it says nothing new', async (t) => {
+  const folder = join(t.testdir(), 'records');
+  const records = new Records(folder);
+  const NET2 = { ...NET1, ifname: 'net2' };
+  records.put(withAttachment(withAttachment(RECORD, NET1), NET2));
+  // What is to be replaced by way of this path cannot be.
+  renameSync(folder, `${folder}-away`);
+  const left = withoutAttachment(records.get('c1') ?? RECORD, 'net1');
+  t.throws(() => records.put(left), { name: 'FileError' });
+  t.equal(records.get('c1')?.attachments.length, 2, 'as before');
+  records.putOrKeep(left);
+  t.strictSame(records.get('c1')?.attachments, [NET2]);
+  t.equal(new Records(`${folder}-away`).get('c1')?.attachments.length, 2, 'the file says more than was done');
 });

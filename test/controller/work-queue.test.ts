@@ -83,3 +83,12 @@ t.test('pauses grow up to the maximum, and end at once when something changes', 
   failures.keep(new Set());
   t.equal(failures.nextMs(0), undefined);
 });
+
+t.test('what another step holds up does not bring the next look forward', async (t) => {
+  const failures = new Failures({ firstMs: 1000, maxMs: 1000 });
+  failures.add('attach', 'attach net1', 'default/blue', 'reason', 0);
+  t.equal(failures.nextMs(5000), 0);
+  t.equal(failures.nextMs(5000, new Set(['attach'])), undefined);
+  failures.add('detach', 'detach net1', 'default/blue', 'reason', 5000);
+  t.ok((failures.nextMs(5000, new Set(['attach'])) ?? 0) >= 500);
+});
