@@ -159,6 +159,7 @@ export class Controller {
   /** Finishes the steps that run, and begins none. Events that are not written within a few seconds are lost. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#delegates.slots.close();
     clearInterval(this.#sweeper);
     await this.#pods.stop();
     await this.#queue.stop();

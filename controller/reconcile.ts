@@ -11,6 +11,7 @@ import type { Performer, Sandboxed } from './perform.ts';
 import type { Pod } from './pod.ts';
 import { publishStatus } from './publish.ts';
 import { isolated, parseSelections, type Selections } from './selection.ts';
+import { SlotsClosed } from './slots.ts';
 import { type Attached, defaultEntries, defaultOf, parseStatus, statusOf } from './status.ts';
 import { type Attachment, describe, type Observed, type Plan, planSteps, type Step, stepKey } from './steps.ts';
 
@@ -168,6 +169,8 @@ export class Reconciler {
       log?.(pod, describe(step), undefined);
       return true;
     } catch (error) {
+      // Nothing was begun, so nothing has failed.
+      if (error instanceof SlotsClosed) return false;
       const reason = (error as Error).message.slice(0, MAX_REASON);
       memory.failures.add(stepKey(step), describe(step), network, reason);
       report?.({ kind: step.kind, outcome: 'failed', seconds: seconds() });

@@ -1,3 +1,8 @@
+import { RuntimeError } from '../lib/runtime/errors.ts';
+
+/** The work has not begun, and will not: the agent stops. */
+export class SlotsClosed extends RuntimeError {}
+
 /**
  * Bounds how much runs at the same time: in all, and of each key, so that what is slow for one key leaves room for the
  * others.
@@ -6,8 +11,9 @@ export class Slots {
   readonly #total: number;
   readonly #perKey: number;
   readonly #running = new Map<string, number>();
-  readonly #waiting: { key: string; start: () => void }[] = [];
+  readonly #waiting: { key: string; start: () => void; refuse: (why: Error) => void }[] = [];
   #count = 0;
+  #isClosed = false;
 
   constructor(total: number, perKey: number) {
     this.#total = total;
@@ -22,15 +28,26 @@ export class Slots {
     return this.#waiting.length;
   }
 
-  /** Runs the work when there is room for it; who waits longest comes first. Throws what the work throws. */
+  /**
+   * Runs the work when there is room for it; who waits longest comes first. Throws what the work throws, and SlotsClosed
+   * instead of beginning it after `close`.
+   */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    if (!this.#hasRoom(key)) await new Promise<void>((start) => this.#waiting.push({ key, start }));
-    else this.#take(key);
+    if (this.#isClosed) throw closed();
+    if (!this.#hasRoom(key)) {
+      await new Promise<void>((start, refuse) => this.#waiting.push({ key, start, refuse }));
+    } else this.#take(key);
     try {
       return await work();
     } finally {
       this.#leave(key);
     }
+  }
+
+  /** Begins nothing more: what waits is refused, and what runs goes on. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { refuse } of this.#waiting.splice(0)) refuse(closed());
   }
 
   #hasRoom(key: string): boolean {
@@ -59,4 +76,8 @@ export class Slots {
       next.start();
     }
   }
+}
+
+function closed(): SlotsClosed {
+  return new SlotsClosed('the agent stops, and leaves this to the next one');
 }

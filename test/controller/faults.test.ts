@@ -106,3 +106,23 @@ onNode('begins no further step once it stops', async (t) => {
   await node.restart();
   await until(() => readdirSync(called).length === 3, 'the next agent does not go on');
 });
+
+onNode('what waits for its turn is not begun once it stops, and has not failed', async (t) => {
+  const node = await hotPlugNode(t);
+  const called = join(node.folder, 'called');
+  mkdirSync(called);
+  const waits = `while [ ! -e ${node.folder}/go ]; do sleep 0.02; done`;
+  definePlugin(node, 'slow', `touch ${called}/$CNI_CONTAINERID; ${waits}; ${SUCCEEDS}`);
+  // Of one network, 8 run at the same time.
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'];
+  for (const name of names) node.pod(name, 'slow@net1');
+  await until(() => readdirSync(called).length === 8 && node.controller.status().delegatesWaiting === 2);
+  const stopped = node.controller.stop();
+  writeFileSync(join(node.folder, 'go'), '');
+  await stopped;
+  t.equal(readdirSync(called).length, 8);
+  t.strictSame(node.events('FailedAddingInterface'), []);
+  t.equal(node.leftovers().filter((file) => file.startsWith('state/attachments/')).length, 8);
+  await node.restart();
+  await until(() => readdirSync(called).length === names.length, 'the next agent does not go on');
+});
