@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, copyFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Plugin } from '../../lib/cni/runner.ts';
@@ -35,10 +36,20 @@ async function send(socket: string, ...pieces: Uint8Array[]): Promise<string> {
   const answer = received(client);
   for (const piece of pieces) {
     if (client.destroyed) break;
-    if (!client.write(piece))
-      await new Promise<void>((resolve) => client.once('drain', resolve).once('close', () => resolve()));
+    if (!client.write(piece)) await writable(client);
   }
   return (await answer).toString('latin1');
+}
+
+/** Waits until the other side has taken enough, or has closed the connection. */
+function writable(client: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      client.off('drain', go).off('close', go);
+      resolve();
+    };
+    client.on('drain', go).on('close', go);
+  });
 }
 
 function header(environment: number, stdin: number): Buffer {
