@@ -44,6 +44,7 @@ export class Queue {
   readonly #patient = new Set<Refuse>();
   #running = 0;
   #largeRuns = false;
+  #stopped = false;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
@@ -88,8 +89,12 @@ export class Queue {
     }
   }
 
-  /** Ends all waiting, with NotServed: nothing is begun any more, and patience is over. What runs goes on. */
+  /**
+   * Ends all waiting, with NotServed, now and from now on: patience is over. What runs goes on, as long as it does not
+   * pause.
+   */
   stop(): void {
+    this.#stopped = true;
     const why = new NotServed('stopping');
     for (const { refuse } of [...this.#waiting, ...this.#resuming]) refuse(why);
     for (const refuse of this.#patient) refuse(why);
@@ -100,6 +105,7 @@ export class Queue {
   }
 
   #assertRoomToWait(): void {
+    if (this.#stopped) throw new NotServed('stopping');
     if (this.waiting + this.patient >= this.#limits.waiting) throw new NotServed('queue full');
   }
 

@@ -16,16 +16,27 @@ export async function listenAt(server: Server, path: string): Promise<() => void
   assertReplaceable(path);
   const temporary = temporaryOf(path);
   // Nobody can connect between the making and the change of mode: the folder is ours, or nobody else may write in it.
+  await listening(server, () => listenForRootAlone(server, temporary));
+  try {
+    chmodSync(temporary, 0o600);
+    const { ino } = lstatSync(temporary);
+    renameSync(temporary, path);
+    return () => removeIfOurs(path, ino);
+  } catch (error) {
+    // Which also removes the file (uv_pipe_t). Or the next attempt would leave one more behind, and so on.
+    server.close();
+    throw error;
+  }
+}
+
+// The umask is the whole process's: calls that run meanwhile make files too. bind(2) is done when listen() returns.
+function listenForRootAlone(server: Server, path: string): void {
   const mask = process.umask(0o177);
   try {
-    await listening(server, () => server.listen(temporary));
+    server.listen(path);
   } finally {
     process.umask(mask);
   }
-  chmodSync(temporary, 0o600);
-  const { ino } = lstatSync(temporary);
-  renameSync(temporary, path);
-  return () => removeIfOurs(path, ino);
 }
 
 /** Listens on a socket that systemd made (sd_listen_fds(3)). */

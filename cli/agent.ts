@@ -74,9 +74,13 @@ export async function runAgent(
   });
   await agent.start();
   notifyManager(env, 'READY=1');
-  await Promise.race([stopped, agent.lost]);
-  notifyManager(env, 'STOPPING=1');
-  await agent.stop();
+  try {
+    await Promise.race([stopped, agent.lost]);
+  } finally {
+    // Also when it is lost: its ports and its parts would keep a process alive that nobody finds.
+    notifyManager(env, 'STOPPING=1');
+    await agent.stop();
+  }
 }
 
 // Loaded only where the agent follows pods.

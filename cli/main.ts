@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_LIMITS } from '../agent/limits.ts';
 import { DEFAULT_SOCKET, socketPath } from '../agent/socket-path.ts';
 import { LOG_LEVEL_HELP, parseLogLevel } from '../lib/cni/log-level.ts';
 import { INSTALL_MODES } from '../lib/install/plan.ts';
@@ -58,38 +59,48 @@ export function program(): Command {
     .option('--socket <path>', `socket to which shims connect (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
     .option('--listen <host:port>', 'also serve /healthz, /readyz and /metrics over TCP, for example on 127.0.0.1:9476')
     .option('--log-level <level>', 'silent, fatal, error, warn, info, debug or trace', logLevel, 'info')
-    .option('--max-running <number>', 'maximum number of calls that run concurrently', wholeNumber, 64)
+    .option(
+      '--max-running <number>',
+      'maximum number of calls that run concurrently',
+      wholeNumber,
+      DEFAULT_LIMITS.running,
+    )
     .option(
       '--max-waiting <number>',
       'maximum number of calls that wait; the shims of further calls run the executable',
       wholeNumber,
-      1024,
+      DEFAULT_LIMITS.waiting,
     )
     .option(
       '--queue-seconds <number>',
       'how long a call may wait for its turn before its shim runs the executable',
       queueSeconds,
-      30,
+      DEFAULT_LIMITS.waitMs / 1000,
     )
     .option(
       '--max-config-kib <number>',
       'largest config of a call; above, its shim runs the executable',
       wholeNumber,
-      1024,
+      DEFAULT_LIMITS.configBytes / 1024,
     )
     .option(
       '--max-configs-kib <number>',
       'configs of all calls together; above, shims run the executable',
       wholeNumber,
-      8192,
+      DEFAULT_LIMITS.allConfigsBytes / 1024,
     )
     .option(
       '--max-dump-kib <number>',
       'largest table to read from a pod; above, its shim runs the executable',
       wholeNumber,
-      2048,
+      DEFAULT_LIMITS.dumpBytes / 1024,
     )
-    .option('--annotation-seconds <number>', 'longest wait that an annotation can ask for', wholeNumber, 60)
+    .option(
+      '--annotation-seconds <number>',
+      'longest wait that an annotation can ask for',
+      wholeNumber,
+      DEFAULT_LIMITS.annotationSeconds,
+    )
     .option('--node <name>', 'follow the pods of this node (default: NODE_NAME): attach and detach their networks')
     .option('--kubeconfig <file>', 'access to the API server (default: the account of the pod that it runs in)')
     .option('--cri-socket <path>', 'socket of the container runtime (default: that of containerd or CRI-O)')

@@ -1,19 +1,21 @@
 /*
  * openSocket(namespaceFd) -> { fd, cookie, receiveBytes }; peerOf(socketFd) -> { pid, uid, gone };
- * notify(address, message)
+ * notify(address, message); lockFile(fd) -> boolean
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
  * stays in the namespace it was created in (network_namespaces(7)), so no
  * JavaScript ever runs inside a pod's namespace. The socket talks to the kernel
- * only: nobody else can send to it.
+ * only: nobody else can send to it. peerOf tells who is at the other end of a
+ * Unix socket, notify sends one datagram to the service manager, lockFile takes
+ * the lock of an open file unless another process holds it (false).
  *
- * On failure it throws an Error with `errno` (positive) and `syscall`. If the
+ * On failure each throws an Error with `errno` (positive) and `syscall`. If the
  * thread cannot come back to its own namespace, the process is aborted: to go
  * on would mean to configure the wrong host.
  *
- * Sources: setns(2), netlink(7), unix(7), sd_notify(3), linux/netlink.h,
- * asm-generic/socket.h.
+ * Sources: setns(2), netlink(7), unix(7), flock(2), sd_notify(3),
+ * linux/netlink.h, asm-generic/socket.h.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,5 @@
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import { DumpTooLarge } from '../../lib/netlink/errors.ts';
 import {
   deleteNeighbourRequest,
   listNeighbours,
@@ -32,13 +33,8 @@ export async function verifyGateways(
   const seconds = waiting.seconds('verifyGateway', asked);
   const time = { began: performance.now(), seconds };
   for (const gateway of gatewaysOf(plan)) {
-    let answered = false;
-    try {
-      answered = await answers(socket, gateway, time, waiting);
-    } finally {
-      if (!answered) await forget(socket, gateway);
-    }
-    if (!answered) throw new CniError(CniCode.timeout, `gateway ${gateway.address} did not answer within ${seconds} s`);
+    if (await answersOrIsForgotten(socket, gateway, time, waiting)) continue;
+    throw new CniError(CniCode.timeout, `gateway ${gateway.address} did not answer within ${seconds} s`);
   }
 }
 
@@ -47,6 +43,21 @@ export function describeVerifyGateways({ config }: PlanInput<SeamlessGatewayConf
   const seconds = config.verifyGateway?.timeoutSeconds;
   if (seconds === undefined) return [];
   return gatewaysOf(plan).map(({ address }) => `make sure that gateway ${address} answers within ${seconds} s`);
+}
+
+async function answersOrIsForgotten(...question: Parameters<typeof answers>): Promise<boolean> {
+  const [socket, gateway] = question;
+  try {
+    if (await answers(...question)) return true;
+  } catch (error) {
+    // Its socket can only be closed.
+    if (error instanceof DumpTooLarge) throw error;
+    // Why the call ends counts: it may be served elsewhere. The kernel forgets an entry that nobody uses by itself.
+    await forget(socket, gateway).catch(() => {});
+    throw error;
+  }
+  await forget(socket, gateway);
+  return false;
 }
 
 // Asks again after a failure, which the kernel declares after three questions within as many seconds. An entry from long
@@ -67,12 +78,14 @@ async function answers(socket: RouteSocket, gateway: Gateway, time: Time, waitin
 
 const ANSWERED: ReadonlySet<Neighbour['state']> = new Set(['REACHABLE', 'PERMANENT', 'NOARP']);
 
-// That it is gone already (ENOENT) is as good.
+// That it is gone already is as good: alone (ENOENT), or with its link (ENODEV).
 async function forget(socket: RouteSocket, gateway: Gateway): Promise<void> {
   const { refusals } = await socket.change([deleteNeighbourRequest(gateway)], () => `forget ${gateway.address}`);
-  const refusal = refusals.find(({ error }) => error.code !== 'ENOENT');
+  const refusal = refusals.find(({ error }) => !GONE.has(error.code));
   if (refusal !== undefined) throw refusal.error;
 }
+
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV']);
 
 function stateOf(socket: RouteSocket, { link, address }: Gateway): Neighbour['state'] | undefined {
   return listNeighbours(socket, link).find((neighbour) => neighbour.address === address)?.state;

@@ -71,6 +71,22 @@ t.test('an agent that cannot listen again ends with the reason', { skip: noRoot 
 });
 
 t.test(
+  'a process whose agent is lost stops it and ends, with exit code 1 and the reason',
+  { skip: noRoot },
+  async (t) => {
+    const port = await freePort();
+    const { socket, ended, stderr } = await agentProcess(t, { args: ['--listen', `127.0.0.1:${port}`] });
+    rmSync(socket);
+    writeFileSync(socket, 'somebody else’s');
+    // Each look at its readiness is one at its socket, and an attempt to listen again.
+    for (let attempt = 0; attempt < 3; attempt++) await page({ port }, '/readyz').catch(() => {});
+    t.strictSame(await Promise.race([ended, pause(20_000)]), { code: 1, signal: null });
+    t.match(stderr(), /"msg":"stopped"/);
+    t.match(stderr().trim().split('\n').at(-1), /^waymark: shims cannot find the agent: nobody answers at /);
+  },
+);
+
+t.test(
   'an agent whose addon cannot be loaded ends at once, with the reason, and takes no socket',
   { skip: noRoot },
   async (t) => {

@@ -184,6 +184,20 @@ t.test('those that pause are among those that may wait, and what is too many goe
   await t.rejects(first);
 });
 
+t.test('work that runs on after the stop cannot be patient any more', async (t) => {
+  const queue = new Queue(PLENTY);
+  const between = work();
+  const done = queue.run('a', async ({ pause }) => {
+    await between.run();
+    await pause(500, never);
+  });
+  await settle();
+  queue.stop();
+  between.end();
+  await t.rejects(done, new NotServed('stopping'));
+  t.strictSame([queue.running, queue.patient], [0, 0]);
+});
+
 t.test('large work runs one at a time, and others have a turn of the event loop in between', async (t) => {
   const queue = new Queue(PLENTY);
   const order: string[] = [];

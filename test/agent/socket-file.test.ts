@@ -47,6 +47,35 @@ t.test('the socket is 0600 in a folder of 0700, whatever the umask, and nothing 
   }
 });
 
+t.test('the umask is that of the process while it waits for the socket: calls make files meanwhile', async (t) => {
+  const path = join(scratchFolder(t), 'run/agent.sock');
+  const before = process.umask(0o027);
+  try {
+    const listens = listenAt(server(t, 'first'), path);
+    t.equal(process.umask(), 0o027);
+    await listens;
+  } finally {
+    process.umask(before);
+  }
+});
+
+t.test('what fails after it listens leaves no file and no server behind', async (t) => {
+  const folder = scratchFolder(t);
+  for (const name of ['chmodSync', 'renameSync'] as const) {
+    const fail = () => {
+      throw Object.assign(new Error(`EROFS: ${name}`), { code: 'EROFS' });
+    };
+    const { listenAt: listen } = await t.mockImport<typeof import('../../agent/socket-file.ts')>(
+      '../../agent/socket-file.ts',
+      { 'node:fs': { ...fs, [name]: fail } },
+    );
+    const made = server(t, 'first');
+    await t.rejects(listen(made, join(folder, 'agent.sock')), { message: `EROFS: ${name}` });
+    t.notOk(made.listening, name);
+    t.strictSame(readdirSync(folder), [], name);
+  }
+});
+
 t.test('what is in the place of the socket or its folder is refused by a sentence, and left alone', async (t) => {
   const folder = scratchFolder(t);
   const at = (name: string) => join(folder, name, 'agent.sock');
