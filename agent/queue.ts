@@ -66,7 +66,7 @@ export class Queue {
 
   /** Runs work when nothing else of its key does. Throws NotServed, and what the work throws. */
   async run<T>(key: string, work: (turn: Turn) => Promise<T>, { large = false }: WorkOptions = {}): Promise<T> {
-    if (this.#hasRoom(large) && !this.#keys.has(key)) this.#enter(large);
+    if (this.#hasRoom(large) && !this.#isAwaited(key)) this.#enter(large);
     else await this.#turn(key, large);
     this.#keys.add(key);
     let runs = true;
@@ -102,6 +102,13 @@ export class Queue {
 
   #hasRoom(large: boolean): boolean {
     return this.#running < this.#limits.running && !(large && this.#largeRuns);
+  }
+
+  // Large work waits also while its key is free, and what comes after it of the same key must not overtake it.
+  #isAwaited(key: string): boolean {
+    if (this.#keys.has(key)) return true;
+    for (const job of this.#waiting) if (job.key === key) return true;
+    return false;
   }
 
   #assertRoomToWait(): void {
@@ -176,9 +183,11 @@ export class Queue {
 
   #startNext(): void {
     for (const job of this.#resuming) if (this.#hasRoom(job.large)) job.start();
+    const passed = new Set<string>();
     for (const job of this.#waiting) {
       if (this.#running >= this.#limits.running) return;
-      if (this.#hasRoom(job.large) && !this.#keys.has(job.key)) job.start();
+      if (this.#hasRoom(job.large) && !this.#keys.has(job.key) && !passed.has(job.key)) job.start();
+      else passed.add(job.key);
     }
   }
 }

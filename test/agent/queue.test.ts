@@ -215,6 +215,26 @@ t.test('large work runs one at a time, and others have a turn of the event loop 
   t.ok(order.indexOf('small') < order.indexOf('large 3'), order.join());
 });
 
+t.test('large work is not overtaken by later work of its key, which there would be room for', async (t) => {
+  const queue = new Queue(PLENTY);
+  const order: string[] = [];
+  const [other, first] = [work(), work()];
+  const done = [
+    queue.run('other', other.run, { large: true }),
+    queue.run('a', first.run),
+    queue.run('a', async () => void order.push('large'), { large: true }),
+    queue.run('a', async () => void order.push('waited behind it')),
+  ];
+  first.end();
+  await settle();
+  done.push(queue.run('a', async () => void order.push('came when the key was free')));
+  await settle();
+  t.strictSame(order, []);
+  other.end();
+  await Promise.all(done);
+  t.strictSame(order, ['large', 'waited behind it', 'came when the key was free']);
+});
+
 t.test('whatever comes, no key runs twice at once, nothing is lost, and the limits hold', async (t) => {
   const job = fc.record({
     key: fc.constantFrom('a', 'b', 'c', 'd'),
