@@ -100,12 +100,22 @@ function stateOf(pod: Scratch): string {
   return JSON.stringify([pod.ipJson('link show'), pod.ipJson('address show'), pod.routes()]);
 }
 
-/** Adds the attachments in order, calls `look`, then runs CHECK and DEL, after which the pod must be as before. */
-function through(t: Test, world: Node, attachments: Attachment[], look: (pod: Scratch) => void): void {
+/**
+ * Adds the attachments in order, calls `look`, then runs CHECK and DEL, after which the pod must be as before. After a
+ * rename whose result has the new name only, as Multus needs it, the reference plugins' CHECK misses the first name:
+ * then it is not run here (docs/decisions/0007; test/chain/consistent-ifname.test.ts runs it with `resultNames`).
+ */
+function through(
+  t: Test,
+  world: Node,
+  attachments: Attachment[],
+  look: (pod: Scratch) => void,
+  { check = true } = {},
+): void {
   const before = stateOf(world.pod);
   for (const attachment of attachments) world.must(DRIVER, 'add', attachment.network, envOf(attachment));
   look(world.pod);
-  for (const attachment of attachments) world.must(DRIVER, 'check', attachment.network, envOf(attachment));
+  if (check) for (const attachment of attachments) world.must(DRIVER, 'check', attachment.network, envOf(attachment));
   for (const attachment of attachments.toReversed()) world.must(DRIVER, 'del', attachment.network, envOf(attachment));
   t.equal(stateOf(world.pod), before, 'DEL leaves the pod as it was');
   t.strictSame(world.leftovers(), [], 'and nothing on the node');
@@ -177,7 +187,7 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
     const world = nodeOfExamples(t);
     const list = listOf(manifest);
     world.writeList(list);
-    through(t, world, annotatedIn(file), (pod) => {
+    const look = (pod: Scratch) => {
       const routes = pod.routes();
       if (file === 'static-route.yaml') {
         t.match(routes, '"dst":"192.168.0.0/16","gateway":"192.168.42.1"');
@@ -188,7 +198,8 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
       if (file === 'seamless-gateway.yaml') t.match(routes, '"dst":"10.0.32.2","gateway":"10.131.0.1"');
       if (file === 'consistent-ifname.yaml')
         t.match(pod.ipJson('link show dev netd487dd0b55df'), [{ operstate: 'UP' }]);
-    });
+    };
+    through(t, world, annotatedIn(file), look, { check: file !== 'consistent-ifname.yaml' });
   }
 });
 
@@ -271,18 +282,20 @@ t.test(
         .filter(({ scope }) => scope === 'global')
         .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 
-    through(t, first, attachmentsOf(podOf(folder, 'app1')), (app1) => {
+    const inApp2 = (app1: Scratch) => (app2: Scratch) => {
+      t.strictSame(seen(app2, 'net9f27410725ab'), ['192.168.42.20/24', 'fd10:42::2/64'], 'app2, green');
+      t.strictSame(seen(app2, 'net48d6215903df'), ['192.168.43.20/24', 'fd10:43::2/64'], 'app2, blue');
+      t.ok(reaches(app1, '192.168.42.20'), 'app1 reaches app2 over green');
+      t.ok(reaches(app2, '192.168.43.10'), 'app2 reaches app1 over blue');
+      t.ok(reaches(app1, 'fd10:42::2'), 'app1 reaches app2 over green with IPv6');
+      t.notOk(reaches(app1, '192.168.42.99'), 'and no address that does not exist');
+    };
+    const inApp1 = (app1: Scratch) => {
       t.strictSame(seen(app1, 'net9f27410725ab'), ['192.168.42.10/24', 'fd10:42::1/64'], 'app1, green');
       t.strictSame(seen(app1, 'net48d6215903df'), ['192.168.43.10/24', 'fd10:43::1/64'], 'app1, blue');
-      through(t, second, attachmentsOf(podOf(folder, 'app2')), (app2) => {
-        t.strictSame(seen(app2, 'net9f27410725ab'), ['192.168.42.20/24', 'fd10:42::2/64'], 'app2, green');
-        t.strictSame(seen(app2, 'net48d6215903df'), ['192.168.43.20/24', 'fd10:43::2/64'], 'app2, blue');
-        t.ok(reaches(app1, '192.168.42.20'), 'app1 reaches app2 over green');
-        t.ok(reaches(app2, '192.168.43.10'), 'app2 reaches app1 over blue');
-        t.ok(reaches(app1, 'fd10:42::2'), 'app1 reaches app2 over green with IPv6');
-        t.notOk(reaches(app1, '192.168.42.99'), 'and no address that does not exist');
-      });
-    });
+      through(t, second, attachmentsOf(podOf(folder, 'app2')), inApp2(app1), { check: false });
+    };
+    through(t, first, attachmentsOf(podOf(folder, 'app1')), inApp1, { check: false });
   },
 );
 

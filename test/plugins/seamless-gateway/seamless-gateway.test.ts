@@ -67,12 +67,13 @@ const USUAL = [address(FOUR.uplink), DEFAULT_4];
 const USUAL_6 = [address(SIX.uplink), DEFAULT_6];
 
 /** Waits until the plugin has a socket in the pod and sleeps: then it has looked, and waits for what it has not found. */
-async function untilItWaits({ name }: Scratch): Promise<void> {
+async function untilItWaits({ name }: Scratch): Promise<number> {
   for (;;) {
     const table = run('ip', ['netns', 'exec', name, 'cat', '/proc/net/netlink']);
     // The columns are sk, Eth (0 is rtnetlink), Pid, which is the process id for its first socket, and others.
     const pids = table.split('\n').flatMap((line) => /^\S+ +0 +([1-9]\d*) /.exec(line)?.[1] ?? []);
-    if (pids.some((pid) => stateOf(pid) === 'S')) return;
+    const asleep = pids.find((pid) => stateOf(pid) === 'S');
+    if (asleep !== undefined) return Number(asleep);
     await pause(20);
   }
 }
@@ -416,10 +417,13 @@ t.test('in dual stack, a tentative address of the pod is waited for', { skip: no
   t.strictSame(scene.ours(), [], 'without "waitSeconds", ADD fails and adds no route of IPv4 either');
 
   const waiting = scene.ask('ADD', { waitSeconds: 60 });
-  await untilItWaits(scene.pod);
+  const plugin = await untilItWaits(scene.pod);
   t.strictSame(scene.ours(), []);
+  // It must not look between the two commands, when there is no address at all.
+  process.kill(plugin, 'SIGSTOP');
   scene.pod.ip(`address del ${SIX.pod} dev eth0`);
   scene.pod.ip(`address add ${SIX.pod} dev eth0 nodad`);
+  process.kill(plugin, 'SIGCONT');
   success(await waiting);
   t.strictSame(scene.ours(), [ROUTE_4, ROUTE_6]);
   success(await scene.ask('CHECK'));
