@@ -133,7 +133,7 @@ const FULL = {
 };
 const READ_ONLY = {
   what: 'read-only',
-  error: /\/run\/small\/consistent-ifname\/.*: cannot be written \(EROFS\)/,
+  error: /\/run\/small\/consistent-ifname\/.*: cannot be locked \(EROFS: .+\)/,
   spoil: 'mount -o remount,ro small',
   mend: 'mount -o remount,rw small',
   stops: false,
