@@ -38,13 +38,19 @@ t.test('what a call writes', { skip: noSingle || noStrace }, async (t) => {
     t.ok(isWhole(unpackedIn(folder)));
   });
 
-  t.test('ADD: the journal, by way of its temporary file, and nothing else', async (t) => {
-    const lines = writesOf('ADD').join('\n');
-    t.equal(lines.split('\n').length, 2, lines);
-    t.match(
-      lines,
-      new RegExp(`openat\\(.*"${dataDir}/static-route/\\.container-1-eth0\\.json\\.tmp".*\\nrename\\(.*"${journal}"`),
-    );
+  const lock = join(dataDir, 'static-route', '.container-1-eth0.lock');
+  const takesLock = new RegExp(`^openat\\(.*"${lock}", O_RDWR\\|O_CREAT`);
+  const givesLock = new RegExp(`^unlink\\("${lock}"`);
+
+  t.test('ADD: the lock, the journal by way of its temporary file, and nothing else', async (t) => {
+    const lines = writesOf('ADD');
+    t.equal(lines.length, 4, lines.join('\n'));
+    t.match(lines, [
+      takesLock,
+      new RegExp(`^openat\\(.*"${dataDir}/static-route/\\.container-1-eth0\\.json\\.tmp"`),
+      new RegExp(`^rename\\(.*"${journal}"`),
+      givesLock,
+    ]);
   });
 
   t.test('CHECK: nothing', async (t) => {
@@ -52,7 +58,9 @@ t.test('what a call writes', { skip: noSingle || noStrace }, async (t) => {
   });
 
   t.test('DEL: the journal goes', async (t) => {
-    t.match(writesOf('DEL'), [new RegExp(`^unlink\\("${journal}"`)]);
+    const lines = writesOf('DEL');
+    t.equal(lines.length, 3, lines.join('\n'));
+    t.match(lines, [takesLock, new RegExp(`^unlink\\("${journal}"`), givesLock]);
   });
 });
 
