@@ -14,7 +14,12 @@ t.test('runs a program in another mount namespace', { skip: noNamespaces || noCo
   mkdirSync(join(folder, 'node'));
   writeFileSync(join(folder, 'node/plugin'), '#!/bin/sh\ncat; echo "$CNI_COMMAND"; pwd; exit 7\n', { mode: 0o755 });
   // A node of our own: a mount namespace in which /mnt is a folder that nobody else sees there.
-  const node = spawn('unshare', ['--mount', 'sh', '-c', `mount --bind ${folder}/node /mnt && echo up && exec sleep 1000`]);
+  const node = spawn('unshare', [
+    '--mount',
+    'sh',
+    '-c',
+    `mount --bind ${folder}/node /mnt && echo up && exec sleep 1000`,
+  ]);
   t.teardown(() => node.kill('SIGKILL'));
   await new Promise((resolve) => node.stdout.once('data', resolve));
   const mounts = `/proc/${node.pid}/ns/mnt`;
