@@ -1,14 +1,14 @@
+import { Definitions } from '../lib/attachments/definitions.ts';
+import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
+import { EventRecorder } from '../lib/attachments/events.ts';
+import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import { RuntimeService, type Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
-import { Definitions } from './definitions.ts';
-import { Delegates, recordsFolder } from './delegates.ts';
-import { EventRecorder } from './events.ts';
 import type { Failure } from './failures.ts';
 import { Performer } from './perform.ts';
-import { type Pod, podOf } from './pod.ts';
 import { concernsUs, type Memory, newMemory, Reconciler, type StepReport } from './reconcile.ts';
 import { Records, type SandboxRecord } from './records.ts';
 import { type Again, WorkQueue } from './work-queue.ts';

@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
+import { CACHE_FOLDERS, cachedCalls } from '../lib/attachments/caches.ts';
+import type { Definitions } from '../lib/attachments/definitions.ts';
+import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
+import { linkNamed, linksIn } from '../lib/attachments/links.ts';
+import { checkTypes, inputOf, NetworkError, networkOf, type Place, prepare } from '../lib/attachments/network.ts';
+import type { Pod } from '../lib/attachments/pod.ts';
+import { isolationProblem } from '../lib/attachments/selection.ts';
+import type { Attachment, Step } from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
-import { CACHE_FOLDERS, cachedCalls } from './caches.ts';
-import type { Definitions } from './definitions.ts';
-import { type Delegates, networkFromRecord } from './delegates.ts';
-import { checkTypes, inputOf, NetworkError, networkOf, type Place, prepare } from './network.ts';
-import { linkNamed, linksIn } from './observed.ts';
-import type { Pod } from './pod.ts';
 import {
   type RecordedAttachment,
   type Records,
@@ -15,8 +17,6 @@ import {
   withAttachment,
   withoutAttachment,
 } from './records.ts';
-import { isolationProblem } from './selection.ts';
-import type { Attachment, Step } from './steps.ts';
 
 export type PerformerOptions = {
   readonly records: Records;

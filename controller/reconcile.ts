@@ -1,19 +1,35 @@
+import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
+import type { Definitions } from '../lib/attachments/definitions.ts';
+import { type EventRecorder, messages } from '../lib/attachments/events.ts';
+import type { JsonObject } from '../lib/attachments/json.ts';
+import { linkNamed, linkNames, linksIn, type PodLink } from '../lib/attachments/links.ts';
+import type { Pod } from '../lib/attachments/pod.ts';
+import { publishStatus } from '../lib/attachments/publish.ts';
+import { isolated, parseSelections, type Selections } from '../lib/attachments/selection.ts';
+import { SlotsClosed } from '../lib/attachments/slots.ts';
+import {
+  type Attached,
+  defaultEntries,
+  defaultOf,
+  isOfDefinition,
+  parseStatus,
+  statusOf,
+} from '../lib/attachments/status.ts';
+import {
+  type Attachment,
+  describe,
+  type Observed,
+  type Plan,
+  planSteps,
+  type Step,
+  stepKey,
+} from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
-import { CACHE_FOLDERS, type CachedCall, cachedCalls } from './caches.ts';
-import type { Definitions } from './definitions.ts';
-import { type EventRecorder, messages } from './events.ts';
 import { Failures } from './failures.ts';
-import type { JsonObject } from './json.ts';
-import { isOfDefinition, linkNamed, linkNames, linksIn, observedOf, type PodLink } from './observed.ts';
+import { observedOf } from './observed.ts';
 import type { Performer, Sandboxed } from './perform.ts';
-import type { Pod } from './pod.ts';
-import { publishStatus } from './publish.ts';
-import { isolated, parseSelections, type Selections } from './selection.ts';
-import { SlotsClosed } from './slots.ts';
-import { type Attached, defaultEntries, defaultOf, parseStatus, statusOf } from './status.ts';
-import { type Attachment, describe, type Observed, type Plan, planSteps, type Step, stepKey } from './steps.ts';
 
 export type StepReport = {
   readonly kind: Step['kind'];

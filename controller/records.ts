@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import { isJsonObject, type JsonObject } from '../lib/attachments/json.ts';
+import type { NetworkRequest } from '../lib/attachments/selection.ts';
 import { nameProblem } from '../lib/cni/names.ts';
 import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../lib/files/files.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
-import type { NetworkRequest } from './selection.ts';
 
 /** An attachment of ours, or one of others that we are about to take away. */
 export type RecordedAttachment = {

@@ -14,6 +14,7 @@ const LAYERS = [
   'plugins',
   'lib/json-schema',
   'lib/install',
+  'lib/attachments',
   'lib/plugin',
   'lib/change',
   'lib/observation',

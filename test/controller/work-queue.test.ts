@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Failures } from '../../controller/failures.ts';
-import { Slots } from '../../controller/slots.ts';
 import { type Again, WorkQueue } from '../../controller/work-queue.ts';
+import { Slots } from '../../lib/attachments/slots.ts';
 import { until } from '../support/until.ts';
 
 t.test('a key’s work never runs twice at the same time, and once more if it was asked for meanwhile', async (t) => {

@@ -1,6 +1,6 @@
 import { Controller } from '../../../controller/controller.ts';
-import { Delegates } from '../../../controller/delegates.ts';
 import { Records } from '../../../controller/records.ts';
+import { Delegates } from '../../../lib/attachments/delegates.ts';
 import { HERE } from '../../../lib/cni/place.ts';
 import { ApiClient } from '../../../lib/kubernetes/client.ts';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { pause } from '../lib/kubernetes/backoff.ts';
-import type { ApiClient } from '../lib/kubernetes/client.ts';
-import { ApiError } from '../lib/kubernetes/errors.ts';
+import { pause } from '../kubernetes/backoff.ts';
+import type { ApiClient } from '../kubernetes/client.ts';
+import { ApiError } from '../kubernetes/errors.ts';
 import type { Pod } from './pod.ts';
 import type { NetworkRequest } from './selection.ts';
 

@@ -1,5 +1,5 @@
 import { canonicalJson, isJsonObject, type JsonObject } from './json.ts';
-import { isOfDefinition, linkNamed, type PodLink } from './observed.ts';
+import { linkNamed, type PodLink } from './links.ts';
 
 /** The annotation that says what a pod has (NPWG's de-facto standard 1.3, section 5). */
 export const STATUS_ANNOTATION = 'k8s.v1.cni.cncf.io/network-status';
@@ -27,6 +27,25 @@ export function parseStatus(text: string | undefined): JsonObject[] | undefined 
 /** The entries of the default network, which are not ours to change. */
 export function defaultEntries(entries: readonly JsonObject[]): JsonObject[] {
   return entries.filter((entry) => entry.default === true);
+}
+
+/** Whose network an entry of the status is of: `namespace/name` of a definition. */
+const DEFINITION = /^[a-z0-9][-a-z0-9]*\/[a-z0-9][-a-z0-9.]*$/;
+
+/**
+ * Is this entry about an attachment by a definition? Those of the default network, of node-wide networks and of others
+ * who write into the status are not, and are left alone.
+ */
+export function isOfDefinition(entry: JsonObject): entry is JsonObject & { name: string; interface: string } {
+  const { name, interface: ifname } = entry;
+  return (
+    entry.default !== true &&
+    typeof name === 'string' &&
+    DEFINITION.test(name) &&
+    typeof ifname === 'string' &&
+    ifname !== 'eth0' &&
+    ifname !== 'lo'
+  );
 }
 
 /**

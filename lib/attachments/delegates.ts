@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { HERE, type PathOf } from '../lib/cni/place.ts';
-import type { AttachmentInput } from '../lib/runtime/derive.ts';
-import { limitedRun } from '../lib/runtime/limited.ts';
-import { type NetworkList, parseNetwork } from '../lib/runtime/network.ts';
-import { Runtime } from '../lib/runtime/runtime.ts';
+import { HERE, type PathOf } from '../cni/place.ts';
+import type { AttachmentInput } from '../runtime/derive.ts';
+import { limitedRun } from '../runtime/limited.ts';
+import { type NetworkList, parseNetwork } from '../runtime/network.ts';
+import { Runtime } from '../runtime/runtime.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import { Slots } from './slots.ts';
 

@@ -1,6 +1,6 @@
-import { canonicalAddress } from '../lib/address/address.ts';
-import { parsePrefix } from '../lib/address/prefix.ts';
-import { interfaceNameProblem } from '../lib/cni/names.ts';
+import { canonicalAddress } from '../address/address.ts';
+import { parsePrefix } from '../address/prefix.ts';
+import { interfaceNameProblem } from '../cni/names.ts';
 import { canonicalJson, isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
 
 /** The annotation with the networks that a pod wants (NPWG's de-facto standard 1.3, section 4). */

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
-import { EventRecorder, messages } from '../../controller/events.ts';
-import type { Pod } from '../../controller/pod.ts';
-import { ApiStandIn, refuse } from '../support/kubernetes/api-stand-in.ts';
-import { until } from '../support/until.ts';
+import { EventRecorder, messages } from '../../../lib/attachments/events.ts';
+import type { Pod } from '../../../lib/attachments/pod.ts';
+import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
+import { until } from '../../support/until.ts';
 
 const POD: Pod = {
   namespace: 'shop',

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseSelections, type Selection } from '../../controller/selection.ts';
-import { type Attachment, describe, type Observed, planSteps } from '../../controller/steps.ts';
+import { parseSelections, type Selection } from '../../../lib/attachments/selection.ts';
+import { type Attachment, describe, type Observed, planSteps } from '../../../lib/attachments/steps.ts';
 
 const select = (value: unknown) =>
   parseSelections(typeof value === 'string' ? value : JSON.stringify(value), 'default');

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PathOf } from '../lib/cni/place.ts';
-import { readFileIfThere } from '../lib/files/files.ts';
-import type { AttachmentInput } from '../lib/runtime/derive.ts';
+import type { PathOf } from '../cni/place.ts';
+import { readFileIfThere } from '../files/files.ts';
+import type { AttachmentInput } from '../runtime/derive.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { NetworkRequest } from './selection.ts';
 

@@ -1,6 +1,6 @@
-import type { ApiClient } from '../lib/kubernetes/client.ts';
-import type { KubeObject } from '../lib/kubernetes/object.ts';
-import { Watch } from '../lib/kubernetes/watch.ts';
+import type { ApiClient } from '../kubernetes/client.ts';
+import type { KubeObject } from '../kubernetes/object.ts';
+import { Watch } from '../kubernetes/watch.ts';
 
 export type DefinitionsOptions = {
   readonly client: ApiClient;

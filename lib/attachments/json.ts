@@ -1,4 +1,4 @@
-import type { JsonObject } from '../lib/cni/request.ts';
+import type { JsonObject } from '../cni/request.ts';
 
 export type { JsonObject };
 

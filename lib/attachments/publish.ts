@@ -1,5 +1,5 @@
-import type { ApiClient } from '../lib/kubernetes/client.ts';
-import { ApiError } from '../lib/kubernetes/errors.ts';
+import type { ApiClient } from '../kubernetes/client.ts';
+import { ApiError } from '../kubernetes/errors.ts';
 import type { JsonObject } from './json.ts';
 import { type Pod, podOf } from './pod.ts';
 import { formatStatus, isSameStatus, parseStatus, STATUS_ANNOTATION } from './status.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { checkTypes, inputOf, networkOf, prepare } from '../../controller/network.ts';
-import { podOf } from '../../controller/pod.ts';
-import { parseSelections } from '../../controller/selection.ts';
+import { checkTypes, inputOf, networkOf, prepare } from '../../../lib/attachments/network.ts';
+import { podOf } from '../../../lib/attachments/pod.ts';
+import { parseSelections } from '../../../lib/attachments/selection.ts';
 
 const definition = (config: unknown, annotations = {}) => ({
   metadata: { name: 'blue', namespace: 'shop', uid: 'u', resourceVersion: '1', annotations },

@@ -1,4 +1,4 @@
-import { RuntimeError } from '../lib/runtime/errors.ts';
+import { RuntimeError } from '../runtime/errors.ts';
 
 /** The work has not begun, and will not: the agent stops. */
 export class SlotsClosed extends RuntimeError {}

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { canonicalMac, isolated, MAX_SELECTIONS, parseSelections } from '../../controller/selection.ts';
+import { canonicalMac, isolated, MAX_SELECTIONS, parseSelections } from '../../../lib/attachments/selection.ts';
 
 const read = (value: unknown) => parseSelections(typeof value === 'string' ? value : JSON.stringify(value), 'shop');
 const reasons = (value: unknown) => read(value).refusals.map(({ reason }) => reason);
@@ -50,7 +50,7 @@ t.test('reads both forms, and a missing annotation', async (t) => {
 
 const WRONG: [value: unknown, reason: RegExp][] = [
   [{ name: 'Blue' }, /"name" is not a DNS name/],
-  [{ name: '../../etc' }, /"name"/],
+  [{ name: '../../../etc' }, /"name"/],
   [{ name: 7 }, /"name"/],
   [{}, /"name"/],
   [{ name: 'blue', namespace: 'a.b' }, /"namespace" is not a DNS label/],

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../lib/kubernetes/object.ts';
+import type { KubeObject } from '../kubernetes/object.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import { NETWORKS_ANNOTATION } from './selection.ts';
 import { STATUS_ANNOTATION } from './status.ts';

@@ -1,6 +1,6 @@
-import type { KubeObject } from '../lib/kubernetes/object.ts';
-import type { AttachmentInput } from '../lib/runtime/derive.ts';
-import { type NetworkList, parseNetwork } from '../lib/runtime/network.ts';
+import type { KubeObject } from '../kubernetes/object.ts';
+import type { AttachmentInput } from '../runtime/derive.ts';
+import { type NetworkList, parseNetwork } from '../runtime/network.ts';
 import { isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
 import type { Pod } from './pod.ts';
 import type { NetworkRequest, Selection } from './selection.ts';

@@ -1,0 +1,64 @@
+import { listAddresses } from '../netlink/address.ts';
+import { listLinks } from '../netlink/link.ts';
+import { RT_SCOPE_UNIVERSE } from '../netlink/route.ts';
+import { RouteSocket } from '../netlink/socket.ts';
+import { isSameNamespace, type Namespace, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
+import { linksOf } from './caches.ts';
+import type { JsonObject } from './json.ts';
+
+/** A link of the pod's, as the kernel has it. Addresses are the lasting ones that are not of the link only. */
+export type PodLink = {
+  readonly name: string;
+  readonly altnames: readonly string[];
+  readonly mac?: string;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+};
+
+/**
+ * The links in a namespace. Throws NamespaceError and NetlinkError, and an Error if it is the node's own: a pod on the
+ * node's network must never be taken for one of its own.
+ */
+export function linksIn(path: string): PodLink[] {
+  const namespace = openNamespace(path);
+  try {
+    if (isOwn(namespace)) throw new Error(`${path} is the node's own network namespace`);
+    const socket = RouteSocket.open(namespace);
+    try {
+      return listLinks(socket).map(({ index, name, altnames, mac, mtu }) => ({
+        name,
+        altnames,
+        ...(mac !== undefined && { mac }),
+        mtu,
+        addresses: listAddresses(socket, index)
+          .filter(({ scope, permanent }) => scope === RT_SCOPE_UNIVERSE && permanent)
+          .map(({ prefix }) => prefix.address),
+      }));
+    } finally {
+      socket.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+function isOwn(namespace: Namespace): boolean {
+  const own = openNamespace(OWN_NAMESPACE);
+  try {
+    return isSameNamespace(own, namespace);
+  } finally {
+    own.close();
+  }
+}
+
+/** The link of this name or altname. */
+export function linkNamed(links: readonly PodLink[], name: string): PodLink | undefined {
+  return links.find((link) => link.name === name) ?? links.find(({ altnames }) => altnames.includes(name));
+}
+
+/** The names of an attachment's links: by its result; of one that names none, the interface itself if it is there. */
+export function linkNames(ifname: string, result: JsonObject | undefined, links: readonly PodLink[]): string[] {
+  const names = linksOf(result);
+  const hasNone = names.length === 0 && result !== undefined && linkNamed(links, ifname) !== undefined;
+  return hasNone ? [ifname] : names;
+}
