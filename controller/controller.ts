@@ -101,6 +101,7 @@ export class Controller {
     );
     this.#definitions = new Definitions({
       client,
+      globalNamespaces,
       changed: (network, pods) => this.#definitionChanged(network, pods),
       failed: (error) => this.#watchFailed('definitions', error),
     });

@@ -1,29 +1,41 @@
 import type { ApiClient } from '../kubernetes/client.ts';
+import { ApiError } from '../kubernetes/errors.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 import { Watch } from '../kubernetes/watch.ts';
 
 export type DefinitionsOptions = {
   readonly client: ApiClient;
+  /** See `isolationProblem`: definitions in `default` serve every namespace only where no isolation forbids it. */
+  readonly globalNamespaces?: ReadonlySet<string> | undefined;
   /** Called when a definition that these pods wait for has come, gone or changed. */
   readonly changed: (network: string, pods: readonly string[]) => void;
   readonly failed: (error: Error) => void;
 };
 
-type Awaited = { readonly watch: Watch<string>; readonly pods: Set<string>; version: string | undefined };
+/** A place where a definition can be: the path of its list, and its name. */
+type Source = { readonly list: string; readonly name: string };
+
+type Watched = { readonly watch: Watch<string>; version: string | undefined };
+type Awaited = { readonly watches: readonly Watched[]; readonly pods: Set<string> };
 
 /** Beyond so many, the pods that wait look again from time to time only. */
 const MAX_AWAITED = 32;
 const MAX_SEEN = 256;
 
 /**
- * NetworkAttachmentDefinitions, read when one is needed: a cluster has thousands, of which a node uses a few. Only one that
- * an attachment waits for, since it is missing or the attachment failed, is watched, by its name.
+ * Definitions of networks, read when one is needed: a cluster has thousands, of which a node uses a few. Only one that an
+ * attachment waits for, since it is missing or the attachment failed, is watched, by its name.
+ *
+ * A definition is a NetworkAttachmentDefinition. Where there is none, it is kactus' `Network` of kaloom.com, in the same
+ * namespace or, where kactus looked for all of them, in `default`.
  */
 export class Definitions {
   readonly #options: DefinitionsOptions;
-  /** The versions that were read last: what a watch has to differ from. */
+  /** The versions that were read last, by path: what a watch has to differ from. */
   readonly #seen = new Map<string, string>();
   readonly #awaited = new Map<string, Awaited>();
+  /** Does the cluster have the kind `networks.kaloom.com`? */
+  #hasNetworks = false;
 
   constructor(options: DefinitionsOptions) {
     this.#options = options;
@@ -31,16 +43,20 @@ export class Definitions {
 
   /** How many are watched. */
   get watched(): number {
-    return this.#awaited.size;
+    return [...this.#awaited.values()].reduce((sum, { watches }) => sum + watches.length, 0);
   }
 
   /** The definition, as it is now. Throws ApiError. */
   async get(network: string): Promise<KubeObject> {
-    this.#seen.delete(network);
-    const definition = await this.#options.client.get(`${listPath(network)}/${nameIn(network)}`);
-    this.#seen.set(network, definition.metadata.resourceVersion);
-    if (this.#seen.size > MAX_SEEN) this.#seen.delete(this.#seen.keys().next().value ?? '');
-    return definition;
+    const [standard, ...others] = this.#sources(network);
+    try {
+      return await this.#read(standard);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.isNotFound)) throw error;
+      const found = await this.#readFirst(others);
+      if (found === undefined) throw error;
+      return found;
+    }
   }
 
   /** The networks whose definitions a pod waits for. Those that it waited for until now it does not need any more. */
@@ -54,8 +70,46 @@ export class Definitions {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#awaited.values()].map(({ watch }) => watch.stop()));
+    const watches = [...this.#awaited.values()].flatMap((awaited) => awaited.watches);
+    await Promise.all(watches.map(({ watch }) => watch.stop()));
     this.#awaited.clear();
+  }
+
+  // In the order in which they are asked.
+  #sources(network: string): [Source, ...Source[]] {
+    const [namespace = '', name = ''] = network.split('/');
+    const { globalNamespaces } = this.#options;
+    const isDefaultForAll = globalNamespaces === undefined || globalNamespaces.has('default');
+    const namespaces = namespace !== 'default' && isDefaultForAll ? [namespace, 'default'] : [namespace];
+    return [
+      { list: `/apis/k8s.cni.cncf.io/v1/namespaces/${namespace}/network-attachment-definitions`, name },
+      ...namespaces.map((each) => ({ list: `/apis/kaloom.com/v1/namespaces/${each}/networks`, name })),
+    ];
+  }
+
+  async #read(source: Source): Promise<KubeObject> {
+    const path = `${source.list}/${source.name}`;
+    this.#seen.delete(path);
+    const definition = await this.#options.client.get(path);
+    this.#seen.set(path, definition.metadata.resourceVersion);
+    if (this.#seen.size > MAX_SEEN) this.#seen.delete(this.#seen.keys().next().value ?? '');
+    return definition;
+  }
+
+  // Where the cluster does not have the kind, or the agent not the right to read it, there is none.
+  async #readFirst(sources: readonly Source[]): Promise<KubeObject | undefined> {
+    for (const source of sources) {
+      try {
+        const definition = await this.#read(source);
+        this.#hasNetworks = true;
+        return definition;
+      } catch (error) {
+        if (!(error instanceof ApiError && (error.isNotFound || error.status === 403))) throw error;
+        this.#hasNetworks = error.isNotFound && !error.isUnknownKind;
+        if (!this.#hasNetworks) return undefined;
+      }
+    }
+    return undefined;
   }
 
   #await(network: string, pod: string): void {
@@ -64,38 +118,39 @@ export class Definitions {
       known.pods.add(pod);
       return;
     }
-    if (this.#awaited.size >= MAX_AWAITED) return;
-    const { client, failed } = this.#options;
-    const watch = new Watch<string>({
-      client,
-      path: listPath(network),
-      query: { fieldSelector: `metadata.name=${nameIn(network)}` },
-      keep: ({ metadata }) => metadata.resourceVersion,
-      changed: (_, now) => this.#changed(network, now),
-      failed,
-    });
-    this.#awaited.set(network, { watch, pods: new Set([pod]), version: this.#seen.get(network) });
-    watch.start();
+    const [standard, ...others] = this.#sources(network);
+    const sources = this.#hasNetworks ? [standard, ...others] : [standard];
+    if (this.watched + sources.length > MAX_AWAITED) return;
+    const watches = sources.map((source) => this.#watch(network, source));
+    this.#awaited.set(network, { watches, pods: new Set([pod]) });
+    for (const { watch } of watches) watch.start();
   }
 
-  #changed(network: string, version: string | undefined): void {
+  #watch(network: string, { list, name }: Source): Watched {
+    const { client, failed } = this.#options;
+    const watched: Watched = {
+      version: this.#seen.get(`${list}/${name}`),
+      watch: new Watch<string>({
+        client,
+        path: list,
+        query: { fieldSelector: `metadata.name=${name}` },
+        keep: ({ metadata }) => metadata.resourceVersion,
+        changed: (_, now) => this.#changed(network, watched, now),
+        failed,
+      }),
+    };
+    return watched;
+  }
+
+  #changed(network: string, watched: Watched, version: string | undefined): void {
     const awaited = this.#awaited.get(network);
-    if (awaited === undefined || awaited.version === version) return;
-    awaited.version = version;
+    if (awaited === undefined || watched.version === version) return;
+    watched.version = version;
     this.#options.changed(network, [...awaited.pods]);
   }
 
-  #leave(network: string, { watch }: Awaited): void {
+  #leave(network: string, { watches }: Awaited): void {
     this.#awaited.delete(network);
-    void watch.stop();
+    for (const { watch } of watches) void watch.stop();
   }
-}
-
-function listPath(network: string): string {
-  const [namespace] = network.split('/');
-  return `/apis/k8s.cni.cncf.io/v1/namespaces/${namespace}/network-attachment-definitions`;
-}
-
-function nameIn(network: string): string {
-  return network.slice(network.indexOf('/') + 1);
 }

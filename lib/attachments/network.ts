@@ -19,14 +19,18 @@ const RESOURCE_ANNOTATION = 'k8s.v1.cni.cncf.io/resourceName';
 
 const MAX_DEPTH = 32;
 
+/** The API group of kactus' `Network`. */
+const KALOOM = 'kaloom.com/';
+
 /**
- * The network list of a NetworkAttachmentDefinition (NPWG's de-facto standard 1.3, section 3.2): a list, or a single
- * plugin. A name that is missing is the definition's. `cniArgs` go into `args.cni` of every plugin, as Multus puts them.
- * Throws NetworkError, and RuntimeError for what no runtime would take.
+ * The network list of a definition: a list, or a single plugin (NPWG's de-facto standard 1.3, section 3.2). A name that is
+ * missing is the definition's. Of a `Network` of kaloom.com it is the plugin `spec.plugin` with the keys of `spec.config`,
+ * as kactus reads it. `cniArgs` go into `args.cni` of every plugin, as Multus puts them. Throws NetworkError, and
+ * RuntimeError for what no runtime would take.
  */
-export function networkOf({ metadata, spec }: KubeObject, cniArgs: JsonObject = {}): NetworkList {
+export function networkOf({ apiVersion = '', metadata, spec }: KubeObject, cniArgs: JsonObject = {}): NetworkList {
   const where = `${metadata.namespace}/${metadata.name}`;
-  const text = isJsonObject(spec) ? spec.config : undefined;
+  const { config: text, plugin }: JsonObject = isJsonObject(spec) ? spec : {};
   if (typeof text !== 'string' || text.trim() === '') {
     throw new NetworkError(`definition ${where} has no "config"; configs in files of the node are not supported`);
   }
@@ -39,7 +43,8 @@ export function networkOf({ metadata, spec }: KubeObject, cniArgs: JsonObject = 
   if (!isJsonObject(config) || isDeeperThan(config, MAX_DEPTH)) {
     throw new NetworkError(`"config" of definition ${where} is not a network configuration`);
   }
-  const named: JsonObject = { ...config, name: config.name || metadata.name };
+  const type = apiVersion.startsWith(KALOOM) && plugin !== undefined && plugin !== '' ? { type: plugin } : {};
+  const named: JsonObject = { ...type, ...config, name: config.name || metadata.name };
   const { plugins, cniVersion, name } = named;
   const listOfOne = { name, ...(cniVersion !== undefined && { cniVersion }), plugins: [named] };
   const list: JsonObject = plugins === undefined ? listOfOne : named;
@@ -62,7 +67,6 @@ export function prepare(
   if (request.defaultRoute !== undefined) {
     throw new NetworkError('"default-route" is not supported for networks of running pods');
   }
-  if (request.ipamClaim !== undefined) throw new NetworkError('"ipam-claim-reference" is not supported');
   const resource = definition.metadata.annotations?.[RESOURCE_ANNOTATION];
   if (resource !== undefined && request.deviceID === undefined) {
     throw new NetworkError(

@@ -193,7 +193,7 @@ async function bodyOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString();
 }
 
-type Status = { readonly message?: string; readonly reason?: string };
+type Status = { readonly message?: string; readonly reason?: string; readonly details?: { readonly name?: string } };
 
 function errorOf(path: string, response: IncomingMessage, body: string): ApiError {
   let status: Status = {};
@@ -206,6 +206,8 @@ function errorOf(path: string, response: IncomingMessage, body: string): ApiErro
   return new ApiError(status.message ?? `${path}: HTTP ${response.statusCode}`, {
     status: response.statusCode ?? 0,
     reason: status.reason,
+    // For a kind without a definition the server has a page of text, or a Status without an object's name.
+    isUnknownKind: response.statusCode === 404 && !status.details?.name,
     retryAfterMs: Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined,
   });
 }

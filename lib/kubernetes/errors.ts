@@ -7,16 +7,25 @@ export class ApiError extends Error {
   readonly reason: string | undefined;
   /** How long the server asks us to wait (Retry-After). */
   readonly retryAfterMs: number | undefined;
+  /** A 404 that names no object: the server does not know the kind at all. */
+  readonly isUnknownKind: boolean;
 
   constructor(
     message: string,
-    options: { status?: number; reason?: string | undefined; retryAfterMs?: number | undefined; cause?: unknown } = {},
+    options: {
+      status?: number;
+      reason?: string | undefined;
+      retryAfterMs?: number | undefined;
+      isUnknownKind?: boolean;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = 'ApiError';
     this.status = options.status;
     this.reason = options.reason;
     this.retryAfterMs = options.retryAfterMs;
+    this.isUnknownKind = options.isUnknownKind === true;
   }
 
   /** The object does not exist. */

@@ -126,6 +126,36 @@ onNode('one that fails holds nothing up, and is attached once its definition com
   await until(() => node.controller.status().pending.length === 0);
 });
 
+onNode('networks of kactus’ kind are attached, also once they come', async (t) => {
+  const node = await hotPlugNode(t);
+  node.api.kinds.add('networks');
+  const pod = node.pod('web', 'blue');
+  await until(() => node.controller.status().pending.length === 1);
+  const config = JSON.stringify({ cniVersion: '0.3.1', name: 'blue-net', bridge: 'br-blue', ipam: {} });
+  node.api.put('/apis/kaloom.com/v1/namespaces/default/networks/blue', {
+    apiVersion: 'kaloom.com/v1',
+    metadata: { name: 'blue', namespace: 'default' },
+    spec: { plugin: 'bridge', config },
+  });
+  await pod.has('net1');
+  t.match(pod.status()[1], { name: 'default/blue', interface: 'net1' });
+  pod.select('');
+  await pod.has();
+  t.strictSame(node.leftovers(), []);
+});
+
+onNode('a selection with an IPAM claim is attached; with addresses too, it is refused', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web', [
+    { name: 'blue', interface: 'a', 'ipam-claim-reference': 'vm.blue' },
+    { name: 'blue', interface: 'b', 'ipam-claim-reference': 'vm.blue', ips: ['10.1.1.1'] },
+  ]);
+  await pod.has('a');
+  await until(() => node.events('FailedAddingInterface').length === 1);
+  t.match(node.events('FailedAddingInterface'), [/"ips" and "ipam-claim-reference" exclude each other/]);
+});
+
 onNode('detaches after the definition is gone and the agent was started again', async (t) => {
   const node = await hotPlugNode(t);
   node.define('blue');

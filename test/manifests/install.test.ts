@@ -248,6 +248,7 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
   t.strictSame(rules, [
     { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
     { apiGroups: ['k8s.cni.cncf.io'], resources: ['network-attachment-definitions'], verbs: ['get', 'list', 'watch'] },
+    { apiGroups: ['kaloom.com'], resources: ['networks'], verbs: ['get', 'list', 'watch'] },
     { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
   ]);
@@ -263,6 +264,31 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
     'the installer gets no account',
   );
   t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'HOST' }] });
+});
+
+t.test('the kind of kactus’ networks is one that an API server accepts', async (t) => {
+  const [definition, ...more] = readManifests(join(MANIFESTS, 'crds'));
+  t.strictSame(more, []);
+  t.strictSame(definition && schemaProblems(definition), []);
+  // As kactus' own definition has them (manifests/networks-crd.yaml of kaloom/kubernetes-kactus-cni-plugin).
+  t.match(definition, {
+    metadata: { name: 'networks.kaloom.com' },
+    spec: {
+      group: 'kaloom.com',
+      scope: 'Namespaced',
+      names: { plural: 'networks', singular: 'network', kind: 'Network', listKind: 'NetworkList', shortNames: ['net'] },
+      versions: [
+        {
+          name: 'v1',
+          schema: {
+            openAPIV3Schema: {
+              properties: { spec: { properties: { plugin: { type: 'string' }, config: { type: 'string' } } } },
+            },
+          },
+        },
+      ],
+    },
+  });
 });
 
 t.test('Prometheus finds the agents through the Service and the ServiceMonitor', { skip: noKustomize }, async (t) => {

@@ -57,6 +57,34 @@ t.test('says what is wrong with a definition', async (t) => {
     t.throws(() => networkOf(definition(config)), { message: reason }, String(reason));
 });
 
+t.test('makes a list of kactus’ Network: the plugin, with the keys of its config', async (t) => {
+  const config = '{"cniVersion":"0.3.1","name":"blue-net","type":"vlan","vlanId":43}';
+  const network = (spec: object) => ({ ...definition(''), apiVersion: 'kaloom.com/v1', kind: 'Network', spec });
+  const plugins = [{ type: 'vlan', vlanId: 43 }];
+  t.match(networkOf(network({ plugin: 'vlan', config })), { name: 'blue-net', cniVersion: '0.3.1', plugins });
+  const bare = '{"cniVersion":"0.3.1","vlanId":43}';
+  t.match(
+    networkOf(network({ plugin: 'vlan', config: bare })),
+    { name: 'blue', plugins },
+    'as kactus’ examples may be',
+  );
+  t.throws(() => networkOf(network({ config: bare })), /no "type"/);
+  t.throws(() => networkOf(network({ plugin: 'vlan' })), /no "config"/);
+  t.throws(
+    () => networkOf({ ...network({ plugin: 'vlan', config: bare }), apiVersion: 'k8s.cni.cncf.io/v1' }),
+    /no "type"/,
+  );
+});
+
+t.test('leaves an IPAM claim to whoever provides the network: no plugin is told, as with Multus', async (t) => {
+  const text = '[{"name":"blue","ipam-claim-reference":"vm.blue"}]';
+  const [selection] = parseSelections(text, 'shop').selections;
+  if (selection === undefined) throw new Error('it is refused');
+  const { input, list } = prepare(definition({ type: 'a' }), selection, pod, place, undefined, undefined);
+  t.strictSame(input.capabilityArgs, {});
+  t.notMatch(JSON.stringify([input, list]), /claim|vm\.blue/);
+});
+
 t.test('gives plugins what Multus gives them', async (t) => {
   const [selection] = parseSelections(
     '[{"name":"blue","ips":["10.1.1.7/24"],"mac":"02:00:00:00:00:01","bandwidth":{"ingressRate":1}}]',
@@ -88,7 +116,6 @@ t.test('refuses what it cannot do, and plugins that are not allowed', async (t) 
   };
   const resource = { 'k8s.v1.cni.cncf.io/resourceName': 'vendor/vf' };
   t.throws(() => attempt({ 'default-route': ['10.1.1.1'] }), /"default-route" is not supported/);
-  t.throws(() => attempt({ 'ipam-claim-reference': 'claim' }), /not supported/);
   t.throws(() => attempt({}, resource), /needs a device of vendor\/vf/);
   t.strictSame(attempt({ deviceID: '0000:03:02.4' }, resource).input.capabilityArgs, { deviceID: '0000:03:02.4' });
   const list = networkOf(definition({ plugins: [{ type: 'bridge', ipam: { type: 'host-local' } }] }));

@@ -35,6 +35,8 @@ export class ApiStandIn {
   readonly #watchers = new Set<Watcher>();
   readonly #server: Server;
   readonly #isSecure: boolean;
+  /** The kinds that somebody has defined, by their plural. */
+  readonly kinds = new Set(['pods', 'events', 'network-attachment-definitions']);
   #version = 100;
   #oldest = 0;
 
@@ -145,8 +147,9 @@ export class ApiStandIn {
       answer(response, 200, object as Json);
       return;
     }
-    if (!isList(path)) {
-      refuse(response, 404, 'NotFound', `${path} not found`);
+    if (!this.kinds.has(path.split('/').at(-1) ?? '')) {
+      if (this.kinds.has(path.split('/').at(-2) ?? '')) refuse(response, 404, 'NotFound', `${path} not found`, path);
+      else response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n');
       return;
     }
     const found = [...this.#objects].filter(([at, item]) => isIn(path, at) && selects(query, item));
@@ -166,7 +169,7 @@ export class ApiStandIn {
     const at = path.replace(/\/status$/, '');
     const before = this.#objects.get(at);
     if (before === undefined) {
-      refuse(response, 404, 'NotFound', `${at} not found`);
+      refuse(response, 404, 'NotFound', `${at} not found`, at);
       return;
     }
     const { resourceVersion, uid } = (body.metadata ?? {}) as { resourceVersion?: string; uid?: string };
@@ -217,10 +220,6 @@ function isIn(list: string, at: string): boolean {
   return folder === list || folder.replace(/\/namespaces\/[^/]+/, '') === list;
 }
 
-function isList(path: string): boolean {
-  return /\/(pods|events|network-attachment-definitions)$/.test(path);
-}
-
 function selects(query: URLSearchParams, object: KubeObject): boolean {
   const { fields } = { fields: (query.get('fieldSelector') ?? '').split(',').filter(Boolean) };
   return fields.every((pair) => {
@@ -244,7 +243,8 @@ function answer(response: ServerResponse, code: number, document: Json): void {
   response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(document));
 }
 
-/** Refuses a request as kube-apiserver words it. */
-export function refuse(response: ServerResponse, code: number, reason: string, message: string): void {
-  answer(response, code, { kind: 'Status', status: 'Failure', code, reason, message });
+/** Refuses a request as kube-apiserver words it; `path` is the object's, where it is about one. */
+export function refuse(response: ServerResponse, code: number, reason: string, message: string, path?: string): void {
+  const details = path === undefined ? {} : { details: { name: path.split('/').at(-1) } };
+  answer(response, code, { kind: 'Status', status: 'Failure', code, reason, message, ...details });
 }

@@ -1,0 +1,132 @@
+import t, { type Test } from 'tap';
+import { Definitions } from '../../../lib/attachments/definitions.ts';
+import { ApiError } from '../../../lib/kubernetes/errors.ts';
+import { ApiStandIn } from '../../support/kubernetes/api-stand-in.ts';
+import { until } from '../../support/until.ts';
+
+// A stand-in for the API server. The real one serves both kinds in test/cluster.
+
+const standard = (network: string) => path(network, 'k8s.cni.cncf.io', 'network-attachment-definitions');
+const kaloom = (network: string) => path(network, 'kaloom.com', 'networks');
+
+function path(network: string, group: string, plural: string): string {
+  const [namespace, name] = network.split('/');
+  return `/apis/${group}/v1/namespaces/${namespace}/${plural}/${name}`;
+}
+
+async function definitionsOf(t: Test, globalNamespaces?: ReadonlySet<string>) {
+  const api = new ApiStandIn();
+  await api.start();
+  const changes: string[] = [];
+  const failures: Error[] = [];
+  const client = api.client();
+  const definitions = new Definitions({
+    client,
+    globalNamespaces,
+    changed: (network, pods) => changes.push(`${network} for ${pods.join()}`),
+    failed: (error) => failures.push(error),
+  });
+  t.teardown(async () => {
+    await definitions.stop();
+    client.close();
+    await api.stop();
+  });
+  const put = (at: string) => {
+    const [, , , version, , namespace, , name] = at.split('/');
+    return api.put(at, { apiVersion: `${at.split('/')[2]}/${version}`, metadata: { name, namespace } });
+  };
+  return { api, definitions, changes, failures, put };
+}
+
+const from = async (definitions: Definitions, network: string) => {
+  const { apiVersion, metadata } = await definitions.get(network);
+  return `${apiVersion} ${metadata.namespace}/${metadata.name}`;
+};
+
+t.test('a NetworkAttachmentDefinition comes first, and costs one request', async (t) => {
+  const { api, definitions, put } = await definitionsOf(t);
+  api.kinds.add('networks');
+  put(standard('shop/blue'));
+  put(kaloom('shop/blue'));
+  t.equal(await from(definitions, 'shop/blue'), 'k8s.cni.cncf.io/v1 shop/blue');
+  t.equal(api.asked.length, 1);
+});
+
+t.test('else kactus’ Network of the namespace serves, else the one of default', async (t) => {
+  const { api, definitions, put } = await definitionsOf(t);
+  api.kinds.add('networks');
+  put(kaloom('default/blue'));
+  t.equal(await from(definitions, 'shop/blue'), 'kaloom.com/v1 default/blue');
+  t.equal(await from(definitions, 'default/blue'), 'kaloom.com/v1 default/blue');
+  put(kaloom('shop/blue'));
+  t.equal(await from(definitions, 'shop/blue'), 'kaloom.com/v1 shop/blue');
+});
+
+t.test('a Network of default is not for pods elsewhere where namespace isolation forbids it', async (t) => {
+  for (const [globals, isFound] of [
+    [new Set(['default']), true],
+    [new Set<string>(), false],
+  ] as const) {
+    const { api, definitions, put } = await definitionsOf(t, globals);
+    api.kinds.add('networks');
+    put(kaloom('default/blue'));
+    const read = await definitions.get('shop/blue').catch((error: Error) => error);
+    t.equal(!(read instanceof Error), isFound);
+    t.equal(await from(definitions, 'default/blue'), 'kaloom.com/v1 default/blue');
+  }
+});
+
+t.test(
+  'what is nowhere is not found, by the standard’s path, also without the kind or the right to read it',
+  async (t) => {
+    const { api, definitions } = await definitionsOf(t);
+    const missing = async () => {
+      await t.rejects(definitions.get('shop/blue'), { isNotFound: true, message: /network-attachment-definitions/ });
+      return api.asked.length;
+    };
+    t.equal(await missing(), 2, 'without the kind, one request more');
+    api.kinds.add('networks');
+    t.equal(await missing(), 5);
+    api.fault = ({ path }, response) => {
+      if (!path.includes('kaloom')) return undefined;
+      response.writeHead(403).end(JSON.stringify({ kind: 'Status', code: 403, message: 'forbidden' }));
+      return true;
+    };
+    t.equal(await missing(), 7);
+    api.fault = (_, response) => {
+      response.writeHead(500).end();
+      return true;
+    };
+    await t.rejects(definitions.get('shop/blue'), ApiError);
+  },
+);
+
+t.test('tells of a definition that comes or changes, of either kind, and not of one that was read', async (t) => {
+  const { api, definitions, changes, failures, put } = await definitionsOf(t);
+  api.kinds.add('networks');
+  put(standard('shop/green'));
+  await definitions.get('shop/green');
+  await t.rejects(definitions.get('shop/blue'));
+  definitions.wait('shop/web', new Set(['shop/blue', 'shop/green']));
+  t.equal(definitions.watched, 6);
+  await until(() => api.watching === 6);
+  t.strictSame(changes, [], 'nothing is new');
+  put(kaloom('default/blue'));
+  await until(() => changes.length === 1);
+  put(standard('shop/green'));
+  await until(() => changes.length === 2);
+  t.strictSame(changes, ['shop/blue for shop/web', 'shop/green for shop/web']);
+  definitions.wait('shop/web', new Set());
+  await until(() => api.watching === 0);
+  t.strictSame(failures, []);
+});
+
+t.test('does not watch a kind that the cluster does not have, nor more than there is room for', async (t) => {
+  const { api, definitions } = await definitionsOf(t);
+  await t.rejects(definitions.get('shop/blue'));
+  const names = Array.from({ length: 40 }, (_, index) => `shop/n${index}`);
+  definitions.wait('shop/web', new Set(names));
+  t.equal(definitions.watched, 32);
+  await until(() => api.watching === 32);
+  t.equal(api.count('GET', /kaloom/), 1, 'but for the one that found it out');
+});
