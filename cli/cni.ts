@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import type { JsonObject, Variables } from '../lib/cni/request.ts';
+import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
+import type { Variables } from '../lib/cni/request.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
 import { loadNetwork, type NetworkList } from '../lib/runtime/network.ts';
@@ -77,7 +78,7 @@ function parseCapabilityArgs(text: string): JsonObject {
   if (text === '') return {};
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+    if (isJsonObject(value)) return value;
   } catch (error) {
     throw new RuntimeError(`CAP_ARGS is not JSON: ${(error as Error).message}`, { cause: error });
   }

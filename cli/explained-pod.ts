@@ -1,6 +1,7 @@
 import { CniError } from '../lib/cni/errors.ts';
+import type { JsonObject } from '../lib/cni/json.ts';
 import { parsePreviousResult } from '../lib/cni/previous-result.ts';
-import type { JsonObject, Variables } from '../lib/cni/request.ts';
+import type { Variables } from '../lib/cni/request.ts';
 import { openPodNamespace } from '../lib/cni/runner.ts';
 import { isSupported } from '../lib/cni/version.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';

@@ -1,8 +1,8 @@
 import { type CachedCall, linksOf, requestOf } from '../lib/attachments/caches.ts';
-import type { JsonObject } from '../lib/attachments/json.ts';
 import { linkNamed, linkNames, type PodLink } from '../lib/attachments/links.ts';
 import { isOfDefinition } from '../lib/attachments/status.ts';
 import type { Attachment, Observed } from '../lib/attachments/steps.ts';
+import type { JsonObject } from '../lib/cni/json.ts';
 import type { SandboxRecord } from './records.ts';
 
 /** What somebody knows of a sandbox: our record, the status' entries, and the caches of whoever set the pod up. */

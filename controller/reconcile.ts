@@ -1,7 +1,6 @@
 import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type EventRecorder, messages } from '../lib/attachments/events.ts';
-import type { JsonObject } from '../lib/attachments/json.ts';
 import { linkNamed, linkNames, linksIn, type PodLink } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
@@ -24,6 +23,7 @@ import {
   type Step,
   stepKey,
 } from '../lib/attachments/steps.ts';
+import type { JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
@@ -255,5 +255,5 @@ function attachmentOf({ attachments }: Observed, ifname: string): Attachment {
 
 // A pod whose status nobody wrote: the name of its network is in the runtime's own cache.
 function primaryNetwork(cached: readonly CachedCall[]): string {
-  return cached.find(({ input }) => input.ifname === 'eth0')?.networkName ?? '';
+  return cached.find(({ input }) => input.ifname === 'eth0')?.network ?? '';
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject } from '../lib/attachments/json.ts';
 import type { NetworkRequest } from '../lib/attachments/selection.ts';
+import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import { nameProblem } from '../lib/cni/names.ts';
 import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../lib/files/files.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';

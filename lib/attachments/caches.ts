@@ -1,31 +1,18 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import type { PathOf } from '../cni/place.ts';
-import { readFileIfThere } from '../files/files.ts';
-import type { AttachmentInput } from '../runtime/derive.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
+import { type CachedAttachment, cachedAttachmentsOf } from '../runtime/cache.ts';
+import { RuntimeError } from '../runtime/errors.ts';
 import type { NetworkRequest } from './selection.ts';
 
 /** Where Multus and libcni keep the results of ADD, on the node. */
 export const CACHE_FOLDERS: readonly string[] = ['/var/lib/cni/multus/results', '/var/lib/cni/results'];
 
-/** An attachment as a result cache of libcni's format has it: who made it does not matter. */
-export type CachedCall = {
-  readonly networkName: string;
-  /** The network's config, a list or a single plugin. */
-  readonly config: JsonObject;
-  readonly input: AttachmentInput;
-  readonly result: JsonObject;
-};
+/** An attachment that some runtime made and cached, with the config that undoes it. */
+export type CachedCall = CachedAttachment & { readonly config: JsonObject };
 
-/** What is cached for a sandbox. Files that cannot be read, or are others', are passed over. */
+/** What is cached for a sandbox. Folders and files that cannot be read are passed over. */
 export function cachedCalls(containerID: string, folders: readonly string[], pathOf: PathOf): CachedCall[] {
-  return folders.flatMap((folder) =>
-    namesIn(pathOf(folder))
-      .filter((name) => name.includes(`-${containerID}-`))
-      .flatMap((name) => readCall(pathOf(join(folder, name))) ?? [])
-      .filter(({ input }) => input.containerID === containerID),
-  );
+  return folders.flatMap((folder) => readable(pathOf(folder), containerID)).filter(hasConfig);
 }
 
 /** The names that the links of a result have in the pod. */
@@ -45,28 +32,15 @@ export function requestOf({ config, input }: CachedCall): NetworkRequest {
   return Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined)) as NetworkRequest;
 }
 
-function readCall(path: string): CachedCall | undefined {
+function readable(results: string, containerID: string): CachedAttachment[] {
   try {
-    const document: unknown = JSON.parse(readFileIfThere(path) ?? 'null');
-    if (!isJsonObject(document) || document.kind !== 'cniCacheV1') return undefined;
-    const { containerId, ifName, networkName, netns = '', cniArgs = [], capabilityArgs = {}, result = {} } = document;
-    const config: unknown = JSON.parse(Buffer.from(String(document.config), 'base64').toString());
-    if (typeof containerId !== 'string' || typeof ifName !== 'string' || typeof networkName !== 'string')
-      return undefined;
-    if (!isJsonObject(config) || !isJsonObject(result) || !isJsonObject(capabilityArgs)) return undefined;
-    const args = cniArgs as AttachmentInput['args'];
-    const input = { containerID: containerId, ifname: ifName, netns: String(netns), args, capabilityArgs };
-    return { networkName, config, input, result };
-  } catch {
-    // Half written, or in a format of its own: as if it were not there.
-    return undefined;
+    return cachedAttachmentsOf(results, containerID);
+  } catch (error) {
+    if (error instanceof RuntimeError) return [];
+    throw error;
   }
 }
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
+function hasConfig(cached: CachedAttachment): cached is CachedCall {
+  return cached.config !== undefined;
 }

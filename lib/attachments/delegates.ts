@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import { HERE, type PathOf } from '../cni/place.ts';
 import type { AttachmentInput } from '../runtime/derive.ts';
 import { limitedRun } from '../runtime/limited.ts';
 import { type NetworkList, parseNetwork } from '../runtime/network.ts';
 import { Runtime } from '../runtime/runtime.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
 import { Slots } from './slots.ts';
 
 export type DelegatesOptions = {

@@ -1,10 +1,10 @@
+import type { JsonObject } from '../cni/json.ts';
 import { listAddresses } from '../netlink/address.ts';
 import { listLinks } from '../netlink/link.ts';
 import { RT_SCOPE_UNIVERSE } from '../netlink/route.ts';
 import { RouteSocket } from '../netlink/socket.ts';
 import { isSameNamespace, type Namespace, OWN_NAMESPACE, openNamespace } from '../netns/netns.ts';
 import { linksOf } from './caches.ts';
-import type { JsonObject } from './json.ts';
 
 /** A link of the pod's, as the kernel has it. Addresses are the lasting ones that are not of the link only. */
 export type PodLink = {

@@ -1,7 +1,7 @@
+import { isDeeperThan, isJsonObject, type JsonObject } from '../cni/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 import type { AttachmentInput } from '../runtime/derive.ts';
 import { type NetworkList, parseNetwork } from '../runtime/network.ts';
-import { isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
 import type { Pod } from './pod.ts';
 import type { NetworkRequest, Selection } from './selection.ts';
 

@@ -1,5 +1,5 @@
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
 import { NETWORKS_ANNOTATION } from './selection.ts';
 import { STATUS_ANNOTATION } from './status.ts';
 

@@ -1,6 +1,6 @@
+import type { JsonObject } from '../cni/json.ts';
 import type { ApiClient } from '../kubernetes/client.ts';
 import { ApiError } from '../kubernetes/errors.ts';
-import type { JsonObject } from './json.ts';
 import { type Pod, podOf } from './pod.ts';
 import { formatStatus, isSameStatus, parseStatus, STATUS_ANNOTATION } from './status.ts';
 

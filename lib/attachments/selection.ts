@@ -1,7 +1,8 @@
 import { canonicalAddress } from '../address/address.ts';
 import { parsePrefix } from '../address/prefix.ts';
+import { canonicalJson, isDeeperThan, isJsonObject, type JsonObject } from '../cni/json.ts';
 import { interfaceNameProblem } from '../cni/names.ts';
-import { canonicalJson, isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
+import { clip, shorten } from '../cni/text.ts';
 
 /** The annotation with the networks that a pod wants (NPWG's de-facto standard 1.3, section 4). */
 export const NETWORKS_ANNOTATION = 'k8s.v1.cni.cncf.io/networks';
@@ -207,7 +208,7 @@ function textProblem(value: unknown, pattern: RegExp, what: string): string | un
 function listProblem(value: unknown, holds: (item: unknown) => boolean, what: string): string | undefined {
   if (!Array.isArray(value)) return 'is not a list';
   const wrong = value.find((item) => !holds(item));
-  return wrong === undefined ? undefined : `has ${clip(JSON.stringify(wrong) ?? '')}, which is not ${what}`;
+  return wrong === undefined ? undefined : `has ${shorten(JSON.stringify(wrong) ?? '')}, which is not ${what}`;
 }
 
 function objectProblem(value: unknown): string | undefined {
@@ -231,8 +232,4 @@ function reads(read: () => unknown): boolean {
   } catch {
     return false;
   }
-}
-
-function clip(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -1,4 +1,4 @@
-import { canonicalJson, isJsonObject, type JsonObject } from './json.ts';
+import { canonicalJson, isJsonObject, type JsonObject } from '../cni/json.ts';
 import { linkNamed, type PodLink } from './links.ts';
 
 /** The annotation that says what a pod has (NPWG's de-facto standard 1.3, section 5). */

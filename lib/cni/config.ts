@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
+import { isJsonObject } from './json.ts';
 import { logLevelKey } from './log-level.ts';
-import { absolutePath, clip, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
+import { absolutePath, configError, interfaceName, type Problem, readBySchema } from './schema.ts';
 import { meantBy } from './spelling.ts';
+import { clip } from './text.ts';
 
 /** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
 export const DEFAULT_DATA_DIR = '/run/waymark';
@@ -111,12 +113,8 @@ export function dataDirOf(document: { readonly [key: string]: unknown }): string
  */
 export function attachmentArgs(document: { readonly [key: string]: unknown }): { readonly [key: string]: unknown } {
   const args = document.args;
-  if (!isObject(args) || !isObject(args.cni)) return {};
+  if (!isJsonObject(args) || !isJsonObject(args.cni)) return {};
   return args.cni;
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function withOrigin(problem: Problem, overrides: object): Problem {

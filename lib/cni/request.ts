@@ -1,15 +1,14 @@
 import { CniCode, CniError } from './errors.ts';
+import { isDeeperThan, isJsonObject, type JsonObject } from './json.ts';
 import { nameProblem } from './names.ts';
 import { parsePreviousResult } from './previous-result.ts';
 import type { Result } from './result.ts';
-import { clip } from './schema.ts';
 import { summarize } from './summary.ts';
+import { clip } from './text.ts';
 import { VARIABLES, VERBS, type Verb } from './verbs.ts';
 import { type CniVersion, IMPLIED_VERSION, isAtLeast, isSupported, SUPPORTED_VERSIONS } from './version.ts';
 
 export type Variables = { readonly [name: string]: string | undefined };
-
-export type JsonObject = { readonly [key: string]: unknown };
 
 /** A call as the runtime made it, read and checked, but for the keys of the plugin's own config. */
 export type Request = {
@@ -98,13 +97,11 @@ function parseObject(stdin: Uint8Array): JsonObject {
   if (stdin.length === 0) throw undecodable('stdin is empty; it must hold the network config');
   if (stdin.length > MAX_CONFIG_BYTES) throw undecodable(`the network config is larger than ${MAX_CONFIG_BYTES} bytes`);
   const value = parseJson(decodeText(stdin));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw undecodable('the network config must be a JSON object');
-  }
+  if (!isJsonObject(value)) throw undecodable('the network config must be a JSON object');
   if (isDeeperThan(value, MAX_DEPTH)) {
     throw undecodable(`the network config is nested more than ${MAX_DEPTH} levels deep`);
   }
-  return value as JsonObject;
+  return value;
 }
 
 function decodeText(bytes: Uint8Array): string {
@@ -129,11 +126,6 @@ function parseJson(text: string): unknown {
 function reasonIn(message: string): string {
   const reason = message.split(/, (?:\.\.\.)?"/, 1)[0] ?? '';
   return reason.includes('"') ? '' : `: ${reason}`;
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1));
 }
 
 function networkNameOf(document: JsonObject): string {

@@ -4,6 +4,7 @@ import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '
 import { CniCode, CniError } from './errors.ts';
 import { interfaceNameProblem } from './names.ts';
 import { summarize } from './summary.ts';
+import { clip, MAX_SHOWN } from './text.ts';
 
 // The pieces that the schemas of configs and results are put together from. zod's small variant is used throughout:
 // it loads in a tenth of the time, and its schemas give JSON Schema all the same.
@@ -85,14 +86,6 @@ export function pathText(path: readonly PropertyKey[]): string {
     return text === '' ? name : `${text}.${name}`;
   }, '');
 }
-
-/** A value in an error message: quoted, one line, not longer than a line. */
-export function clip(text: string): string {
-  const printable = JSON.stringify(text).slice(1, -1);
-  return printable.length > MAX_SHOWN ? `${printable.slice(0, MAX_SHOWN)}…` : printable;
-}
-
-const MAX_SHOWN = 80;
 
 type Issue = z.core.$ZodIssue;
 

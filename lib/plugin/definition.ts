@@ -1,6 +1,7 @@
 import type { CommonConfig, ParsedConfig } from '../cni/config.ts';
+import type { JsonObject } from '../cni/json.ts';
 import type { PathOf } from '../cni/place.ts';
-import { type JsonObject, previousResultOf, type Request } from '../cni/request.ts';
+import { previousResultOf, type Request } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Plan, PlanInput } from './plan.ts';

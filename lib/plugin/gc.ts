@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { isKnown } from '../change/attachment-journal.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
-import type { JsonObject } from '../cni/request.ts';
+import type { JsonObject } from '../cni/json.ts';
 import type { Call } from '../cni/runner.ts';
 import { summarize } from '../cni/summary.ts';
 import { forgetInvalid } from '../journal/journal.ts';

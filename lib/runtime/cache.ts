@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { JsonObject } from '../cni/request.ts';
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
 import type { AttachmentInput } from './derive.ts';
 import { RuntimeError } from './errors.ts';
@@ -14,6 +14,8 @@ const KIND = 'cniCacheV1';
 /** A cached attachment: its result, and what DEL and GC need to call the plugins again. */
 export type CachedAttachment = {
   readonly network: string;
+  /** The network's config, a list or a single plugin; undefined if it cannot be read. */
+  readonly config: JsonObject | undefined;
   readonly input: AttachmentInput;
   readonly result: JsonObject;
 };
@@ -64,11 +66,17 @@ export function cachedAttachment(
 
 /** Every cached attachment of a network. Throws RuntimeError if the folder cannot be read. */
 export function cachedAttachments(folder: string, network: string): CachedAttachment[] {
-  const results = resultsIn(folder);
-  return translated('the cache cannot be read', () => namesIn(results))
-    .sort()
-    .flatMap((name) => readCached(join(results, name)) ?? [])
-    .filter((cached) => cached.network === network);
+  return cachedIn(resultsIn(folder)).filter((cached) => cached.network === network);
+}
+
+/**
+ * Every cached attachment of a sandbox, to any network, in a folder of results. Files of other formats are passed over.
+ * Throws RuntimeError if the folder cannot be read.
+ */
+export function cachedAttachmentsOf(results: string, containerID: string): CachedAttachment[] {
+  return cachedIn(results, (name) => name.includes(`-${containerID}-`)).filter(
+    ({ input }) => input.containerID === containerID,
+  );
 }
 
 /** Forgets an attachment; fine if there is none. Throws RuntimeError. */
@@ -84,18 +92,38 @@ function resultsIn(folder: string): string {
   return join(folder, 'results');
 }
 
+function cachedIn(results: string, isAsked: (name: string) => boolean = () => true): CachedAttachment[] {
+  const names = translated('the cache cannot be read', () => namesIn(results));
+  return names
+    .filter(isAsked)
+    .sort()
+    .flatMap((name) => readCached(join(results, name)) ?? []);
+}
+
+// undefined for a file that is half written, or of another format: as if it were not there.
 function readCached(path: string): CachedAttachment | undefined {
-  let document: Partial<Document>;
+  const document = tryParse(() => readFileIfThere(path) ?? 'null');
+  if (document?.kind !== KIND) return undefined;
+  const { containerId, ifName, networkName, netns = '', cniArgs = [], capabilityArgs = {}, result = {} } = document;
+  if (!isName(containerId) || !isName(ifName) || !isName(networkName)) return undefined;
+  if (!isJsonObject(capabilityArgs) || !isJsonObject(result)) return undefined;
+  const args = cniArgs as AttachmentInput['args'];
+  const input = { containerID: containerId, ifname: ifName, netns: String(netns), args, capabilityArgs };
+  const config = tryParse(() => Buffer.from(String(document.config), 'base64').toString());
+  return { network: networkName, config, input, result };
+}
+
+function tryParse(read: () => string): JsonObject | undefined {
   try {
-    document = JSON.parse(readFileIfThere(path) ?? 'null') ?? {};
+    const value: unknown = JSON.parse(read());
+    return isJsonObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
-  const { kind, networkName, containerId, ifName, result } = document;
-  if (kind !== KIND || !networkName || !containerId || !ifName) return undefined;
-  const { netns = '', cniArgs = [], capabilityArgs = {} } = document;
-  const input = { containerID: containerId, ifname: ifName, netns, args: cniArgs, capabilityArgs };
-  return { network: networkName, input, result: result ?? {} };
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
 }
 
 function translated<T>(what: string, work: () => T): T {

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../cni/request.ts';
+import type { JsonObject } from '../cni/json.ts';
 import type { NetworkList, PluginConfig } from './network.ts';
 
 /** What the runtime knows about an attachment: the variables of the calls, and what capabilities are given. */

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { JsonObject } from '../cni/json.ts';
 import { HERE, type PathOf } from '../cni/place.ts';
-import type { JsonObject, Variables } from '../cni/request.ts';
+import type { Variables } from '../cni/request.ts';
 import type { Verb } from '../cni/verbs.ts';
 import { RuntimeError } from './errors.ts';
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import { nameProblem } from '../cni/names.ts';
-import type { JsonObject } from '../cni/request.ts';
 import { CURRENT_VERSION, compareVersions, IMPLIED_VERSION } from '../cni/version.ts';
 import { reasonOf } from '../files/reason.ts';
 import { RuntimeError } from './errors.ts';
@@ -166,6 +166,6 @@ function parseObject(path: string, text: string): JsonObject {
   } catch (error) {
     throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  if (isJsonObject(value)) return value;
   throw new RuntimeError(`${path}: a JSON object is needed`);
 }

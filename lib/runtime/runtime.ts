@@ -1,6 +1,7 @@
+import type { JsonObject } from '../cni/json.ts';
 import { interfaceNameProblem, nameProblem } from '../cni/names.ts';
 import type { PathOf } from '../cni/place.ts';
-import type { JsonObject, Variables } from '../cni/request.ts';
+import type { Variables } from '../cni/request.ts';
 import { fromVersion, toVersion } from '../cni/result.ts';
 import type { Verb } from '../cni/verbs.ts';
 import { compareVersions, isSupported } from '../cni/version.ts';

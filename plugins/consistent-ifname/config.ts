@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
-import type { JsonObject } from '../../lib/cni/request.ts';
+import type { JsonObject } from '../../lib/cni/json.ts';
 import { configError, integer, interfaceName } from '../../lib/cni/schema.ts';
 
 /** SHA-256 has 64 hex digits. The limit of 15 bytes is checked for the complete name. */

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
-import type { JsonObject } from '../../lib/cni/request.ts';
+import type { JsonObject } from '../../lib/cni/json.ts';
 import { address, integer, interfaceName, readBySchema } from '../../lib/cni/schema.ts';
 import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
 

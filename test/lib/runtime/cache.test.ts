@@ -1,7 +1,13 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { cachedAttachment, cachedAttachments, cacheResult, forgetResult } from '../../../lib/runtime/cache.ts';
+import {
+  cachedAttachment,
+  cachedAttachments,
+  cachedAttachmentsOf,
+  cacheResult,
+  forgetResult,
+} from '../../../lib/runtime/cache.ts';
 import { parseNetwork } from '../../../lib/runtime/network.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
@@ -74,4 +80,37 @@ t.test('what is not a cached result is passed over; a folder that cannot be read
   t.strictSame(cachedAttachments(folder, 'other'), []);
   writeFileSync(join(folder, 'file'), '');
   t.throws(() => cachedAttachments(join(folder, 'file'), 'net'), { message: /^the cache cannot be read: .*ENOTDIR/ });
+});
+
+t.test('the attachments of a sandbox are found whatever their network, with the config that undoes them', async (t) => {
+  const folder = scratchFolder(t);
+  const results = join(folder, 'results');
+  t.strictSame(cachedAttachmentsOf(results, 'c1'), [], 'there is none yet');
+  cacheResult(folder, list, INPUT, RESULT);
+  cacheResult(folder, { ...list, name: 'other' }, { ...INPUT, ifname: 'net1' }, RESULT);
+  cacheResult(folder, list, { ...INPUT, containerID: 'c2' }, RESULT);
+  writeFileSync(join(results, 'other-c1-net2'), readFileSync(join(results, 'net-c2-eth0')));
+  t.match(cachedAttachmentsOf(results, 'c1'), [
+    { network: 'net', input: INPUT, config: { name: 'net', plugins: [{ type: 'one' }] }, result: RESULT },
+    { network: 'other', input: { ifname: 'net1' } },
+  ]);
+  t.equal(cachedAttachmentsOf(results, 'c1').length, 2, 'the file decides, not its name');
+  const written = JSON.parse(readFileSync(join(results, 'net-c1-eth0'), 'utf8'));
+  for (const config of ['!', Buffer.from('[]').toString('base64'), 7]) {
+    writeFileSync(join(results, 'net-c1-eth0'), JSON.stringify({ ...written, config }));
+    t.match(cachedAttachmentsOf(results, 'c1')[0], { config: undefined, result: RESULT });
+  }
+});
+
+t.test('a cached result with a field of another type is passed over', async (t) => {
+  const folder = scratchFolder(t);
+  cacheResult(folder, list, INPUT, RESULT);
+  const path = join(folder, 'results/net-c1-eth0');
+  const written = JSON.parse(readFileSync(path, 'utf8'));
+  const wrong = [{ containerId: 7 }, { ifName: '' }, { networkName: null }, { capabilityArgs: [] }, { result: 'x' }];
+  for (const part of wrong) {
+    writeFileSync(path, JSON.stringify({ ...written, ...part }));
+    t.strictSame(cachedAttachmentsOf(join(folder, 'results'), 'c1'), [], JSON.stringify(part));
+    t.equal(cachedAttachment(folder, 'net', INPUT), undefined);
+  }
 });

@@ -1,4 +1,5 @@
-import type { JsonObject, Request } from '../../../lib/cni/request.ts';
+import type { JsonObject } from '../../../lib/cni/json.ts';
+import type { Request } from '../../../lib/cni/request.ts';
 
 /** An ADD with this config, for the tests of plans. */
 export function planRequest(document: JsonObject & { name: string }, netns: string, ifname: string): Request {

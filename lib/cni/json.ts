@@ -1,19 +1,23 @@
-import type { JsonObject } from '../cni/request.ts';
+/** An object of JSON. */
+export type JsonObject = { readonly [key: string]: unknown };
 
-export type { JsonObject };
-
+/** Is a value of JSON an object, not a list or `null`? */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Is any part of the value nested deeper than this? Without recursion, since it is asked about hostile values. */
+/** Is any part of the value nested more than `levels` deep? Without recursion: the value may be hostile. */
 export function isDeeperThan(value: unknown, levels: number): boolean {
-  let level: unknown[] = [value];
+  let level = [value].filter(isContainer);
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > levels) return true;
-    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
+    if (depth === levels) return true;
+    level = level.flatMap((item) => Object.values(item).filter(isContainer));
   }
   return false;
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 /** The same text for values that differ only in the order of their keys. The value must not be deep. */
