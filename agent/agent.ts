@@ -16,6 +16,7 @@ import { type CallReport, whoseCall } from './report.ts';
 import { AgentServer } from './server.ts';
 import { listening } from './socket-file.ts';
 import { Failures, statusOf } from './status.ts';
+import { Sweep } from './sweep.ts';
 
 export type AgentOptions = {
   readonly plugins: readonly Plugin[];
@@ -33,6 +34,10 @@ export type AgentOptions = {
   readonly parts?: readonly AgentPart[];
   /** How often it looks whether shims find it. */
   readonly checkMs?: number;
+  /** Where the journals are unless a config says otherwise. */
+  readonly dataDir?: string;
+  /** How often it looks for journals whose namespace is gone. */
+  readonly sweepMs?: number;
   /** Called whenever a shim would have found it and got an answer: at start, and every `checkMs`. */
   readonly found?: () => void;
 };
@@ -42,6 +47,9 @@ const DEFAULT_REQUEST_MS = 10_000;
 
 /** For so long, at most, shims go to the executable because somebody has removed the socket. */
 const DEFAULT_CHECK_MS = 5000;
+
+/** Such journals do no harm. */
+const DEFAULT_SWEEP_MS = 600_000;
 
 /** The node's resident half: serves the calls of shims until it is stopped. */
 export class Agent {
@@ -53,6 +61,7 @@ export class Agent {
   readonly #listener: Listener;
   readonly #publicPages: Server;
   readonly #parts: readonly AgentPart[];
+  readonly #sweep: Sweep;
   #stopping = false;
 
   constructor(options: AgentOptions) {
@@ -60,6 +69,13 @@ export class Agent {
     this.#options = options;
     this.#queue = new Queue(limits);
     this.#metrics = new Metrics({ queue: this.#queue, configBytes: () => this.#server.configBytes });
+    this.#sweep = new Sweep({
+      dataDir: options.dataDir ?? DEFAULT_DATA_DIR,
+      plugins: plugins.map(({ name }) => name),
+      log,
+      forgotten: (plugin) => this.#metrics.countForgotten(plugin),
+      everyMs: options.sweepMs ?? DEFAULT_SWEEP_MS,
+    });
     this.#parts = options.parts ?? [];
     for (const part of this.#parts) part.register(this.#metrics.registry);
     const pages = {
@@ -118,6 +134,7 @@ export class Agent {
     }
     log.info({ socket, listen }, 'serving');
     for (const part of this.#parts) part.start();
+    this.#sweep.start();
   }
 
   /** Finishes what runs. What waits, patiently or for its turn, and what comes, goes to the single-file executable. */
@@ -127,7 +144,8 @@ export class Agent {
     this.#listener.stop();
     this.#server.stop();
     this.#queue.stop();
-    await Promise.all([this.#server.whenAnswered(), ...this.#parts.map((part) => part.stop())]);
+    const parts = [this.#sweep, ...this.#parts];
+    await Promise.all([this.#server.whenAnswered(), ...parts.map((part) => part.stop())]);
     this.#publicPages.close();
     this.#options.log.info('stopped');
   }
@@ -143,10 +161,12 @@ export class Agent {
   #status() {
     const names = this.#options.plugins.map(({ name }) => name);
     const parts = Object.fromEntries(this.#parts.map((part) => [part.name, part.status()]));
-    return statusOf(this.#metrics, this.#queue, this.#failures, names, DEFAULT_DATA_DIR).then((status) => ({
-      ...status,
-      ...parts,
-    }));
+    return statusOf(this.#metrics, this.#queue, this.#failures, names, this.#options.dataDir ?? DEFAULT_DATA_DIR).then(
+      (status) => ({
+        ...status,
+        ...parts,
+      }),
+    );
   }
 
   #report(call: CallReport): void {

@@ -22,6 +22,9 @@ export class Metrics {
   readonly #refused = this.#counter('waymark_connections_refused_total', 'Connections closed unanswered', ['reason']);
   readonly #applied = this.#counter('waymark_changes_applied_total', 'Changes made by ADD', ['plugin', 'op']);
   readonly #undone = this.#counter('waymark_changes_undone_total', 'Changes taken back', ['plugin', 'op']);
+  readonly #forgotten = this.#counter('waymark_journals_forgotten_total', 'Journals whose namespace is gone', [
+    'plugin',
+  ]);
   readonly #durations = new Histogram({
     name: 'waymark_request_duration_seconds',
     help: 'Time from the whole request to its answer, with the wait for its turn',
@@ -68,6 +71,10 @@ export class Metrics {
   countChanges(what: 'applied' | 'undone', plugin: string, changes: readonly { readonly op: string }[]): void {
     const counter = what === 'applied' ? this.#applied : this.#undone;
     for (const [op, all] of Map.groupBy(changes, (change) => change.op)) counter.inc({ plugin, op }, all.length);
+  }
+
+  countForgotten(plugin: string): void {
+    this.#forgotten.inc({ plugin });
   }
 
   countRefused(reason: string): void {

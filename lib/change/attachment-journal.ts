@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Request } from '../cni/request.ts';
 import { FileError } from '../files/files.ts';
-import { type Entry, Journal, type JournalContent } from '../journal/journal.ts';
+import type { Entry, JournalContent } from '../journal/format.ts';
+import { Journal } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
 import { type Change, kindOf, type Planned, parseChange } from './change.ts';

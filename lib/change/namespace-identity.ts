@@ -8,9 +8,17 @@ import type { Namespace } from '../netns/netns.ts';
  * the kernel counts up. Before Linux 5.14 the inode must do, which can be used again.
  */
 export function identityOf(namespace: Namespace, socket: RouteSocket): string {
-  const boot = bootId();
-  const { namespaceCookie: cookie } = socket;
-  return cookie === 0n ? `${boot}/inode/${namespace.device}:${namespace.inode}` : `${boot}/cookie/${cookie}`;
+  return `${bootId()}/${marksOf(namespace, socket)[0]}`;
+}
+
+/** What tells a namespace from all others that exist now, the best first; an identity ends with one of them. */
+export function marksOf({ device, inode }: Namespace, { namespaceCookie: cookie }: RouteSocket): string[] {
+  return [...(cookie === 0n ? [] : [`cookie/${cookie}`]), `inode/${device}:${inode}`];
+}
+
+/** The mark in an identity; undefined if it is not one of ours. */
+export function markIn(identity: string): string | undefined {
+  return /^[\da-f-]{36}\/(cookie\/\d+|inode\/\d+:\d+)$/.exec(identity)?.[1];
 }
 
 let known: string | undefined;

@@ -1,24 +1,19 @@
 import { join } from 'node:path';
 import { ensureFolder, FileError, namesIn, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
 import { removeOrphans, tryLock } from '../files/lock.ts';
-
-/** One attachment of a container to a network, as the CNI spec tells them apart. */
-export type Attachment = { containerID: string; ifname: string; network: string };
-
-/**
- * One change that an attachment made, or was about to make. The change itself is JSON that this layer does not look
- * into; an entry without one says that the attachment was made, though nothing had to be changed. `network` is in
- * every entry, since two networks can have the same container and interface name. `source` is the place in the config
- * that wanted the change.
- */
-export type Entry = { network: string; change?: object; source?: string };
-
-/**
- * What was read from a journal. `namespace` is the identity of the namespace that the changes were made in; empty if it
- * cannot be read. `intact` is false if the file was cut short, damaged, or written in a `newer` format than this build
- * knows; then `entries` are those that could be read.
- */
-export type JournalContent = { namespace: string; entries: Entry[]; intact: boolean; newer?: true };
+import {
+  type Attachment,
+  type Entry,
+  fileName,
+  isNewer,
+  type JournalContent,
+  LOCK,
+  lockPath,
+  parse,
+  parseHead,
+  VERSION,
+} from './format.ts';
+import { writer } from './writer.ts';
 
 /** Which entries may be forgotten: those whose changes this build knows. */
 export type IsKnown = (change: object) => boolean;
@@ -59,7 +54,7 @@ export class Journal {
     }
     if (isNewer(text))
       throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
-    const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace }).slice(0, -1);
+    const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace, writer: writer() }).slice(0, -1);
     const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
   }
@@ -103,17 +98,6 @@ export class Journal {
   }
 }
 
-function fileName({ containerID, ifname }: Omit<Attachment, 'network'>): string {
-  return `${containerID}-${ifname}.json`;
-}
-
-/** The file that stands for the lock of an attachment, beside its journal. */
-export function lockPath(folder: string, { containerID, ifname }: Omit<Attachment, 'network'>): string {
-  return join(folder, `.${containerID}-${ifname}${LOCK}`);
-}
-
-const LOCK = '.lock';
-
 /** What came of forgetting: the files that were removed or shortened, and those that could not be, with the reason. */
 export type Forgotten = { readonly files: string[]; readonly failures: Error[] };
 
@@ -140,10 +124,6 @@ export function forgetInvalid(
   }
   return { files, failures };
 }
-
-const VERSION = 1;
-
-type Head = { version: number; containerID: string; ifname: string; namespace: string };
 
 function forgetNetwork(folder: string, path: string, network: string, isKnown: IsKnown): boolean {
   const head = parseHead(readFileIfThere(path) ?? '');
@@ -181,56 +161,5 @@ function readIfReadable(path: string): JournalContent | undefined {
   } catch (error) {
     if (error instanceof FileError) return undefined;
     throw error;
-  }
-}
-
-function parse(text: string): JournalContent {
-  const whole = parseJson(text);
-  if (isJournal(whole) && whole.version === VERSION && whole.entries.every(isEntry)) {
-    return { namespace: whole.namespace, entries: whole.entries, intact: true };
-  }
-  const lines = isJournal(whole) ? whole.entries : text.split('\n').map((line) => parseJson(line.replace(/,$/, '')));
-  const newer = isNewer(text) && { newer: true as const };
-  return { namespace: parseHead(text)?.namespace ?? '', entries: lines.filter(isEntry), intact: false, ...newer };
-}
-
-// The first line, closed: it ends with `"entries":[`. A newer format may be laid out otherwise.
-function parseHead(text: string): Head | undefined {
-  const head = parseJson(`${text.split('\n', 1)[0]}]}`);
-  if (isJournal(head)) return head;
-  const whole = parseJson(text);
-  return isJournal(whole) && whole.version > VERSION ? whole : undefined;
-}
-
-function isNewer(text: string): boolean {
-  return (parseHead(text)?.version ?? VERSION) > VERSION;
-}
-
-function isJournal(value: unknown): value is Head & { entries: unknown[] } {
-  const journal = value as Partial<Head & { entries: unknown }> | null | undefined;
-  return (
-    typeof journal?.version === 'number' &&
-    journal.version >= VERSION &&
-    typeof journal.containerID === 'string' &&
-    typeof journal.ifname === 'string' &&
-    typeof journal.namespace === 'string' &&
-    Array.isArray(journal.entries)
-  );
-}
-
-function isEntry(value: unknown): value is Entry {
-  const entry = value as Partial<Entry> | null | undefined;
-  return typeof entry?.network === 'string' && (entry.change === undefined || isObject(entry.change));
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -7,7 +7,7 @@ import type { Log } from '../cni/log.ts';
 import type { Request } from '../cni/request.ts';
 import { type Result, toVersion } from '../cni/result.ts';
 import type { Call } from '../cni/runner.ts';
-import type { Entry } from '../journal/journal.ts';
+import type { Entry } from '../journal/format.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';

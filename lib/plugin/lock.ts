@@ -3,7 +3,7 @@ import { CniCode, CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
 import { ensureFolder, FileError } from '../files/files.ts';
 import { holderOf, type Lock, tryLock } from '../files/lock.ts';
-import { lockPath } from '../journal/journal.ts';
+import { lockPath } from '../journal/format.ts';
 import { AddonError } from '../native/errors.ts';
 import { waitingOf } from './waiting.ts';
 

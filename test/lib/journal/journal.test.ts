@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { FileError } from '../../../lib/files/files.ts';
-import { type Entry, forgetInvalid, Journal } from '../../../lib/journal/journal.ts';
+import type { Entry } from '../../../lib/journal/format.ts';
+import { forgetInvalid, Journal } from '../../../lib/journal/journal.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 /** Entries with everything that could disturb a file of lines: brackets, commas, newlines, quotes, many bytes. */

@@ -15,6 +15,8 @@ export type Scratch = {
   ipJson(command: string): { [key: string]: unknown }[];
   /** Every route of both families and all tables, as `ip -j -d route` prints it, to compare before and after. */
   routes(): string;
+  /** Deletes it now. What else holds the namespace keeps it in existence. */
+  remove(): void;
 };
 
 /** Why the tests that need namespaces cannot run here, or false. For tap's `skip`. */
@@ -27,7 +29,12 @@ let count = 0;
 export function scratchNamespace(t: Test): Scratch {
   const name = `wm-${process.pid}-${++count}`;
   run('ip', ['netns', 'add', name]);
-  t.teardown(() => run('ip', ['netns', 'del', name]));
+  let isThere = true;
+  const remove = () => {
+    if (isThere) run('ip', ['netns', 'del', name]);
+    isThere = false;
+  };
+  t.teardown(remove);
   // Addresses are usable immediately, instead of after a second or two of duplicate address detection.
   run('ip', [
     'netns',
@@ -50,6 +57,7 @@ export function scratchNamespace(t: Test): Scratch {
         .map((family) => run('ip', ['-n', name, '-j', '-d', family, 'route', 'show', 'table', 'all']))
         .join('\n');
     },
+    remove,
   };
 }
 

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { goneOf } from '../../../lib/change/gone-namespaces.ts';
+import { identityOf } from '../../../lib/change/namespace-identity.ts';
+import { RouteSocket } from '../../../lib/netlink/socket.ts';
+import { openNamespace } from '../../../lib/netns/netns.ts';
+import { until } from '../../support/agent/agent.ts';
+import { noCompiler } from '../../support/agent/shim.ts';
+import { HOLDERS } from '../../support/namespaces/holder.ts';
+import { run, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
+
+// Whether a namespace exists is known here from what the test itself makes and ends.
+
+const MODULE = join(import.meta.dirname, '../../../lib/change/gone-namespaces.ts');
+const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+/** Not yet given to any namespace. */
+const NOBODYS = `${boot}/cookie/9223372036854775807`;
+
+function identityAt(path: string): string {
+  const namespace = openNamespace(path);
+  const socket = RouteSocket.open(namespace);
+  try {
+    return identityOf(namespace, socket);
+  } finally {
+    socket.close();
+    namespace.close();
+  }
+}
+
+async function isGone(identity: string): Promise<boolean> {
+  return (await goneOf([identity], breathe)).has(identity);
+}
+
+await withOwnProcesses(import.meta.filename, async (t) => {
+  for (const { title, hold, compiles } of HOLDERS) {
+    t.test(
+      `a namespace that only ${title} holds is not gone, until that ends`,
+      {
+        skip: compiles ? noCompiler : false,
+      },
+      async (t) => {
+        const pod = scratchNamespace(t);
+        const identity = identityAt(pod.path);
+        t.equal(await isGone(identity), false, 'it has a name');
+        const holder = await hold(t, pod);
+        pod.remove();
+        t.equal(await isGone(identity), false, `it is held by ${title}`);
+        await holder.end();
+        // Its mounts are taken apart after the last process has ended.
+        await until(() => isGone(identity));
+      },
+    );
+  }
+
+  t.test('where another namespace has the path, the first is gone and the other is not', async (t) => {
+    const pod = scratchNamespace(t);
+    const first = identityAt(pod.path);
+    run('ip', ['netns', 'del', pod.name]);
+    run('ip', ['netns', 'add', pod.name]);
+    const second = identityAt(pod.path);
+    t.not(first, second);
+    t.strictSame([...(await goneOf([first, second], breathe))], [first]);
+  });
+
+  t.test('before cookies, the inode tells', async (t) => {
+    const pod = scratchNamespace(t);
+    const { device, inode, close } = openNamespace(pod.path);
+    close();
+    const [there, nowhere] = [`${boot}/inode/${device}:${inode}`, `${boot}/inode/${device}:1`];
+    t.strictSame([...(await goneOf([there, nowhere], breathe))], [nowhere]);
+  });
+
+  t.test('what a namespace of now has is not gone, whichever boot is named', async (t) => {
+    const other = '00000000-0000-4000-8000-000000000000';
+    const pod = scratchNamespace(t);
+    const [, mark] = identityAt(pod.path).split(/\/(.*)/s);
+    const elsewhere = `${other}/cookie/9223372036854775807`;
+    t.strictSame(
+      [...(await goneOf([`${other}/${mark}`, elsewhere, NOBODYS], breathe))].sort(),
+      [elsewhere, NOBODYS].sort(),
+    );
+  });
+
+  t.test('an identity in another form cannot be judged', async (t) => {
+    const others = [
+      '',
+      'ns',
+      `${boot}/cookie/`,
+      `${boot}/cookie/1/2`,
+      `${boot}/token/7`,
+      `${NOBODYS} `,
+      '4:4026531840',
+    ];
+    t.strictSame([...(await goneOf(others, breathe))], []);
+  });
+
+  t.test('nothing is gone for a process that may not inspect the others', { skip: noSetpriv() }, async (t) => {
+    const script = `
+    import { goneOf } from ${JSON.stringify(MODULE)};
+    goneOf([${JSON.stringify(NOBODYS)}], async () => {}).then((gone) => console.log([...gone]), (error) => console.log(error.message));
+  `;
+    const args = ['--bounding-set=-sys_ptrace', process.execPath, '--input-type=module', '--eval', script];
+    const { stdout, stderr } = spawnSync('setpriv', args, { encoding: 'utf8' });
+    t.match(stdout, /^\/proc\/\d+\S* cannot be opened\n$/, stderr);
+  });
+
+  t.test(
+    'a namespace below another mount, which may be any of those that are missing, leaves none gone',
+
+    async (t) => {
+      await hidden(t);
+      await t.rejects(goneOf([NOBODYS], breathe), { message: /\/a pod cannot be opened$/ });
+    },
+  );
+});
+
+// One that only a mount holds, and that nobody can open, since another file is mounted on it.
+async function hidden(t: Test): Promise<void> {
+  const pod = scratchNamespace(t);
+  const holder = HOLDERS.find(({ title }) => title.startsWith('a mount'));
+  await holder?.hold(t, pod, '/dev/null');
+  pod.remove();
+}
+
+function noSetpriv(): string | false {
+  return spawnSync('setpriv', ['--version']).error === undefined ? false : 'needs setpriv';
+}
