@@ -170,15 +170,15 @@ export class Agent {
   }
 
   #report(call: CallReport): void {
-    const { plugin, verb, containerID, ifname, pod, cniCode, message, seconds } = call;
+    const { plugin, verb, containerID, ifname, pod, network, cniCode, message, details, seconds } = call;
     const ms = Math.round(seconds * 1e6) / 1000;
-    const fields = { plugin, verb, containerID, ifname, pod, ms, code: cniCode };
+    const fields = { plugin, verb, containerID, ifname, pod, network, ms, code: cniCode };
     if (cniCode === 0) {
       this.#options.log.info(fields, 'served');
       return;
     }
     this.#failures.add(call);
-    this.#options.log.warn(fields, message ?? 'failed');
+    this.#options.log.warn({ ...fields, details }, message ?? 'failed');
   }
 
   #handedBack(request: ShimRequest, why: NotServed): void {

@@ -1,3 +1,4 @@
+import type { Request } from '../lib/cni/request.ts';
 import { type Pacing, type Plugin, run } from '../lib/cni/runner.ts';
 import { DumpTooLarge } from '../lib/netlink/errors.ts';
 import { callerOf } from './caller.ts';
@@ -48,13 +49,22 @@ export class Calls {
     // Those without a container are of a network, and look at the journals of all its containers.
     const key = request.env.CNI_CONTAINERID || request.plugin;
     const large = request.stdin.length > LARGE_CONFIG_BYTES;
-    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn), { large });
-    const report = reportOf(request, result, (performance.now() - started) / 1000);
+    let network: string | undefined;
+    const began = (call: Request) => {
+      network = call.network;
+    };
+    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn, began), { large });
+    const report = reportOf(request, result, { seconds: (performance.now() - started) / 1000, network });
     this.#options.metrics.countCall(report);
     return report;
   }
 
-  async #run({ plugin: name, env, stdin }: ShimRequest, client: Client, turn: Turn): Promise<CallResult> {
+  async #run(
+    { plugin: name, env, stdin }: ShimRequest,
+    client: Client,
+    turn: Turn,
+    began: (call: Request) => void,
+  ): Promise<CallResult> {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) throw new Error(`there is no plugin "${name}"`);
     const caller = openCaller(client);
@@ -73,6 +83,7 @@ export class Calls {
         },
         pacing: this.#pacing(name, stdin.length, client, turn),
         place: caller,
+        began,
         abandons: (error) => error instanceof NotServed || error instanceof DumpTooLarge,
       });
       return { code, stdout, stderr };

@@ -15,6 +15,10 @@ export type CallReport = CallResult & {
   /** The code and message of the error document, or 0 and nothing. */
   readonly cniCode: number;
   readonly message: string | undefined;
+  /** Every problem on a line of its own, where there are several. */
+  readonly details: string | undefined;
+  /** The network's name, where the config could be read. */
+  readonly network: string | undefined;
   readonly seconds: number;
 };
 
@@ -29,19 +33,33 @@ export function whoseCall({ plugin, env }: ShimRequest) {
   };
 }
 
-/** The report of a call that took so many seconds. */
-export function reportOf(request: ShimRequest, result: CallResult, seconds: number): CallReport {
+/** What is kept of the details of an error. */
+const MAX_DETAILS = 4096;
+
+/** The report of a call that took so many seconds, to the network that its config named, if it could be read. */
+export function reportOf(
+  request: ShimRequest,
+  result: CallResult,
+  { seconds, network }: { seconds: number; network?: string | undefined },
+): CallReport {
   const error = result.code === 0 ? undefined : errorIn(result.stdout);
   return {
     ...result,
     ...whoseCall(request),
+    network,
     cniCode: error?.code ?? (result.code === 0 ? 0 : CniCode.internal),
     message: error?.msg,
+    details: cut(error?.details),
     seconds,
   };
 }
 
-function errorIn(stdout: string): { code?: number; msg?: string } | undefined {
+function cut(details: unknown): string | undefined {
+  if (typeof details !== 'string') return undefined;
+  return details.length > MAX_DETAILS ? `${details.slice(0, MAX_DETAILS)}…` : details;
+}
+
+function errorIn(stdout: string): { code?: number; msg?: string; details?: unknown } | undefined {
   try {
     return JSON.parse(stdout);
   } catch {

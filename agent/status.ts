@@ -4,10 +4,10 @@ import type { ControllerStatus } from '../controller/controller.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
-import type { CallReport } from './report.ts';
+import type { CallReport, CallResult } from './report.ts';
 
 /** A call that came to an error. */
-export type Failure = Pick<CallReport, 'plugin' | 'verb' | 'containerID' | 'ifname' | 'pod' | 'cniCode' | 'message'> & {
+export type Failure = Omit<CallReport, keyof CallResult | 'seconds'> & {
   readonly time: string;
 };
 
@@ -37,8 +37,9 @@ const QUANTILES = [0.5, 0.9, 0.99];
 export class Failures {
   readonly #last: Failure[] = [];
 
-  add({ plugin, verb, containerID, ifname, pod, cniCode, message }: CallReport): void {
-    this.#last.unshift({ time: new Date().toISOString(), plugin, verb, containerID, ifname, pod, cniCode, message });
+  add({ plugin, verb, containerID, ifname, pod, network, cniCode, message, details }: CallReport): void {
+    const time = new Date().toISOString();
+    this.#last.unshift({ time, plugin, verb, containerID, ifname, pod, network, cniCode, message, details });
     this.#last.splice(FAILURES_KEPT);
   }
 

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import type { Status } from '../agent/status.ts';
+import type { Failure, Status } from '../agent/status.ts';
 
 /** Asks the agent at a socket how it is. Throws an Error if none answers. */
 export async function readStatus(socket: string): Promise<Status> {
@@ -25,10 +25,14 @@ export function formatStatus(status: Status): string {
       .join(', ')}`,
     ...hotPlugLines(status.hotPlug),
     ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
-    ...status.lastFailures.map(({ time, plugin, verb, pod, containerID, cniCode, message }) => {
-      return printable(`  ${time} ${plugin} ${verb} ${pod ?? containerID}: ${message ?? 'failed'} (${cniCode})`);
-    }),
+    ...status.lastFailures.flatMap(failureLines),
   ].join('\n');
+}
+
+function failureLines({ time, plugin, verb, pod, containerID, network, cniCode, message, details }: Failure): string[] {
+  const whose = [pod ?? containerID, network].filter((name) => name !== undefined).join(' ');
+  const problems = details?.split('\n').map((problem) => `    ${problem}`) ?? [];
+  return [`  ${time} ${plugin} ${verb} ${whose}: ${message ?? 'failed'} (${cniCode})`, ...problems].map(printable);
 }
 
 // What callers say must not command the terminal.

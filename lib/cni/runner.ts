@@ -29,6 +29,8 @@ export type Outside = {
   readonly pacing?: Pacing;
   /** Where the caller is, if it is not where we are. */
   readonly place?: Place;
+  /** Called once it is known what is asked for. */
+  readonly began?: (request: Request) => void;
   /** Errors that end the call without an answer, since somebody else is going to serve it: `run` throws them. */
   readonly abandons?: (error: unknown) => boolean;
 };
@@ -111,7 +113,9 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
     const read = parseNetworkDocument(readStdin(outside));
     version = read.version;
     checkVerb(command, version);
-    return await handle(plugin, readRequest(command, outside.env, read), outside);
+    const request = readRequest(command, outside.env, read);
+    outside.began?.(request);
+    return await handle(plugin, request, outside);
   } catch (error) {
     if (outside.abandons?.(error)) throw error;
     return answerError(outside, toCniError(error), version);

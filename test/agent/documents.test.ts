@@ -88,8 +88,11 @@ t.test('a shim waits for the agent longer than any call may wait', async (t) => 
 
 t.test('the table of the log’s fields is what a line has', { skip: noRoot }, async (t) => {
   const { socket, log } = await agentHere(t);
-  const env = variables('DEL', '', { CNI_ARGS: 'K8S_POD_NAMESPACE=a;K8S_POD_NAME=b' });
-  await ask(socket, { plugin: 'static-route', env, stdin: '{}' });
+  const more = { CNI_ARGS: 'K8S_POD_NAMESPACE=a;K8S_POD_NAME=b', CNI_NETNS_OVERRIDE: '1' };
+  const env = variables('ADD', '/proc/self/ns/net', more);
+  // Wrong in two places, so that it changes nothing.
+  const config = { cniVersion: '1.1.0', name: 'net', type: 'static-route', routes: 1, rules: 1 };
+  await ask(socket, { plugin: 'static-route', env, stdin: JSON.stringify(config) });
   t.strictSame(
     table('field')
       .flatMap(([field]) => names(field))

@@ -34,6 +34,8 @@ const report = (more: Partial<CallReport>): CallReport => ({
   code: 0,
   cniCode: 0,
   message: undefined,
+  details: undefined,
+  network: undefined,
   stdout: '',
   stderr: '',
   seconds: 0.0015,

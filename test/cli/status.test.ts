@@ -35,6 +35,8 @@ const STATUS = {
       pod: 'shop/till-0',
       cniCode: 104,
       message: 'no route',
+      network: 'blue',
+      details: 'first\nsec\u001bond',
     },
     {
       time: '2026-01-02T03:04:04.678Z',
@@ -45,6 +47,8 @@ const STATUS = {
       pod: undefined,
       cniCode: 999,
       message: undefined,
+      network: undefined,
+      details: undefined,
     },
   ],
 };
@@ -59,7 +63,9 @@ latency: p50 at most 0.25 ms, p90 at most 16 ms, p99 unknown
   static-route ADD: 1 with error 104
 journals: static-route 4, seamless-gateway 0
 last failures:
-  2026-01-02T03:04:05.678Z static-route ADD shop/till-0: no route (104)
+  2026-01-02T03:04:05.678Z static-route ADD shop/till-0 blue: no route (104)
+    first
+    sec ond
   2026-01-02T03:04:04.678Z static-route DEL c2: failed (999)`,
   );
   const quiet = formatStatus({ ...STATUS, calls: [], lastFailures: [] });
