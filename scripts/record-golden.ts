@@ -6,9 +6,10 @@ import { listAddresses } from '../lib/netlink/address.ts';
 import { listLinks } from '../lib/netlink/link.ts';
 import { listNeighbours } from '../lib/netlink/neighbour.ts';
 import { listRoutes } from '../lib/netlink/routes.ts';
+import { listRules } from '../lib/netlink/rule-message.ts';
 import { RouteSocket } from '../lib/netlink/socket.ts';
 import { openNamespace } from '../lib/netns/netns.ts';
-import { buildExampleState } from '../test/support/namespaces/example-state.ts';
+import { buildExampleState, exampleRules } from '../test/support/namespaces/example-state.ts';
 import { recordingTransport } from '../test/support/namespaces/transport.ts';
 
 // record-golden.sh calls this with the name of an empty namespace and the folder for the records.
@@ -26,6 +27,10 @@ record('addresses', perLink(listAddresses), '-d address show');
 record('neighbours', perLink(listNeighbours), 'neighbour show nud all');
 record('routes-ipv4', { all: (socket) => listRoutes(socket, 4) }, '-d -4 route show table all');
 record('routes-ipv6', { all: (socket) => listRoutes(socket, 6) }, '-d -6 route show table all');
+for (const family of [4, 6] as const) {
+  for (const command of exampleRules(family)) ip(command);
+  record(`rules-ipv${family}`, { all: (socket) => listRules(socket, family) }, `-d -${family} rule show`);
+}
 
 function readLinks() {
   const socket = RouteSocket.open(namespace);

@@ -1,6 +1,8 @@
+import type { Family } from '../address/address.ts';
 import { lowestDefaults } from '../netlink/default-routes.ts';
 import type { Link } from '../netlink/link.ts';
 import { isSameRoute, type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
+import { isSameRule, type Rule } from '../netlink/rule.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Change, describe, effectOf } from './change.ts';
 
@@ -19,7 +21,16 @@ export function afterChanges(observed: Observation, changes: readonly Change[]):
     ...observed.routesIn(family, table).filter(stays),
     ...added.filter((route) => route.family === family && route.table === table),
   ];
+  const deletedRules = effects.flatMap(({ deletesRule }) => deletesRule ?? []);
+  const addedRules = effects.flatMap(({ addsRule }) => addsRule ?? []);
+  const rules = (family: Family): readonly Rule[] | undefined => {
+    if (!observed.hasRules(family)) return undefined;
+    const present = observed.rulesIn(family).filter((rule) => !deletedRules.some((gone) => isTheSameRule(rule, gone)));
+    const added = addedRules.filter((rule) => rule.family === family);
+    return [...present, ...added].toSorted((a, b) => a.priority - b.priority);
+  };
   return new Observation({
+    rules,
     links: () => observed.links().map((link) => changes.reduce(linkAfter, link)),
     addresses: (link) => observed.addresses(link),
     routes,
@@ -43,6 +54,10 @@ export function describeInOrder(changes: readonly Change[], observed: Observatio
 function linkAfter(link: Link, change: Change): Link {
   const effect = effectOf(change).link;
   return effect?.index === link.index ? effect.after(link) : link;
+}
+
+function isTheSameRule(present: Rule, deleted: Rule): boolean {
+  return present.protocol === deleted.protocol && isSameRule(present, deleted);
 }
 
 function isTheSame(present: Route, deleted: Route): boolean {

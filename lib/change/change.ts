@@ -5,12 +5,13 @@ import type { Effect, Kind, Names, Refusal } from './kind.ts';
 import { type AddAltname, addAltname, type DeleteAltname, deleteAltname, rename } from './link-kinds.ts';
 import type { RenameLink } from './rename.ts';
 import { type AddRoute, addRoute, type DeleteRoute, deleteRoute } from './route-kinds.ts';
+import { type AddRule, addRule, type DeleteRule, deleteRule } from './rule-kinds.ts';
 
 /**
  * One change to a namespace, as data: it goes into a plan, into the journal, and to the kernel. To undo it is to make
  * its inverse, which is a change too. Links are identified by their index, which a rename does not change.
  */
-export type Change = AddRoute | DeleteRoute | AddAltname | DeleteAltname | RenameLink;
+export type Change = AddRoute | DeleteRoute | AddRule | DeleteRule | AddAltname | DeleteAltname | RenameLink;
 
 /** A change that is wanted, and the place in the config that wants it, as `routes[6]`. */
 export type Planned = { readonly change: Change; readonly source: string };
@@ -18,6 +19,8 @@ export type Planned = { readonly change: Change; readonly source: string };
 const KINDS: { readonly [C in Change as C['op']]: Kind<C, Change> } = {
   'add-route': addRoute,
   'delete-route': deleteRoute,
+  'add-rule': addRule,
+  'delete-rule': deleteRule,
   'add-altname': addAltname,
   'delete-altname': deleteAltname,
   'rename-link': rename,

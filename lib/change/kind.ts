@@ -3,6 +3,7 @@ import type { NetlinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Request } from '../netlink/message.ts';
 import type { Route } from '../netlink/route.ts';
+import type { Rule } from '../netlink/rule.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Observation } from '../observation/observation.ts';
 import type { Detours } from './rename.ts';
@@ -14,6 +15,8 @@ export type Names = Pick<Observation, 'linkName'>;
 export type Effect = {
   readonly deletes?: Route;
   readonly adds?: Route;
+  readonly deletesRule?: Rule;
+  readonly addsRule?: Rule;
   readonly link?: { readonly index: number; after(link: Link): Link };
 };
 

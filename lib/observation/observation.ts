@@ -4,6 +4,8 @@ import { findDefaultRoutes, lowestDefaults } from '../netlink/default-routes.ts'
 import { type Link, listLinks } from '../netlink/link.ts';
 import { type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
 import { listRoutes } from '../netlink/routes.ts';
+import type { Rule } from '../netlink/rule.ts';
+import { listRules } from '../netlink/rule-message.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import { preferredLink } from './default-link.ts';
 
@@ -15,6 +17,7 @@ export class Observation {
   readonly #read: Reader;
   readonly #addresses = new Map<number, LinkAddress[]>();
   readonly #tables = new Map<string, Map<string, Route[]>>();
+  readonly #rules = new Map<Family, readonly Rule[] | 'none'>();
   #links: Link[] | undefined;
 
   constructor(read: Reader) {
@@ -29,11 +32,12 @@ export class Observation {
       addresses: (link) => listAddresses(socket, link),
       routes: (family, table) => filters.flatMap((filter) => listRoutes(socket, family, { ...filter, table })),
       defaultRoutes: (family) => findDefaultRoutes(socket, family),
+      rules: (family) => listRules(socket, family),
     });
   }
 
   /** A namespace made of data. */
-  static ofData({ links, addresses, routes }: NamespaceData): Observation {
+  static ofData({ links, addresses, routes, rules = [] }: NamespaceData): Observation {
     const routesIn = (family: Family, table: number) =>
       routes.filter((route) => route.family === family && route.table === table);
     return new Observation({
@@ -41,6 +45,7 @@ export class Observation {
       addresses: (link) => addresses.filter((address) => address.link === link),
       routes: routesIn,
       defaultRoutes: (family) => lowestDefaults(routesIn(family, RT_TABLE_MAIN)),
+      rules: (family) => rules.filter((rule) => rule.family === family),
     });
   }
 
@@ -89,6 +94,21 @@ export class Observation {
     });
   }
 
+  /** The policy rules of a family, in the order in which the kernel asks them. */
+  rulesIn(family: Family): readonly Rule[] {
+    const rules = this.#rulesOrNone(family);
+    return rules === 'none' ? [] : rules;
+  }
+
+  /** Does the kernel have policy rules for this family? It has none without IPv6, for example. */
+  hasRules(family: Family): boolean {
+    return this.#rulesOrNone(family) !== 'none';
+  }
+
+  #rulesOrNone(family: Family): readonly Rule[] | 'none' {
+    return remember(this.#rules, family, () => this.#read.rules(family) ?? 'none');
+  }
+
   /** The default routes of a family that have the lowest metric, in no particular order. */
   defaultRoutes(family: Family): Route[] {
     return this.#read.defaultRoutes(family);
@@ -108,13 +128,17 @@ export type Reader = {
   addresses(link: number): LinkAddress[];
   routes(family: Family, table: number): Route[];
   defaultRoutes(family: Family): Route[];
+  /** undefined if the kernel has no rules for this family. */
+  rules(family: Family): readonly Rule[] | undefined;
 };
 
-/** What a namespace consists of: its links, their addresses (by the link's index), and the routes of all tables. */
+/** What a namespace consists of: its links, their addresses (by the link's index), the routes of all tables, and rules. */
 export type NamespaceData = {
   readonly links: readonly Link[];
   readonly addresses: readonly LinkAddress[];
   readonly routes: readonly Route[];
+  /** Those beside the kernel's own; none unless given. */
+  readonly rules?: readonly Rule[];
 };
 
 function remember<K, V>(memory: Map<K, V>, key: K, read: () => V): V {

@@ -36,7 +36,7 @@ async function addLocked<C>(
   if (!call.noop) await finishHalfMade(socket, journal);
 
   const waiting = waitingOf(call);
-  const given = { request, config, previous, host };
+  const given = { request, config, previous, host, journal };
   const { input, plan } = await planPatiently(definition, given, socket, waiting);
   const { observed } = input;
   const pending = pendingChanges(plan, observed);

@@ -11,16 +11,18 @@ import type { Pod } from './pod.ts';
 
 /** Plans again, and reports every change that does not hold, all at once. Throws CniError 106. */
 export async function check<C>(definition: Definition<C>, call: Call, pod: Pod): Promise<object | undefined> {
-  const { request } = call;
-  const { socket, host } = pod;
+  const { request, place } = call;
+  const { socket, namespace, host } = pod;
   const observed = Observation.of(socket);
   const { config, previous } = await readConfig(definition, call);
   if (config.skipcheck) return undefined;
-  const plan = definition.plan({ request, config, previous, observed, host });
+  const folder = place.pathOf(dataDirOf(request.document));
+  const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
+  const plan = definition.plan({ request, config, previous, observed, host, journal });
   const wanted = plan.changes.filter(({ change }) => kindOf(change).isChecked);
   const missing = wanted.filter(({ change }) => !holds(change, observed));
   const differences = [
-    ...outOfDate(definition, call, pod, plan, observed),
+    ...outOfDate(journal, plan, observed),
     ...missing.map(({ change, source }) => `${source}: ${describeDifference(change, observed)}`),
     ...plan.conflicts.map(({ source, wanted, found }) => `${source}: expected ${wanted}, found ${found}`),
   ];
@@ -30,16 +32,8 @@ export async function check<C>(definition: Definition<C>, call: Call, pod: Pod):
 }
 
 // What ADD made, and what a file that the config names has lost since.
-function outOfDate<C>(
-  definition: Definition<C>,
-  { request, place }: Call,
-  { socket, namespace }: Pod,
-  plan: Plan,
-  observed: Observation,
-): string[] {
+function outOfDate(journal: AttachmentJournal, plan: Plan, observed: Observation): string[] {
   if (plan.completeFor === undefined) return [];
-  const folder = place.pathOf(dataDirOf(request.document));
-  const journal = AttachmentJournal.of(definition.name, folder, request, namespace, socket);
   const wanted = new Set(plan.changes.map(({ change }) => JSON.stringify(change)));
   return journal
     .changesFrom(plan.completeFor)

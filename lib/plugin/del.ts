@@ -85,20 +85,21 @@ async function changesToUndo<C>(
   if (state === 'damaged') call.log.warn(`the journal is damaged; ${also} too`, { path: journal.path });
   const known = new Set([...changes, ...journal.claimsOfOthers()].map((change) => JSON.stringify(change)));
   const say = state === 'missing' ? call.log.debug : call.log.warn;
-  const planned = await changesOfConfig(definition, call, Observation.of(socket), say);
+  const planned = await changesOfConfig(definition, call, journal, Observation.of(socket), say);
   return [...changes, ...planned.filter((change) => !known.has(JSON.stringify(change)))];
 }
 
 async function changesOfConfig<C>(
   definition: Definition<C>,
   call: Call,
+  journal: AttachmentJournal,
   observed: Observation,
   say: (line: string) => void,
 ): Promise<Change[]> {
   const host = lazyHost(call.place, call.pacing);
   try {
     const { config, previous } = await readConfig(definition, call);
-    const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe });
+    const plan = definition.plan({ request: call.request, config, previous, observed, host: host.observe, journal });
     return plan.changes
       .map(({ change }) => change)
       .filter((change) => kindOf(change).isKnownByConfig(change, observed));

@@ -14,7 +14,12 @@ export type PlanInput<C> = {
   readonly observed: Observation;
   /** The node's own namespace, opened when it is first needed. */
   readonly host: () => Observation;
+  /** What earlier ADDs of this and other attachments have recorded; absent where there is no pod. */
+  readonly journal?: Recorded;
 };
+
+/** Records of changes: this attachment's by the place in the config that wanted them, and those of the others in the pod. */
+export type Recorded = { changesFrom(source: string): Change[]; claimsOfOthers(): Change[] };
 
 /** Another route is in the way of a wanted one, and the config says neither to replace nor to keep it. */
 export type Conflict = { readonly source: string; readonly wanted: string; readonly found: string };

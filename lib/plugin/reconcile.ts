@@ -1,5 +1,6 @@
 import { type Change, effectOf, holds, type Planned } from '../change/change.ts';
 import { describeRoute, type Route } from '../netlink/route.ts';
+import { describeRule, isSameRule, isSameSelection, isTakenFor, type Rule } from '../netlink/rule.ts';
 import type { Observation } from '../observation/observation.ts';
 import type { Conflict } from './plan.ts';
 
@@ -8,6 +9,9 @@ export type OnConflict = 'fail' | 'replace' | 'keep';
 
 /** A route that is wanted, and the place in the config that wants it. */
 export type WantedRoute = { readonly route: Route; readonly source: string };
+
+/** A policy rule that is wanted, and the place in the config that wants it. */
+export type WantedRule = { readonly rule: Rule; readonly source: string };
 
 export type Reconciled = {
   readonly changes: Planned[];
@@ -49,4 +53,44 @@ export function reconcileRoutes(
   const givesWay = new Set(kept.flatMap((change) => effectOf(change).adds ?? []));
   const routes = wanted.flatMap(({ route }) => (givesWay.has(route) ? [] : route));
   return { changes, conflicts, kept, routes };
+}
+
+/**
+ * The changes that lead to the wanted rules. A rule for the same packets at the same priority with another action or table
+ * is in the way of one, although the kernel would take both: it asks the first only.
+ */
+export function reconcileRules(
+  wanted: readonly WantedRule[],
+  observed: Observation,
+  onConflict: OnConflict,
+): Omit<Reconciled, 'routes'> {
+  const changes: Planned[] = [];
+  const conflicts: Conflict[] = [];
+  const kept: Change[] = [];
+  for (const { rule, source } of wanted) {
+    const add = { op: 'add-rule', rule } as const;
+    const present = holds(add, observed) ? [] : observed.rulesIn(rule.family);
+    const rivals = present.filter((other) => isSameSelection(other, rule));
+    const hidden = [rule, ...rivals].flatMap((each) => takenFor(present, each) ?? []);
+    if (hidden.length > 0 || (rivals.length > 0 && onConflict === 'fail')) {
+      const found = hidden.length > 0 ? hidden.map(hiddenText) : rivals.map(describeRule);
+      conflicts.push({ source, wanted: `rule ${describeRule(rule)}`, found: `rule ${found.join(' and ')}` });
+    } else if (rivals.length > 0 && onConflict === 'keep') {
+      kept.push(add);
+    } else {
+      changes.push(...rivals.map((other) => ({ change: { op: 'delete-rule', rule: other } as const, source })));
+      changes.push({ change: add, source });
+    }
+  }
+  return { changes, conflicts, kept };
+}
+
+// The rule that the kernel would delete when it is asked to delete this one, if that is another.
+function takenFor(present: readonly Rule[], rule: Rule): Rule | undefined {
+  const first = present.find((other) => isTakenFor(other, rule));
+  return first !== undefined && isSameRule(first, rule) ? undefined : first;
+}
+
+function hiddenText(rule: Rule): string {
+  return `${describeRule(rule)}, which the kernel could not tell from it at the same priority,`;
 }

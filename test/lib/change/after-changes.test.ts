@@ -19,6 +19,8 @@ t.test('what is foretold is what the kernel then has', { skip: noNamespaces }, a
   const pod = scratchPod(t);
   pod.ip('link property add dev eth0 altname old');
   pod.ip('route add 10.7.0.0/16 via 10.244.1.1');
+  pod.ip('rule add from 10.9.0.0/16 table 7 pref 50 proto static');
+  pod.ip('rule add from 10.8.0.0/16 table 7 pref 50');
   const namespace = openNamespace(pod.path);
   const socket = RouteSocket.open(namespace);
   t.teardown(() => {
@@ -29,6 +31,8 @@ t.test('what is foretold is what the kernel then has', { skip: noNamespaces }, a
   const eth0 = before.linkNamed('eth0')?.index ?? 0;
   const [present] = before.routesLike(via('10.244.1.1', '10.7.0.0/16'));
   if (present === undefined) throw new Error('the route is not there');
+  const presentRule = before.rulesIn(4).find(({ priority }) => priority === 50);
+  if (presentRule === undefined) throw new Error('the rule is not there');
   const changes: Change[] = [
     { op: 'delete-altname', link: eth0, name: 'old' },
     { op: 'rename-link', link: eth0, from: 'eth0', to: 'blue' },
@@ -38,6 +42,9 @@ t.test('what is foretold is what the kernel then has', { skip: noNamespaces }, a
     { op: 'add-route', route: on(eth0, via('10.244.1.3', '0.0.0.0/0')) },
     { op: 'add-route', route: { ...on(eth0, via('10.244.1.4', '10.7.0.0/16')), table: 100 } },
     { op: 'add-route', route: on(eth0, via('fd00:244:1::1', '2001:db8::/32', 6)) },
+    { op: 'delete-rule', rule: presentRule },
+    { op: 'add-rule', rule: { ...presentRule, table: 9, protocol: 87 } },
+    { op: 'add-rule', rule: { family: 6, priority: 5, action: 'prohibit', table: 0, protocol: 87, to: 'fd09::/16' } },
   ];
   const foretold = afterChanges(before, changes);
   const pictures = (of: Observation) => ({
@@ -47,13 +54,14 @@ t.test('what is foretold is what the kernel then has', { skip: noNamespaces }, a
     tables: ([4, 6] as const).flatMap((family) =>
       [254, 100].map((table) => [...of.routesIn(family, table)].map((route) => JSON.stringify(route)).sort()),
     ),
+    rules: [...of.rulesIn(4), ...of.rulesIn(6)],
     defaults: [...of.defaultRoutes(4), ...of.defaultRoutes(6)],
   });
   const told = pictures(foretold);
   await apply(socket, changes, before);
   const { tables, ...rest } = told;
   const real = pictures(Observation.of(socket));
-  t.strictSame(rest, { links: real.links, addresses: real.addresses, defaults: real.defaults });
+  t.strictSame(rest, { links: real.links, addresses: real.addresses, defaults: real.defaults, rules: real.rules });
   t.strictSame(tables, real.tables);
   t.match(pod.ipJson('link show blue'), [{ ifname: 'blue', altnames: ['eth0'] }]);
 });

@@ -13,6 +13,8 @@ import {
 } from '../../../lib/change/change.ts';
 import { NetlinkError } from '../../../lib/netlink/errors.ts';
 import { type Route, routeVia } from '../../../lib/netlink/route.ts';
+import type { Rule } from '../../../lib/netlink/rule.ts';
+import { Observation } from '../../../lib/observation/observation.ts';
 import { observed } from '../../support/plugins/observed.ts';
 
 const LINK = 2;
@@ -26,15 +28,34 @@ const TWO_HOPS: Route = {
   ],
 };
 
+const RULE: Rule = { family: 4, priority: 7, action: 'lookup', table: 100, protocol: 87, from: '10.0.0.5/32' };
+
+const { protocol: _, ...OF_OLD }: Rule = RULE;
+
+function withRules(rules: Rule[]): Observation {
+  return Observation.ofData({ links: [], addresses: [], routes: [], rules });
+}
+
 const CHANGES: { readonly [O in Change['op']]: Change & { op: O } } = {
   'add-route': { op: 'add-route', route: ROUTE },
   'delete-route': { op: 'delete-route', route: ROUTE },
+  'add-rule': { op: 'add-rule', rule: RULE },
+  'delete-rule': { op: 'delete-rule', rule: RULE },
   'add-altname': { op: 'add-altname', link: LINK, name: 'green' },
   'delete-altname': { op: 'delete-altname', link: LINK, name: 'green' },
   'rename-link': { op: 'rename-link', link: LINK, from: 'eth0', to: 'green' },
 };
 
-const NUMBERS = { EPERM: 1, ESRCH: 3, EEXIST: 17, ENODEV: 19, EINVAL: 22, ENETDOWN: 100, ENETUNREACH: 101 } as const;
+const NUMBERS = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
+} as const;
 
 function refusal(code: keyof typeof NUMBERS): NetlinkError {
   return new NetlinkError('do it', NUMBERS[code]);
@@ -66,6 +87,22 @@ const FACTS: [
     { op: 'add-route', route: ROUTE },
     'delete route 10.1.0.0/16 via 10.0.0.1 dev eth0',
     'route 10.1.0.0/16 via 10.0.0.1 dev eth0 is still there',
+    true,
+    false,
+  ],
+  [
+    'add-rule',
+    { op: 'delete-rule', rule: RULE },
+    'add rule priority 7 from 10.0.0.5/32 lookup 100',
+    'rule priority 7 from 10.0.0.5/32 lookup 100 is missing',
+    false,
+    true,
+  ],
+  [
+    'delete-rule',
+    { op: 'add-rule', rule: RULE },
+    'delete rule priority 7 from 10.0.0.5/32 lookup 100',
+    'rule priority 7 from 10.0.0.5/32 lookup 100 is still there',
     true,
     false,
   ],
@@ -110,7 +147,7 @@ for (const [op, inverse, line, difference, givesBack, checked] of FACTS) {
 }
 
 t.test('a change of a newer build is not read', async (t) => {
-  t.equal(parseChange({ op: 'add-rule', rule: {} }), undefined);
+  t.equal(parseChange({ op: 'add-tunnel', tunnel: {} }), undefined);
   t.equal(parseChange({ op: 'toString' }), undefined);
   t.equal(parseChange({}), undefined);
 });
@@ -132,6 +169,34 @@ for (const [what, change, routes, there] of HOLDS) {
   t.test(what, async (t) => t.equal(holds(change, pod(routes)), there));
 }
 
+const HOLDS_RULE: [what: string, op: 'add-rule' | 'delete-rule', rules: Rule[], there: boolean][] = [
+  ['a rule is there', 'add-rule', [RULE], true],
+  ['a rule is there whoever added it', 'add-rule', [{ ...RULE, protocol: 4 }], true],
+  ['a rule of another table is another', 'add-rule', [{ ...RULE, table: 101 }], false],
+  ['a rule whose link has gone selects nothing', 'add-rule', [{ ...RULE, detached: true }], false],
+  ['a rule is gone', 'delete-rule', [], true],
+  ['a rule is not gone while its link is', 'delete-rule', [{ ...RULE, detached: true }], false],
+  ['a rule of another protocol is not ours to delete', 'delete-rule', [{ ...RULE, protocol: 4 }], true],
+  [
+    'a rule of which an old kernel does not say whose it is, is the one that was recorded',
+    'delete-rule',
+    [OF_OLD],
+    false,
+  ],
+];
+
+for (const [what, op, rules, there] of HOLDS_RULE) {
+  t.test(what, async (t) => t.equal(holds(CHANGES[op], withRules(rules)), there));
+}
+
+t.test('a rule is known by the config alone, but where the kernel does not say whose it is', async (t) => {
+  const isKnown = (rules: Rule[]) => kindOf(CHANGES['add-rule']).isKnownByConfig(CHANGES['add-rule'], withRules(rules));
+  t.ok(isKnown([RULE]));
+  t.ok(isKnown([]));
+  t.notOk(isKnown([OF_OLD]));
+  t.notOk(kindOf(CHANGES['delete-rule']).isKnownByConfig(CHANGES['delete-rule'], withRules([RULE])));
+});
+
 t.test('names hold by what the link is called', async (t) => {
   t.notOk(holds(CHANGES['add-altname'], pod()));
   t.ok(holds(CHANGES['add-altname'], pod([], { altnames: ['green'] })));
@@ -146,6 +211,8 @@ t.test('names hold by what the link is called', async (t) => {
 t.test('effects', async (t) => {
   t.strictSame(effectOf(CHANGES['add-route']), { adds: ROUTE });
   t.strictSame(effectOf(CHANGES['delete-route']), { deletes: ROUTE });
+  t.strictSame(effectOf(CHANGES['add-rule']), { addsRule: RULE });
+  t.strictSame(effectOf(CHANGES['delete-rule']), { deletesRule: RULE });
   const [, eth0] = pod([], { altnames: ['green', 'blue'] }).links();
   if (eth0 === undefined) throw new Error('the pod has two links');
   const after = (change: Change) => effectOf(change).link?.after(eth0);
@@ -156,26 +223,35 @@ t.test('effects', async (t) => {
 
 t.test('refusals', async (t) => {
   t.match(meaningOf(CHANGES['add-route'], refusal('EEXIST')), { code: 103 }, 'a route came in the way');
+  t.match(meaningOf(CHANGES['add-rule'], refusal('EEXIST')), { code: 103 }, 'a rule came in the way');
   for (const op of ['add-altname', 'rename-link'] as const) {
     t.match(meaningOf(CHANGES[op], refusal('EEXIST')), { code: 105 }, 'a name was taken');
   }
   for (const change of Object.values(CHANGES)) {
     t.equal(meaningOf(change, refusal('EPERM')), undefined, 'others mean no more than that the kernel refused');
-    t.ok(isAlreadyUndone(change, refusal('ENODEV')), 'nothing is left to undo on a link that is gone');
+    const isOfLink = !change.op.endsWith('-rule');
+    t.equal(isAlreadyUndone(change, refusal('ENODEV')), isOfLink, 'nothing is left to undo on a link that is gone');
     t.notOk(isAlreadyUndone(change, refusal('EPERM')));
   }
   t.ok(isAlreadyUndone(CHANGES['delete-route'], refusal('ESRCH')), 'the route has gone before');
   t.notOk(isAlreadyUndone(CHANGES['add-route'], refusal('ESRCH')));
   t.ok(isAlreadyUndone(CHANGES['add-route'], refusal('ENETUNREACH')));
+  t.ok(isAlreadyUndone(CHANGES['add-rule'], refusal('EEXIST')), 'the rule has come back before');
+  t.ok(isAlreadyUndone(CHANGES['delete-rule'], refusal('ENOENT')), 'the rule has gone before');
   t.ok(isAlreadyUndone(CHANGES['add-altname'], refusal('EEXIST')));
   t.notOk(isAlreadyUndone(CHANGES['rename-link'], refusal('EEXIST')));
 });
 
-t.test('only an IPv4 route without a metric could be taken for another, and a rename takes a detour', async (t) => {
-  const needsLook = (change: Change) => kindOf(change).needsLook(change);
-  t.ok(needsLook({ op: 'delete-route', route: ROUTE }));
-  t.notOk(needsLook({ op: 'delete-route', route: { ...ROUTE, priority: 5 } }));
-  t.notOk(needsLook({ op: 'delete-route', route: V6 }));
-  t.notOk(needsLook(CHANGES['add-route']));
-  t.ok(needsLook(CHANGES['rename-link']));
-});
+t.test(
+  'only an IPv4 route without a metric and a rule could be taken for others, and a rename takes a detour',
+  async (t) => {
+    const needsLook = (change: Change) => kindOf(change).needsLook(change);
+    t.ok(needsLook({ op: 'delete-route', route: ROUTE }));
+    t.notOk(needsLook({ op: 'delete-route', route: { ...ROUTE, priority: 5 } }));
+    t.notOk(needsLook({ op: 'delete-route', route: V6 }));
+    t.notOk(needsLook(CHANGES['add-route']));
+    t.notOk(needsLook(CHANGES['add-rule']));
+    t.ok(needsLook(CHANGES['delete-rule']), 'a rule may be any that has more selectors');
+    t.ok(needsLook(CHANGES['rename-link']));
+  },
+);

@@ -1,7 +1,9 @@
 import t from 'tap';
 import type { Route } from '../../../lib/netlink/route.ts';
 import { routeVia } from '../../../lib/netlink/route.ts';
-import { type OnConflict, reconcileRoutes } from '../../../lib/plugin/reconcile.ts';
+import type { Rule } from '../../../lib/netlink/rule.ts';
+import { Observation } from '../../../lib/observation/observation.ts';
+import { type OnConflict, reconcileRoutes, reconcileRules } from '../../../lib/plugin/reconcile.ts';
 import { observed } from '../../support/plugins/observed.ts';
 
 const LINK = 2;
@@ -60,4 +62,49 @@ t.test('another route with the same destination, table and metric', async (t) =>
   t.test('stays with keep, and ours is not among the routes', async (t) => {
     t.strictSame(reconcile([OTHER], 'keep'), { changes: [], conflicts: [], kept: [ADD.change], routes: [] });
   });
+});
+
+const RULE: Rule = { family: 4, priority: 7, action: 'lookup', table: 100, protocol: 87, from: '10.0.0.5/32' };
+const ADD_RULE = { change: { op: 'add-rule', rule: RULE }, source: 'rules[0]' };
+
+function reconcileRule(rules: Rule[], onConflict: OnConflict) {
+  const there = Observation.ofData({ links: [], addresses: [], routes: [], rules });
+  return reconcileRules([{ rule: RULE, source: 'rules[0]' }], there, onConflict);
+}
+
+t.test('a rule', async (t) => {
+  const added = { changes: [ADD_RULE], conflicts: [], kept: [] };
+  for (const onConflict of ['fail', 'replace', 'keep'] as const) {
+    t.strictSame(reconcileRule([], onConflict), added, 'is added where there is none');
+    t.strictSame(reconcileRule([{ ...RULE, protocol: 4 }], onConflict), added, 'an identical one is no conflict');
+    const others: Rule[] = [
+      { ...RULE, family: 6, from: 'fd00::5/128' },
+      { ...RULE, priority: 8, table: 200 },
+      { ...RULE, from: '10.0.0.6/32', table: 200 },
+      { ...RULE, iif: 'eth0', table: 200 },
+      { ...RULE, iif: 'eth0', protocol: 4 },
+    ];
+    t.strictSame(reconcileRule(others, onConflict), added, 'nor is one of another family, priority or selection');
+    const [hidden] = reconcileRule([{ ...RULE, iif: 'eth0' }], onConflict).conflicts;
+    t.match(hidden?.found, /iif eth0 lookup 100, which the kernel could not tell from it/);
+  }
+  const other: Rule = { ...RULE, table: 200, protocol: 4 };
+  const [wanted, found] = [
+    'rule priority 7 from 10.0.0.5/32 lookup 100',
+    'rule priority 7 from 10.0.0.5/32 lookup 200',
+  ];
+  t.strictSame(reconcileRule([other], 'fail'), {
+    changes: [],
+    conflicts: [{ source: 'rules[0]', wanted, found }],
+    kept: [],
+  });
+  t.strictSame(reconcileRule([other], 'keep'), { changes: [], conflicts: [], kept: [ADD_RULE.change] });
+  const deletion = { change: { op: 'delete-rule', rule: other }, source: 'rules[0]' };
+  t.strictSame(reconcileRule([other], 'replace').changes, [deletion, ADD_RULE]);
+  const beside: Rule = { ...other, iif: 'eth0' };
+  t.equal(
+    reconcileRule([beside, other], 'replace').conflicts.length,
+    1,
+    'not where the kernel would delete another one',
+  );
 });

@@ -96,6 +96,32 @@ export const NEXTHOPS = [
   'nexthop add id 9 group 7/10,3',
 ];
 
+/** Rules of either family; `ADDRESS` and `PREFIX` stand for one of the family. The links are those above. */
+const RULES = [
+  'from ADDRESS table 100 pref 100 proto 87',
+  'from PREFIX to PREFIX table 5000 pref 101',
+  'not to PREFIX lookup main pref 102 proto static',
+  'iif eth0 fwmark 0x5/0xff table 7 pref 103',
+  'iif gone oif br0 table 7 pref 104',
+  'fwmark 9 ipproto tcp sport 5-6 dport 80 blackhole pref 105',
+  'ipproto 99 unreachable pref 106',
+  'tos 0x10 prohibit pref 107',
+  'uidrange 5-6 table 9 pref 108',
+  'from ADDRESS table main suppress_prefixlength 0 pref 109',
+  'goto 200 pref 110',
+  'nop pref 111',
+  'tun_id 7 table 9 pref 112',
+  'fwmark 0/0xff iif lo table 9 pref 113',
+  'table 9 suppress_ifgroup 5 pref 114',
+  'from ADDRESS table 9 pref 4294967295 proto 255',
+];
+
+/** Commands that create every kind of rule that we read. */
+export function exampleRules(family: 4 | 6): string[] {
+  const [address, prefix] = family === 4 ? ['10.0.0.1', '10.9.0.0/16'] : ['fd00::1', 'fd09::/32'];
+  return RULES.map((rule) => `-${family} rule add ${rule.replaceAll('ADDRESS', address).replaceAll('PREFIX', prefix)}`);
+}
+
 export const NEIGHBOURS = [
   'neighbour add 10.0.0.77 lladdr 02:00:00:00:01:01 dev eth0',
   'neighbour add 10.0.0.78 lladdr 02:00:00:00:01:02 dev eth0 nud stale',

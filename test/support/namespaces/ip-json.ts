@@ -6,6 +6,7 @@ import type { LinkAddress } from '../../../lib/netlink/address.ts';
 import type { Link } from '../../../lib/netlink/link.ts';
 import type { Neighbour } from '../../../lib/netlink/neighbour.ts';
 import type { NextHop, RawAttribute, Route } from '../../../lib/netlink/route.ts';
+import type { PortRange, Rule } from '../../../lib/netlink/rule.ts';
 
 /** An object that `ip -j` prints. */
 export type IpObject = { [key: string]: unknown };
@@ -198,4 +199,72 @@ function printedFlow(other: readonly RawAttribute[] = []): IpObject {
 function printedPreference(other: readonly RawAttribute[] = []): string {
   const hex = other.find(([type]) => type === RTA_PREF)?.[1] ?? '00';
   return { '00': 'medium', '01': 'high', '03': 'low' }[hex] ?? hex;
+}
+
+const IP_PROTOCOLS: { [number: number]: string } = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp', 132: 'sctp' };
+
+/** What `ip -j -d rule` prints for this rule: every field, and no other. */
+export function printedRule(rule: Rule): IpObject {
+  const { from, to, iif, oif, fwmark, ipproto, sport, dport, tos, flags = 0, action, table, protocol } = rule;
+  const [src = 'all', srclen] = splitPrefix(from);
+  const [dst, dstlen] = splitPrefix(to);
+  return {
+    priority: rule.priority,
+    ...((flags & 0x02) !== 0 && { not: null }),
+    src,
+    ...(srclen !== undefined && { srclen }),
+    ...(dst !== undefined && { dst }),
+    ...(dstlen !== undefined && { dstlen }),
+    ...(tos !== undefined && { tos: hex(tos) }),
+    ...(fwmark !== undefined && { fwmark: fwmark.mark === 0 ? '0' : hex(fwmark.mark) }),
+    ...(fwmark !== undefined && fwmark.mask !== 0xffff_ffff && { fwmask: hex(fwmark.mask) }),
+    ...(iif !== undefined && { iif }),
+    ...(iif === 'gone' && { iif_detached: null }),
+    ...(oif !== undefined && { oif }),
+    ...printedRaw(rule),
+    ...(ipproto !== undefined && { ipproto: IP_PROTOCOLS[ipproto] ?? `ipproto-${ipproto}` }),
+    ...printedPorts('sport', sport),
+    ...printedPorts('dport', dport),
+    ...(action === 'lookup' && { table: TABLES[table] ?? String(table) }),
+    ...(action === 'nop' && { nop: null }),
+    ...(['blackhole', 'unreachable', 'prohibit'].includes(action) && { action }),
+    ...(protocol !== undefined && { protocol: PROTOCOLS[protocol] ?? String(protocol) }),
+  };
+}
+
+// `ip` leaves the length of a whole address out.
+function splitPrefix(prefix: string | undefined): [address?: string, length?: number] {
+  const [address, length] = prefix?.split('/') ?? [];
+  if (address === undefined) return [];
+  return Number(length) === (address.includes(':') ? 128 : 32) ? [address] : [address, Number(length)];
+}
+
+function printedPorts(key: string, range: PortRange | undefined): IpObject {
+  if (range === undefined) return {};
+  const { start, end } = range;
+  return start === end ? { [key]: start } : { [`${key}_start`]: start, [`${key}_end`]: end };
+}
+
+// linux/fib_rules.h
+const FRA_GOTO = 4;
+const FRA_TUN_ID = 12;
+const FRA_SUPPRESS_IFGROUP = 13;
+const FRA_SUPPRESS_PREFIXLEN = 14;
+const FRA_UID_RANGE = 20;
+
+function printedRaw({ other = [], flags: _ }: Rule): IpObject {
+  const printed = other.map(([type, text]): IpObject => {
+    const bytes = Buffer.from(text, 'hex');
+    if (type === FRA_GOTO) return { goto: bytes.readUInt32LE(), unresolved: null };
+    if (type === FRA_TUN_ID) return { tun_id: Number(bytes.readBigUInt64BE()) };
+    if (type === FRA_SUPPRESS_IFGROUP) return { suppress_ifgroup: String(bytes.readUInt32LE()) };
+    if (type === FRA_SUPPRESS_PREFIXLEN) return { suppress_prefixlen: bytes.readUInt32LE() };
+    if (type === FRA_UID_RANGE) return { uid_start: bytes.readUInt32LE(), uid_end: bytes.readUInt32LE(4) };
+    return { [`unknown ${type}`]: text };
+  });
+  return Object.assign({}, ...printed);
+}
+
+function hex(number: number): string {
+  return `0x${number.toString(16)}`;
 }
