@@ -61,6 +61,16 @@ const MEETS: [file: string, command: string, answer: object | 'is refused'][] = 
   ['14-weighted-next-hops', 'route show 10.50.0.0/16', { nexthops: [{ weight: 3 }, { weight: 1 }] }],
   ['15-blackhole', 'route get 172.16.9.9', 'is refused'],
   ['15-blackhole', 'route get 172.20.9.9', { dev: 'net1', gateway: '192.168.46.1' }],
+  ['16-policy-rules', 'route get 198.51.100.1', { dev: 'eth0', gateway: '10.244.1.1' }],
+  ['16-policy-rules', 'route get 198.51.100.1 mark 0x15', { dev: 'net1', gateway: '192.168.47.1' }],
+  ['16-policy-rules', 'route get 198.51.100.1 ipproto udp dport 5060', { dev: 'net1', gateway: '192.168.47.1' }],
+  ['16-policy-rules', 'route get 198.51.100.1 ipproto tcp dport 5060', { dev: 'eth0' }],
+  ['16-policy-rules', 'route get 10.244.9.9', { dev: 'eth0' }],
+  ['16-policy-rules', 'route get 10.244.9.9 from 192.168.47.2', 'is refused'],
+  ['17-source-routing', 'route get 198.51.100.1', { dev: 'eth0', gateway: '10.244.1.1' }],
+  ['17-source-routing', 'route get 198.51.100.1 from 192.168.48.2', { dev: 'net1', gateway: '192.168.48.1' }],
+  ['17-source-routing', 'route get 172.16.9.9', { dev: 'net1', gateway: '192.168.48.9' }],
+  ['17-source-routing', '-6 route get 2001:db8::1 from fd00:48::2', { dev: 'net1', gateway: 'fd00:48::1' }],
   ['20-seamless-gateway', 'route get 10.0.32.2', { dev: 'eth0', gateway: '10.131.0.1' }],
   ['30-consistent-ifname', 'link show eth0', { ifname: 'net48d6215903df', altnames: ['eth0'] }],
   ['40-all-three', 'link show eth0', { ifname: 'net9f27410725ab', altnames: ['eth0'] }],
@@ -283,7 +293,7 @@ function linesOf(text: string): string[] {
 }
 
 function stateOf(pod: Scratch): string {
-  return `${JSON.stringify(pod.ipJson('link show'))}\n${pod.routes()}`;
+  return `${JSON.stringify(pod.ipJson('link show'))}\n${pod.routes()}\n${pod.ip('-d rule')}\n${pod.ip('-d -6 rule')}`;
 }
 
 function codeBlocks(markdown: string, language: string): string[] {

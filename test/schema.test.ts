@@ -63,6 +63,7 @@ function said({ errors }: ValidateFunction): string {
 
 const GATEWAY = { dst: '10.0.0.0/8', gw: '10.1.1.1' };
 const routes = (...list: unknown[]) => ({ routes: list });
+const rules = (...list: unknown[]) => ({ rules: list });
 
 /** Configs of each plugin on which it and its schema agree: what both take, and what both refuse. */
 const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
@@ -83,6 +84,13 @@ const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
       {
         topology: { vrf: { a: { subnets: { '10.0.0.0/8': { gw: '10.0.0.1', x: 1 }, '::/0': { gw: '::1' } } } }, y: 2 },
       },
+      rules({ table: 100 }, { from: '10.0.0.0/8', to: '10.1.1.1', action: 'prohibit', priority: 4294967295 }),
+      rules({ iif: 'lo', oif: 'net1', fwmark: 256, ipproto: 6, sport: 80, dport: 443, table: 4294967295 }),
+      rules({ fwmark: '0X10/0xf0', ipproto: 'ipv6-icmp', sport: '1-65534', dport: '80', from: '::/0', table: 1 }),
+      { sourceRouting: true },
+      { sourceRouting: false },
+      { sourceRouting: {} },
+      { sourceRouting: { table: 100, priority: 1 } },
       { args: { cni: { routes: [GATEWAY], interface: 'net1', other: 1 }, others: { dataDir: 5 } } },
       { args: 'of another convention' },
       { args: { cni: [] } },
@@ -161,6 +169,26 @@ const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
       { topology: { vrf: { a: { subnets: { '10.0.0.0/8': {} } } } } },
       { topology: { vrf: { a: { subnet: {} } } } },
       { topologyFile: 'map.yaml' },
+      { rules: {} },
+      rules({}),
+      rules({ table: 0 }),
+      rules({ table: 5, action: 'blackhole' }),
+      rules({ table: 5, action: 'goto' }),
+      rules({ table: 5, priority: 0 }),
+      rules({ table: 5, from: 'eth0' }),
+      rules({ table: 5, to: '10.0.0.0/33' }),
+      rules({ table: 5, iif: 'a/b' }),
+      rules({ table: 5, fwmark: 0 }),
+      rules({ table: 5, fwmark: '0x10/' }),
+      rules({ table: 5, ipproto: 'htcp' }),
+      rules({ table: 5, ipproto: 256 }),
+      rules({ table: 5, dport: 65535 }),
+      rules({ table: 5, sport: 'http' }),
+      rules({ table: 5, tos: 4 }),
+      { sourceRouting: 'yes' },
+      { sourceRouting: { table: 254 } },
+      { sourceRouting: { priority: 0 } },
+      { sourceRouting: { gateway: '10.1.1.1' } },
       { topology: { vrf: {} }, topologyFile: '/etc/map.yaml' },
       { args: { cni: { routes: [{ dst: 'x' }] } } },
       { args: { cni: { topologyFile: '/etc/shadow' } } },

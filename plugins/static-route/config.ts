@@ -7,6 +7,8 @@ import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import { absolutePath, address, configError } from '../../lib/cni/schema.ts';
 import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
 import { addedRoutes, defaultOf, destination, listOfRoutes } from './route-config.ts';
+import { listOfRules } from './rule-config.ts';
+import { sourceRoutingKey } from './source-routing.ts';
 import { clashes } from './sources.ts';
 import { readTopologyFile, topologyKey } from './topology.ts';
 
@@ -26,6 +28,8 @@ export const staticRouteKeys = {
   missingFamily: z._default(z.enum(['fail', 'skip']), 'fail'),
   topology: z.optional(topologyKey),
   topologyFile: z.optional(absolutePath),
+  rules: z._default(listOfRules, []),
+  sourceRouting: z.optional(sourceRoutingKey),
   ...routePolicyKeys,
 };
 

@@ -4,12 +4,17 @@ import {
   address,
   addressOrAuto,
   destination,
+  IPV4,
+  IPV6,
   interfaceName,
+  PREFIX,
   specified,
   subnets,
 } from '../../lib/json-schema/patterns.ts';
 import { ROUTE_POLICY } from '../../lib/json-schema/shared-keys.ts';
 import { staticRouteKeys, staticRouteNodeKeys } from './config.ts';
+import { IP_PROTOCOLS } from './rule-config.ts';
+import { DEFAULT_SOURCE_PRIORITY } from './source-routing.ts';
 
 const isGiven = (...keys: string[]) => ({ anyOf: keys.map((key) => ({ required: [key] })) });
 
@@ -84,6 +89,98 @@ function routeList(key: string, description: string): Descriptions {
   return Object.fromEntries(Object.entries(keys).map(([suffix, value]) => [`${key}${suffix}`, value]));
 }
 
+const prefixOrAddress = {
+  pattern: `^(${PREFIX}|${IPV4}|${IPV6})$`,
+  patternErrorMessage: 'A prefix or an address is needed, such as 10.0.0.0/8 or fd00::5.',
+};
+
+const MARK = '(0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10})';
+const PORT = '[0-9]{1,5}';
+
+// Texts, with numbers in their place.
+function numberOr(pattern: string, highest: number, patternErrorMessage: string) {
+  return {
+    replaces: true as const,
+    anyOf: [
+      { type: 'string', pattern: `^${pattern}$`, patternErrorMessage },
+      { type: 'integer', minimum: 1, maximum: highest },
+    ],
+  };
+}
+
+const ports = numberOr(`${PORT}(-${PORT})?`, 65_534, 'A port is needed, or a range such as 5000-5999.');
+
+const rules: Descriptions = {
+  rules: { description: 'Policy rules, which say what table is asked for which packets.' },
+  'rules[]': {
+    description: 'One rule; of both families if neither from nor to says which.',
+    allOf: [
+      {
+        if: { required: ['action'], properties: { action: { not: { const: 'lookup' } } } },
+        // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+        then: {
+          not: { required: ['table'] },
+          errorMessage: 'A rule of this action looks nothing up: leave out table.',
+        },
+        else: { required: ['table'], errorMessage: 'A rule that looks a route up needs a table.' },
+      },
+    ],
+  },
+  'rules[].from': { description: 'The source: a prefix or an address.', ...prefixOrAddress },
+  'rules[].to': { description: 'The destination: a prefix or an address.', ...prefixOrAddress },
+  'rules[].iif': { description: 'The interface that packets come in by; lo for those of the pod.', ...interfaceName },
+  'rules[].oif': { description: 'The interface that the socket is bound to.', ...interfaceName },
+  'rules[].fwmark': {
+    description: "The packet's mark, as mark or mark/mask.",
+    ...numberOr(`${MARK}(/${MARK})?`, 0xffff_ffff, 'A mark is needed, such as 0x100, or a mark and a mask.'),
+  },
+  'rules[].ipproto': {
+    description: 'The IP protocol, by name or number.',
+    ...numberOr(
+      `(${Object.keys(IP_PROTOCOLS).join('|')}|[0-9]{1,3})`,
+      255,
+      'The name or number of a protocol is needed.',
+    ),
+  },
+  'rules[].sport': { description: 'The source port, or a range of ports.', ...ports },
+  'rules[].dport': { description: 'The destination port, or a range of ports.', ...ports },
+  'rules[].table': { description: 'The routing table that is asked.' },
+  'rules[].priority': { description: 'The order: the rule with the lowest is asked first.' },
+  'rules[].action': { description: 'What is done with the packets: look a route up, or send them nowhere.' },
+  sourceRouting: {
+    description: "What is sent from the interface's addresses leaves by it, through a table of its own.",
+    replaces: true,
+    anyOf: [
+      { type: 'boolean' },
+      {
+        type: 'object',
+        properties: {
+          table: {
+            description: 'The table; by default one that is free.',
+            type: 'integer',
+            minimum: 1,
+            maximum: 0xffff_ffff,
+            allOf: [
+              {
+                not: { enum: [253, 254, 255] },
+                errorMessage: "This is a table of the kernel's: a table of its own is needed.",
+              },
+            ],
+          },
+          priority: {
+            description: 'The priority of its rules.',
+            type: 'integer',
+            minimum: 1,
+            maximum: 0xffff_ffff,
+            default: DEFAULT_SOURCE_PRIORITY,
+          },
+        },
+        additionalProperties: false,
+      },
+    ],
+  },
+};
+
 const descriptions: Descriptions = {
   '': {
     description: "Adds static routes to a pod's interface: all of them or none.",
@@ -110,6 +207,7 @@ const descriptions: Descriptions = {
   'topology.vrf{}.subnets{}': { description: 'One subnet.' },
   'topology.vrf{}.subnets{}.gw': { description: 'The gateway that leads from this subnet to the others.', ...address },
   topologyFile: { description: 'A file with such a map, YAML or JSON, read at every ADD and CHECK.', ...absolutePath },
+  ...rules,
   ...ROUTE_POLICY,
 };
 

@@ -1,15 +1,19 @@
+import { describeRule } from '../../lib/netlink/rule.ts';
 import type { StaticRouteConfig } from './config.ts';
 import type { RouteConfig } from './route-config.ts';
+import { outlineSourceRouting } from './source-routing.ts';
 
 /** What the config says about every pod: the routes as they are written, and what else they follow from. */
 export function outlineStaticRoutes(config: StaticRouteConfig): string[] {
-  const { routes, addroutes, delroutes, flushroutes, flushgateway, topology } = config;
+  const { routes, addroutes, delroutes, flushroutes, flushgateway, topology, rules } = config;
   return [
     ...delroutes.map(({ dst, gw }) => `delete route ${dst}${gw === undefined ? '' : ` via ${gw}`}, if it is there`),
     ...(flushgateway ? ['delete the default routes'] : []),
     ...(flushroutes ? ['delete every route but those on the link and link-local ones'] : []),
     ...[...routes, ...addroutes].map((route) => `add route ${routeText(route)}`),
     ...(topology === undefined ? [] : [`add the routes that follow from a map of ${topology.length} subnets`]),
+    ...rules.flatMap((each) => each.rules.map((rule) => `add rule ${describeRule(rule)}`)),
+    ...outlineSourceRouting(config),
   ];
 }
 

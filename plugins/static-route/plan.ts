@@ -1,18 +1,19 @@
 import type { Family } from '../../lib/address/address.ts';
-import { bitsOf, firstHost, formatPrefix, type Prefix } from '../../lib/address/prefix.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { namedGateway, withRoutes } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import { defaultPriority, defaultScope, type NextHop, type Route, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
 import { attachmentLink, linkOrError, resultIpsOf, resultLinks } from '../../lib/plugin/attachment.ts';
 import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
-import { reconcileRoutes, type WantedRoute } from '../../lib/plugin/reconcile.ts';
+import { reconcileRoutes, reconcileRules, type WantedRoute, type WantedRule } from '../../lib/plugin/reconcile.ts';
 import { resultRoute } from '../../lib/plugin/result-route.ts';
 import { unchainedResult } from '../../lib/plugin/unchained.ts';
 import type { StaticRouteConfig } from './config.ts';
+import { computedGateway, isGlobal } from './gateway.ts';
 import { mappedRoutes, mapSource } from './mapped-routes.ts';
 import { removedRoutes, withoutRemoved } from './override.ts';
 import type { RouteConfig } from './route-config.ts';
+import { sourceRouting } from './source-routing.ts';
 import { mergedRoutes, withoutListed } from './sources.ts';
 
 /**
@@ -37,13 +38,17 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   // A route of the map gives way to one that is there, whoever added it.
   const derived = reconcileRoutes(mapped, observed, 'keep', gone);
   const deletions = removed.map(({ route, source }) => ({ change: { op: 'delete-route', route } as const, source }));
-  const changes = [...deletions, ...listed.changes, ...derived.changes];
+  const sourced = sourceRouting(context, [...wanted.filter(namesNoTable(config)), ...mapped], gone);
+  const routed = reconcileRoutes(withoutListed(sourced.routes, wanted), observed, 'fail', gone);
+  const rules = reconcileRules(listedRules(context), observed, config.onConflict);
+  const sourceRules = reconcileRules(sourced.rules, observed, 'fail');
+  const parts = [listed, derived, routed, rules, sourceRules];
   const base = withoutRemoved(config, previous ?? unchainedResult(link, request.netns, observed));
   const added = [...listed.routes, ...derived.routes].flatMap(resultRoute);
   return {
-    changes,
-    conflicts: listed.conflicts,
-    kept: [...listed.kept, ...derived.kept],
+    changes: [...deletions, ...parts.flatMap(({ changes }) => changes)],
+    conflicts: parts.flatMap(({ conflicts }) => conflicts),
+    kept: parts.flatMap(({ kept }) => kept),
     ...(config.topology !== undefined && { completeFor: mapSource(config) }),
     result: withRoutes(base, added),
   };
@@ -56,6 +61,34 @@ function listedRoutes(context: Context, key: 'routes' | 'addroutes'): WantedRout
     .map((route, index) => ({ route, source: `${key}[${index}]` }))
     .filter(({ route, source }) => isFamilyPresent(context, route, source))
     .map(({ route, source }) => ({ route: routeOf(context, route, source), source }));
+}
+
+// A route with `table` is in that table, the main one too, and in no other.
+function namesNoTable({ routes, addroutes }: StaticRouteConfig): (wanted: WantedRoute) => boolean {
+  const lists = Object.entries({ routes, addroutes });
+  const named = lists.flatMap(([key, list]) =>
+    list.flatMap(({ table }, i) => (table === undefined ? [] : `${key}[${i}]`)),
+  );
+  return ({ source }) => !named.includes(source);
+}
+
+// Where no address says which family a rule is of, the kernel may have no rules of one of them.
+function listedRules({ config, observed }: Context): WantedRule[] {
+  return config.rules.flatMap(({ rules, isOfEither }, index) => {
+    const source = `rules[${index}]`;
+    return rules
+      .filter(({ family }) => !isOfEither || observed.hasRules(family))
+      .map(({ iif, oif, ...rule }) => ({
+        source,
+        rule: {
+          ...rule,
+          // The kernel knows a link in a rule by its name, and not by an altname once the link is renamed.
+          ...(iif !== undefined && { iif: linkOrError(iif, observed, `${source}.iif`).name }),
+          ...(oif !== undefined && { oif: linkOrError(oif, observed, `${source}.oif`).name }),
+          protocol: config.protocol,
+        },
+      }));
+  });
 }
 
 function routeOf(context: Context, route: RouteConfig, source: string): Route {
@@ -112,14 +145,7 @@ function guessedGateway({ observed }: Context, link: Link, family: Family, sourc
     .addresses(link.index)
     .find((address) => address.prefix.family === family && isGlobal(address));
   if (subnet === undefined) throw noAddress(link, family, source);
-  const { prefix } = subnet;
-  const gateway = firstHost(prefix);
-  if (prefix.length >= bitsOf(family) - 1 || gateway === prefix.address) {
-    const reason = gateway === prefix.address ? 'it would be the pod itself' : 'the subnet is too small to have one';
-    const message = `${source}: no gateway can be computed from ${formatPrefix(prefix)}: ${reason}; name it with "gw"`;
-    throw new CniError(CniCode.noGateway, message);
-  }
-  return gateway;
+  return computedGateway(subnet.prefix, source);
 }
 
 // A route is of no use if its links have no address of its family. A link-local gateway needs no more than a link-local
@@ -143,10 +169,6 @@ function isFamilyPresent(context: Context, route: RouteConfig, source: string): 
 function noAddress(link: Link, family: Family, source: string): CniError {
   const message = `${source}: interface "${link.name}" has no IPv${family} address; see "missingFamily"`;
   return new CniError(CniCode.noAddress, message);
-}
-
-function isGlobal({ scope, prefix }: { scope: number; prefix: Prefix }): boolean {
-  return prefix.family === 4 || scope === 0;
 }
 
 function isLinkLocal(gw: string | undefined): boolean {

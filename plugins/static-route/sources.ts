@@ -26,7 +26,7 @@ export function mergedRoutes(listed: readonly WantedRoute[], linkName: (link: nu
   return [...merged.values()];
 }
 
-/** The routes of a map that no listed route stands for: a listed one with the same destination, table and priority wins. */
+/** The routes that follow from a map or the like that no listed route stands for: a listed one with the same destination, table and priority wins. */
 export function withoutListed(mapped: readonly WantedRoute[], listed: readonly WantedRoute[]): WantedRoute[] {
   const keys = new Set(listed.map(({ route }) => routeKey(route)));
   return mapped.filter(({ route }) => !keys.has(routeKey(route)));

@@ -12,6 +12,7 @@ export const FOLDER = join(tmpdir(), `waymark-test-never-made-${process.pid}`);
 /** A route that is right, and a next hop. */
 export const ROUTE = { dst: '10.9.0.0/16', gw: '10.244.1.1' };
 export const HOP = { gw: '10.244.1.1' };
+const RULE = { to: '10.9.0.0/16', table: 100 };
 
 /** What is not a network config at all. */
 export const NOT_A_CONFIG: readonly Case[] = [
@@ -56,6 +57,8 @@ const WRONG: { readonly [type: string]: readonly unknown[] } = {
   integer: [null, '5', true, [], {}, 1.5, -1, 1e300, 1e-9],
   boolean: [null, 'true', 1, 0, [], {}],
   list: [null, 'x', 5, true, {}],
+  number: [null, true, [], {}, 1.5, -1, 1e300, 'x', ''],
+  choice: [null, 'x', 5, []],
   object: [null, 'x', 5, true, []],
 };
 
@@ -69,6 +72,22 @@ const KEYS: readonly [key: string, type: string][] = [
   ['onConflict', 'string'],
   ['missingFamily', 'string'],
   ['protocol', 'integer'],
+  ['rules', 'list'],
+  ['sourceRouting', 'choice'],
+];
+
+const RULE_KEYS: readonly [key: string, type: string][] = [
+  ['from', 'string'],
+  ['to', 'string'],
+  ['iif', 'string'],
+  ['oif', 'string'],
+  ['fwmark', 'number'],
+  ['ipproto', 'number'],
+  ['sport', 'number'],
+  ['dport', 'number'],
+  ['table', 'integer'],
+  ['priority', 'integer'],
+  ['action', 'string'],
 ];
 
 const ROUTE_KEYS: readonly [key: string, type: string][] = [
@@ -101,6 +120,10 @@ export const WRONG_TYPES: readonly Case[] = [
   ...(WRONG.object ?? []).map((value) => wrong('routes[1]', { routes: [ROUTE, value] })),
   ...ROUTE_KEYS.flatMap(([key, type]) =>
     (WRONG[type] ?? []).map((value) => wrong(`routes[0].${key}`, { routes: [{ ...ROUTE, [key]: value }] })),
+  ),
+  ...(WRONG.object ?? []).map((value) => wrong('rules[1]', { rules: [RULE, value] })),
+  ...RULE_KEYS.flatMap(([key, type]) =>
+    (WRONG[type] ?? []).map((value) => wrong(`rules[0].${key}`, { rules: [{ ...RULE, [key]: value }] })),
   ),
   ...HOP_KEYS.flatMap(([key, type]) =>
     (WRONG[type] ?? []).map((value) =>
