@@ -8,7 +8,7 @@ import { absolutePath, address, configError } from '../../lib/cni/schema.ts';
 import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
 import { addedRoutes, defaultOf, destination, listOfRoutes } from './route-config.ts';
 import { listOfRules } from './rule-config.ts';
-import { sourceRoutingKey } from './source-routing.ts';
+import { sourceRoutingKey } from './source-routing-config.ts';
 import { clashes } from './sources.ts';
 import { readTopologyFile, topologyKey } from './topology.ts';
 

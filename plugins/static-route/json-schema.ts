@@ -14,7 +14,7 @@ import {
 import { ROUTE_POLICY } from '../../lib/json-schema/shared-keys.ts';
 import { staticRouteKeys, staticRouteNodeKeys } from './config.ts';
 import { IP_PROTOCOLS } from './rule-config.ts';
-import { DEFAULT_SOURCE_PRIORITY } from './source-routing.ts';
+import { DEFAULT_SOURCE_PRIORITY } from './source-routing-config.ts';
 
 const isGiven = (...keys: string[]) => ({ anyOf: keys.map((key) => ({ required: [key] })) });
 

@@ -1,10 +1,8 @@
-import * as z from 'zod/mini';
 import { type Family, unspecified } from '../../lib/address/address.ts';
 import { bitsOf, type Prefix } from '../../lib/address/prefix.ts';
 import { type Change, effectOf } from '../../lib/change/change.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { namedGateway } from '../../lib/cni/result.ts';
-import { integer } from '../../lib/cni/schema.ts';
 import type { Link } from '../../lib/netlink/link.ts';
 import {
   IP6_RT_PRIO_ADDRCONF,
@@ -20,34 +18,12 @@ import type { WantedRoute, WantedRule } from '../../lib/plugin/reconcile.ts';
 import type { StaticRouteConfig } from './config.ts';
 import { computedGateway, isGlobal } from './gateway.ts';
 
-/** Behind the rules of the config, which have 20000 unless they say otherwise, and before the main table's 32766. */
-export const DEFAULT_SOURCE_PRIORITY = 30_000;
-
 /**
  * Where tables that nobody asked for by number begin: the index of the link is added, so that attachments of one pod that
  * are made at the same time do not choose the same one.
  */
 const FIRST_TABLE = 87_000;
 const NEXT_TABLE = 100_000;
-
-const UINT32_MAX = 0xffff_ffff;
-
-const table = integer(1, UINT32_MAX).check((context) => {
-  const kernels = { 253: 'default', 254: 'main', 255: 'local' }[context.value];
-  if (kernels === undefined) return;
-  const message = `is the kernel's table "${kernels}"; a table of its own is needed`;
-  context.issues.push({ code: 'custom', message, input: context.value });
-});
-
-/** The schema of `sourceRouting`. */
-export const sourceRoutingKey = z.pipe(
-  z.union([z.boolean(), z.strictObject({ table: z.optional(table), priority: z.optional(integer(1, UINT32_MAX)) })]),
-  z.transform((key) => {
-    if (key === false) return undefined;
-    const { table, priority = DEFAULT_SOURCE_PRIORITY } = key === true ? {} : key;
-    return { table, priority };
-  }),
-);
 
 type Input = PlanInput<StaticRouteConfig> & { readonly link: Link };
 
