@@ -1,53 +1,13 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
 import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/namespaces/link-state.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
-import { call, type Env, success, variables } from '../../support/plugins/call.ts';
-import { dyingCall, firstOf, killedBefore, noStrace } from '../../support/plugins/killed.ts';
+import { noNamespaces, scratchPod } from '../../support/namespaces/namespace.ts';
+import { call, success, variables } from '../../support/plugins/call.ts';
+import { GREEN, namesOf, stateOf, worldOf } from '../../support/plugins/ifname-world.ts';
 
-const GREEN = 'net9f27410725ab';
 const SECOND_KEY = '$' + '{name}/$' + '{ifname}';
-
-type World = {
-  dataDir: string;
-  config(keys?: object): object;
-  ask(command: string, keys?: object, env?: Env): ReturnType<typeof call>;
-  must(command: string, keys?: object, env?: Env): Promise<object>;
-};
-
-function worldOf(t: Test, pod: { path: string }): World {
-  const dataDir = join(scratchFolder(t), 'data');
-  const prevResult = {
-    interfaces: [{ name: 'eth0', sandbox: pod.path }],
-    ips: [{ address: '10.0.0.1/24', interface: 0 }],
-  };
-  const config = (keys: object = {}) => ({
-    cniVersion: '1.1.0',
-    name: 'green',
-    type: 'consistent-ifname',
-    dataDir,
-    prevResult,
-    ...keys,
-  });
-  const ask: World['ask'] = (command, keys, env) =>
-    call(consistentIfname, variables(command, pod.path, env), config(keys));
-  return { dataDir, config, ask, must: async (...args) => success(await ask(...args)) };
-}
-
-function namesOf(pod: Scratch, index = 3): { name: unknown; altnames: unknown } {
-  const link = pod.ipJson('link show').find(({ ifindex }) => ifindex === index);
-  return { name: link?.ifname, altnames: link?.altnames ?? [] };
-}
-
-function withName(states: LinkStates, from: string, to: string): LinkStates {
-  const replaced = Object.entries(states).map(([table, text]) => [
-    table,
-    text.replaceAll(new RegExp(`(?<=["/])${from}(?=["/:])`, 'g'), to),
-  ]);
-  return Object.fromEntries(replaced);
-}
 
 t.test('a link that is up, with all that a link can have', { skip: noNamespaces }, async (t) => {
   t.test('keeps it with its new name, and DEL gives it all back', async (t) => {
@@ -148,7 +108,7 @@ t.test('verbs', { skip: noNamespaces }, async (t) => {
     });
   });
 
-  t.test('unchained, by whatever CNI_IFNAME: eth0 gets the name, CHECK and a repeated ADD know it again', async (t) => {
+  t.test('unchained, with any CNI_IFNAME: eth0 gets the name, CHECK and a repeated ADD know it again', async (t) => {
     const pod = scratchPod(t);
     const { must } = worldOf(t, pod);
     const before = stateOf(pod);
@@ -295,160 +255,10 @@ t.test('a name that is taken', { skip: noNamespaces }, async (t) => {
   });
 });
 
-t.test('DEL', { skip: noNamespaces }, async (t) => {
-  const damages: [title: string, damage: (path: string) => void][] = [
-    ['without a journal', (path) => rmSync(path)],
-    ['with an empty journal', (path) => writeFileSync(path, '')],
-    ['with a journal that is cut short', (path) => writeFileSync(path, readFileSync(path, 'utf8').slice(0, -120))],
-    ['with a journal that is no journal', (path) => writeFileSync(path, '{"version":1}')],
-  ];
-  for (const [title, damage] of damages) {
-    t.test(`${title} knows the first name by the altname`, async (t) => {
-      const pod = scratchPod(t);
-      const { must, dataDir } = worldOf(t, pod);
-      const before = stateOf(pod);
-      for (const mode of ['rename', 'altname']) {
-        for (const prevResult of [undefined, await must('ADD', { mode })]) {
-          await must('ADD', { mode });
-          damage(join(dataDir, 'consistent-ifname', 'container-1-eth0.json'));
-          await must('DEL', { mode, prevResult });
-          t.equal(stateOf(pod), before, mode);
-        }
-      }
-    });
-  }
-
-  t.test('without a journal leaves alone what it cannot know about', async (t) => {
-    const pod = scratchPod(t);
-    const { must } = worldOf(t, pod);
-    const before = stateOf(pod);
-    await must('DEL');
-    t.equal(stateOf(pod), before, 'a link that was never renamed');
-    pod.ip(`link set eth0 name ${GREEN}`);
-    const named = stateOf(pod);
-    await must('DEL', { ifname: 'other' });
-    t.equal(stateOf(pod), named, 'a pod without the link');
-    await must('DEL');
-    t.equal(stateOf(pod), named, 'a link that had the name from the start');
-  });
-
-  t.test('of an attachment whose ADD came to nothing leaves the other one of its network alone', async (t) => {
-    for (const keepAltname of [true, false]) {
-      const pod = scratchPod(t);
-      const { must } = worldOf(t, pod);
-      pod.ip('link set eth0 name net1');
-      const prevResult = { interfaces: [{ name: 'net1', sandbox: pod.path }] };
-      await must('ADD', { keepAltname, prevResult }, { CNI_IFNAME: 'net1' });
-      const between = stateOf(pod);
-      await must('DEL', { keepAltname, prevResult: undefined }, { CNI_IFNAME: 'net2' });
-      t.equal(stateOf(pod), between);
-    }
-  });
-
-  t.test('is success where the link, the namespace or all is gone', async (t) => {
-    const pod = scratchPod(t);
-    const { must, dataDir } = worldOf(t, pod);
-    await must('ADD');
-    pod.ip(`link del ${GREEN}`);
-    await must('DEL');
-    t.strictSame(readdirSync(join(dataDir, 'consistent-ifname')), []);
-
-    const other = scratchPod(t);
-    const gone = worldOf(t, other);
-    await gone.must('ADD');
-    await gone.must('DEL', {}, { CNI_NETNS: '/run/netns/wm-no-such-namespace' });
-    await gone.must('DEL', {}, { CNI_NETNS: '' });
-    t.strictSame(readdirSync(join(gone.dataDir, 'consistent-ifname')), []);
-  });
-
-  t.test('gives the name back to the link that had it, whatever it is called by now', async (t) => {
-    const pod = scratchPod(t);
-    const { must } = worldOf(t, pod);
-    const before = stateOf(pod);
-    await must('ADD');
-    pod.ip(`link set ${GREEN} name other`);
-    await must('DEL');
-    t.equal(stateOf(pod), before);
-  });
-
-  t.test('takes away what is ours where another link has the first name by now, and warns of the name', async (t) => {
-    for (const [what, take] of [
-      ['by its name', ['link set peer name eth0']],
-      ['as an altname', [`link property del dev ${GREEN} altname eth0`, 'link property add dev peer altname eth0']],
-    ] as const) {
-      const pod = scratchPod(t);
-      const { must, ask, dataDir } = worldOf(t, pod);
-      const keys = { keepAltname: what === 'as an altname' };
-      await must('ADD', keys);
-      for (const command of take) pod.ip(command);
-      const answer = await ask('DEL', keys);
-      t.equal(answer.code, 0, what);
-      t.match(answer.stderr, /"level":"warn".*cannot be given back: .*rename interface .* to eth0.*EEXIST/);
-      t.equal(namesOf(pod).name, GREEN, 'the link keeps the name that it has');
-      t.strictSame(readdirSync(join(dataDir, 'consistent-ifname')), [], 'nothing is left to be tried for ever');
-    }
-  });
-});
-
-// Three changes: an altname goes, the name comes, the first name stays as an altname.
-t.test('a process killed behind any change', { skip: noNamespaces }, async (t) => {
-  const pod = scratchPod(t);
-  pod.ip(`link property add dev eth0 altname ${GREEN}`);
-  const before = stateOf(pod);
-  const { must, config } = worldOf(t, pod);
-  for (const made of [1, 2]) {
-    for (const keys of [{}, { prevResult: undefined }]) {
-      const die = (verb: string) => dyingCall('consistent-ifname', made, variables(verb, pod.path), config(keys));
-      t.equal(die('ADD'), 'SIGKILL');
-      t.not(stateOf(pod), before, 'it had changed the link');
-      await must('DEL', keys);
-      t.equal(stateOf(pod), before, `ADD, killed after ${made}: DEL leaves all as before`);
-
-      t.equal(die('ADD'), 'SIGKILL');
-      await must('ADD', keys);
-      t.strictSame(namesOf(pod), { name: GREEN, altnames: ['eth0'] }, 'another ADD does the rest');
-      await must('CHECK', keys);
-      await must('DEL', keys);
-      t.equal(stateOf(pod), before, `ADD, killed after ${made}: ADD and DEL leave all as before`);
-
-      await must('ADD', keys);
-      t.equal(die('DEL'), 'SIGKILL');
-      await must('DEL', keys);
-      t.equal(stateOf(pod), before, `DEL, killed after ${made}: another DEL leaves all as before`);
-    }
-  }
-});
-
-t.test('the bundle, killed before any system call that changes something', { skip: noStrace }, async (t) => {
-  for (const verb of ['ADD', 'DEL']) {
-    t.test(verb, async (t) => {
-      const pod = scratchPod(t);
-      pod.ip(`link property add dev eth0 altname ${GREEN}`);
-      const before = stateOf(pod);
-      const { must, config, dataDir } = worldOf(t, pod);
-      const kinds = new Set<string>();
-      for (const syscall of ['mkdir', 'openat', 'write', 'rename', 'unlink']) {
-        for (let nth = firstOf(syscall); ; nth++) {
-          if (verb === 'DEL') await must('ADD');
-          const signal = killedBefore('consistent-ifname', syscall, nth, variables(verb, pod.path), config());
-          if (signal !== null) kinds.add(syscall);
-          if (verb === 'ADD') await must('ADD');
-          await must('DEL');
-          if (stateOf(pod) !== before) t.fail(`not as before when killed at ${syscall} number ${nth}`);
-          if (signal === null) break;
-        }
-      }
-      t.match(kinds, new Set(verb === 'ADD' ? ['write', 'rename'] : ['write', 'unlink']), 'it was killed in earnest');
-      t.equal(stateOf(pod), before);
-      t.strictSame(
-        readdirSync(join(dataDir, 'consistent-ifname')),
-        [],
-        'neither a journal nor a temporary file is left',
-      );
-    });
-  }
-});
-
-function stateOf(pod: Scratch): string {
-  return JSON.stringify([pod.ipJson('-d link show'), pod.ipJson('address show'), pod.routes()], null, 1);
+function withName(states: LinkStates, from: string, to: string): LinkStates {
+  const replaced = Object.entries(states).map(([table, text]) => [
+    table,
+    text.replaceAll(new RegExp(`(?<=["/])${from}(?=["/:])`, 'g'), to),
+  ]);
+  return Object.fromEntries(replaced);
 }

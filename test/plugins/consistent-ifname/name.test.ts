@@ -114,7 +114,7 @@ const REFUSED: [title: string, keys: object, path: string, message: RegExp][] = 
   ['an override of the attachment', { args: { cni: { ifname: 'a b' } } }, 'args.cni.ifname', /white space/],
 ];
 
-t.test('a name that is none is refused with 7 and the config’s path', async (t) => {
+t.test('an invalid name is refused with 7 and the config’s path', async (t) => {
   for (const [title, keys, path, message] of REFUSED) {
     const error = t.throws(() => nameOf(keys), CniError, title) as CniError;
     t.match(error, { code: 7, message }, title);

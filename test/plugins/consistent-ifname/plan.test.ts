@@ -54,7 +54,7 @@ function previous(name = 'eth0', ...more: { name: string; mac?: string; sandbox?
 const ALIAS = { name: 'eth0', mac: MAC, sandbox: NETNS };
 
 const RENAME = [`rename interface eth0 to ${GREEN}`, 'add altname eth0 to eth0'];
-/** What a plan says that finds all as it should be; whoever applies it sees that it holds. */
+/** What a plan says that finds all as it should be; applying it shows that it holds. */
 const AGAIN = [`rename interface eth0 to ${GREEN}`, `add altname eth0 to ${GREEN}`];
 
 const cases: [title: string, keys: object, given: Given, lines: string[]][] = [
@@ -71,7 +71,7 @@ const cases: [title: string, keys: object, given: Given, lines: string[]][] = [
   ['the same again for a repeated ADD', {}, { pod: RENAMED, previous: previous() }, AGAIN],
   ['the same again for CHECK, with the result of ADD', {}, { pod: RENAMED, previous: previous(GREEN, ALIAS) }, AGAIN],
   [
-    'the altname that is missing, whatever result it is told by',
+    'the altname that is missing, whichever result reports it',
     {},
     { pod: WITHOUT_ALTNAME, previous: previous() },
     AGAIN,
@@ -122,7 +122,7 @@ const cases: [title: string, keys: object, given: Given, lines: string[]][] = [
     [`rename interface other to ${GREEN}`, 'add altname eth0 to other'],
   ],
   [
-    'a link that was renamed behind a repeated ADD, and answers to nothing else',
+    'a link that was renamed after a repeated ADD, and answers to nothing else',
     { keepAltname: false },
     { pod: WITHOUT_ALTNAME, previous: previous() },
     [`rename interface eth0 to ${GREEN}`],
@@ -133,7 +133,7 @@ t.test('the plan is', async (t) => {
   for (const [title, keys, given, expected] of cases) t.strictSame(lines(keys, given), expected, title);
 });
 
-t.test('every change is told with the key that it comes from', async (t) => {
+t.test('every change is reported with the key that it comes from', async (t) => {
   t.strictSame(
     plan({}).changes.map(({ source }) => source),
     ['name', 'name'],
@@ -176,7 +176,7 @@ t.test('a link that is not there is refused with 100', async (t) => {
   ];
   for (const [keys, given] of refused) t.throws(() => plan(keys, given), { code: 100 });
 
-  t.test('and so is one that bears the name, with another hardware address than the result’s', async (t) => {
+  t.test('and so is one that has the name, with another hardware address than the result’s', async (t) => {
     const pod = podOf([GREEN], { [GREEN]: { mac: '02:00:00:00:00:99' } });
     t.throws(() => plan({}, { pod, previous: previous() }), { code: 100 });
     t.throws(() => plan({}, { pod: podOf([GREEN]), previous: previous() }), { code: 100 });
@@ -222,7 +222,7 @@ t.test('the result', async (t) => {
     t.strictSame(
       plan({ resultNames: 'first' }, again).result,
       previous(),
-      'also behind a plugin that knows the new one',
+      'also after a plugin that knows the new one',
     );
     t.strictSame(plan({ resultNames: 'first' }, { pod: RENAMED }).result.interfaces, [ALIAS], 'also unchained');
   });

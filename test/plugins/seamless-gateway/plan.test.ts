@@ -58,7 +58,7 @@ const cases: [title: string, wanted: string[], keys?: object, more?: More][] = [
   ['of IPv4 where the pod has no other', [FOUR], {}, { pod: podWith('10.131.0.5/23', 'fe80::1/64') }],
   ['of IPv6 where the host has no other', [SIX], {}, { host: hostWith('fd00:32::2/64') }],
   ['of the families that are asked for', [SIX], { families: ['ipv6'] }],
-  ['in the order IPv4, IPv6 whatever order is asked for', [FOUR, SIX], { families: ['ipv6', 'ipv4'] }],
+  ['in the order IPv4, IPv6, whatever order is requested', [FOUR, SIX], { families: ['ipv6', 'ipv4'] }],
   [
     'of the IPv4 default route’s interface, where IPv6’s is another',
     [FOUR, SIX],
@@ -172,9 +172,9 @@ t.test('routes to the host’s addresses', async (t) => {
   for (const [title, wanted, keys, more] of cases) t.strictSame(routes(keys, more), wanted, title);
 });
 
-t.test('the host is not looked at where its addresses are written', async (t) => {
+t.test('the host is not inspected if the config has its addresses', async (t) => {
   const never = () => {
-    throw new Error('the host must not be looked at');
+    throw new Error('the host must not be inspected');
   };
   const { config } = parseSeamlessGatewayConfig({ name: 'net', hostAddresses: ['192.0.2.1'] });
   const request = { ifname: 'eth0', netns: NETNS } as Request;
@@ -381,7 +381,7 @@ t.test('a plan is refused for', async (t) => {
   for (const [title, error, keys, more] of refusals) t.throws(() => plan(keys, more), error, title);
 });
 
-t.test('what may still appear is told from what is wrong', async (t) => {
+t.test('what may still appear is distinguished from what is wrong', async (t) => {
   const thrown = refusals.map(([, { code }, keys, more]) => {
     try {
       plan(keys, more);
@@ -432,7 +432,7 @@ t.test('the result', async (t) => {
     });
   });
 
-  t.test('is the previous one itself where there is nothing to add', async (t) => {
+  t.test('is the previous one itself if there is nothing to add', async (t) => {
     t.equal(plan({ hostAddresses: ['192.0.2.1'], ...six }, { previous }).result, previous);
   });
 

@@ -54,7 +54,7 @@ t.test('that the entry cannot be forgotten is an error where nothing else is', a
   await t.rejects(verify(kernel({ deletion: EPERM }).socket, soon), { code: 'EPERM', operation: 'forget 10.131.0.1' });
 });
 
-t.test('what ends the wait is thrown, whatever keeps the entry from being forgotten', async (t) => {
+t.test('what ends the wait is thrown, even if the entry cannot be removed', async (t) => {
   for (const deletion of [0, ENODEV, EPERM]) {
     const { socket, requests } = kernel({ deletion });
     const gone = new NotServed('caller gone');

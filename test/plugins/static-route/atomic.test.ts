@@ -27,7 +27,7 @@ function withSeventh(route: object): object[] {
   return ROUTES.map((other, index) => (index === 6 ? route : other));
 }
 
-t.test('a list of which the seventh route is impossible', { skip: noNamespaces }, async (t) => {
+t.test('a list whose seventh route is impossible', { skip: noNamespaces }, async (t) => {
   const pod = scratchPod(t);
   pod.ip('route add 10.77.0.0/16 via 10.244.1.9');
   const before = pod.routes();
@@ -61,8 +61,8 @@ t.test('a list of which the seventh route is impossible', { skip: noNamespaces }
     t.equal(pod.routes(), before, 'the table is as before');
   });
 
-  t.test('is undone although those behind it were made', async (t) => {
-    // Thousands of routes are several writes: the first of them holds the seventh, and some hundreds behind it.
+  t.test('is undone although those after it were made', async (t) => {
+    // Thousands of routes are several writes: the first of them holds the seventh, and some hundreds after it.
     const many = Array.from({ length: 3000 }, (_, i) => ({ dst: `11.${i >> 8}.${i & 255}.0/24`, gw: '10.244.1.1' }));
     const routes = [...withSeventh({ dst: '10.77.7.0/24', gw: '203.0.113.1' }), ...many];
     const { document } = await call(staticRoute, variables('ADD', pod.path), configOf(dataDir, routes));
@@ -71,7 +71,7 @@ t.test('a list of which the seventh route is impossible', { skip: noNamespaces }
   });
 });
 
-t.test('a process killed behind any change', { skip: noNamespaces }, async (t) => {
+t.test('a process killed after any change', { skip: noNamespaces }, async (t) => {
   for (const policy of ['fail', 'replace']) {
     t.test(`of an ADD with onConflict "${policy}"`, async (t) => {
       const pod = scratchPod(t);

@@ -29,7 +29,7 @@ function podWithRoutes(t: Test): Pod {
     cniVersion: '1.0.0',
     interfaces: [{ name: 'eth0', sandbox: pod.path }],
     ips: [{ address: '10.244.1.5/24', gateway: '10.244.1.1', interface: 0 }],
-    // The plugins in front list two of the routes only.
+    // The earlier plugins list only two of the routes.
     routes: [
       { dst: '0.0.0.0/0', gw: '10.244.1.1' },
       { dst: '10.1.0.0/16', gw: '10.244.1.1' },
@@ -173,7 +173,7 @@ t.test('flushgateway leaves no gateway in the result', { skip: noNamespaces }, a
     'but the unspecified address, in an address without one too',
   );
 
-  t.test('and a plugin behind it takes that for none', async (t) => {
+  t.test('and a later plugin takes that for none', async (t) => {
     const keys = { prevResult: answer, routes: [{ dst: '10.9.0.0/16' }, { dst: '2001:db8:9::/48', gw: 'auto' }] };
     success(await pod.verb('ADD', keys));
     t.strictSame(

@@ -144,7 +144,7 @@ t.test('the interface is', async (t) => {
   t.strictSame(
     lines({ routes }, { previous: two, ifname: 'net1' }),
     on('net1'),
-    'the previous result’s that bears CNI_IFNAME',
+    'the previous result’s that has the name CNI_IFNAME',
   );
   t.strictSame(
     lines({ routes }, { previous: previous('net1'), ifname: 'x' }),
@@ -266,12 +266,12 @@ t.test('a route that is there already', async (t) => {
 });
 
 t.test('the result', async (t) => {
-  t.test('is the previous one itself where there is nothing to add', async (t) => {
+  t.test('is the previous one itself if there is nothing to add', async (t) => {
     const result = previous('eth0', { address: '10.131.0.5/23' });
     t.equal(plan({}, { previous: result }).result, result);
   });
 
-  t.test('has our routes behind the previous ones, with the attributes that were asked for', async (t) => {
+  t.test('has our routes after the previous ones, with the attributes that were asked for', async (t) => {
     const result = { ...previous('eth0'), routes: [{ dst: '0.0.0.0/0', gw: '10.131.0.1' }] };
     const routes = [
       { dst: '10.0.0.0/8', gw: '10.131.0.9', priority: 5, table: 100, mtu: 1400, advmss: 1300 },

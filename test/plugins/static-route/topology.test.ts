@@ -64,7 +64,7 @@ t.test('a pod whose address is in a subnet of the map', { skip: noNamespaces }, 
     t.strictSame(shown.sort(), ['2001:db8:1::/48 via 2001:db8:1:8000::1', '2001:db8:2::/48 via 2001:db8:1:8000::1']);
   });
 
-  t.test('keeps routes that are there already, whoever added them', async (t) => {
+  t.test('keeps routes that exist already, whoever added them', async (t) => {
     const pod = podAt(t, '140.252.147.50/28');
     pod.ip('route add 140.252.147.16/28 via 140.252.147.60');
     const before = pod.routes();
@@ -175,7 +175,7 @@ const wrong: [title: string, content: string | undefined, keys: object, msg: Reg
     {},
     /: vrf\.a\.subnets\.10\.0\.0\.1\/8: has bits set beyond/,
   ],
-  ['has a subnet that is none', 'vrf: {a: {subnets: {x: {gw: 10.0.0.1}}}}', {}, /: vrf\.a\.subnets\.x: /],
+  ['has an invalid subnet', 'vrf: {a: {subnets: {x: {gw: 10.0.0.1}}}}', {}, /: vrf\.a\.subnets\.x: /],
   ['has a gateway of another family', 'vrf: {a: {subnets: {10.0.0.0/8: {gw: "::1"}}}}', {}, /another family/],
   [
     'has a subnet without a gateway',
