@@ -9,6 +9,7 @@ import type { AgentCommandOptions } from './agent.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
 import type { ExplainOptions } from './explain.ts';
 import type { InstallOptions } from './install.ts';
+import type { ListOptions } from './list.ts';
 import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
@@ -123,6 +124,19 @@ export function program(): Command {
       const status = await readStatus(socketPath(options.socket, process.env));
       if (options.json) print(status);
       else writeSync(1, `${formatStatus(status)}\n`);
+    });
+  waymark
+    .command('list')
+    .description('list the attachments of this node, and whether what they changed still holds; needs no agent')
+    .option('--pod <name>', 'only those of this pod: namespace/name, name, or the start of a container ID')
+    .option('--drift', 'only those that are not as they should be')
+    .option('--data-dir <folder>', 'folder of the journals (default: /run/waymark)')
+    .option('--json', 'print JSON')
+    .action(async (options: ListOptions) => {
+      const { listLines, listNode } = await import('./list.ts');
+      const inventory = await listNode(options);
+      if (options.json) print(inventory);
+      else writeSync(1, `${listLines(inventory).join('\n')}\n`);
     });
   waymark
     .command('explain <file>')

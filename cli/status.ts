@@ -35,8 +35,8 @@ function failureLines({ time, plugin, verb, pod, containerID, network, cniCode, 
   return [`  ${time} ${plugin} ${verb} ${whose}: ${message ?? 'failed'} (${cniCode})`, ...problems].map(printable);
 }
 
-// What callers say must not command the terminal.
-function printable(text: string): string {
+/** What callers say must not command the terminal: one line without control characters. */
+export function printable(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ');
 }
 

@@ -16,6 +16,7 @@ const LAYERS = [
   'lib/install',
   'lib/attachments',
   'lib/plugin',
+  'lib/inventory',
   'lib/change',
   'lib/observation',
   'lib/runtime',

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Request } from '../cni/request.ts';
 import { FileError } from '../files/files.ts';
-import type { Entry, JournalContent } from '../journal/format.ts';
+import type { Attached, Entry, JournalContent } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
@@ -47,16 +47,20 @@ export class AttachmentJournal {
 
   /**
    * Writes down changes that are about to be made, behind those of an ADD before: one that was killed, or the same one
-   * again. Returns what was recorded before. Entries of a namespace that is gone are dropped.
+   * again. Returns what was recorded before. Entries of a namespace that is gone are dropped. Of several `attached`, the
+   * first one stays.
    */
-  record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[]): Entry[] {
+  record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[], attached?: Attached): Entry[] {
     const before = this.#entriesHere()?.entries ?? [];
     // A change without a source, as DEL has them, is known whatever wanted it: DEL must not need room on the disk.
     const known = new Set(
-      before.flatMap(({ source, ...entry }) => [{ ...entry, source }, entry].map((each) => JSON.stringify(each))),
+      before.flatMap(({ source, attached: _, ...entry }) =>
+        [{ ...entry, source }, entry].map((each) => JSON.stringify(each)),
+      ),
     );
+    const isAttached = before.some((entry) => entry.network === this.#network && entry.change === undefined);
     const entries: Entry[] = [
-      { network: this.#network },
+      ...(isAttached ? [] : [{ network: this.#network, ...(attached !== undefined && { attached }) }]),
       ...changes.map(({ change, source }) => ({ ...this.#entry(change), ...(source !== undefined && { source }) })),
     ];
     const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(JSON.stringify(entry)));

@@ -53,12 +53,20 @@ export function removeOrphans(folder: string, suffix: string): FileError[] {
   });
 }
 
+/** Does somebody hold the lock now? By the kernel's table, without taking it. */
+export function isHeld(path: string): boolean {
+  return entryOf(path) !== undefined;
+}
+
 /** Who holds the lock, for people to read: `process 4711 (static-route)`. By the kernel's table (proc_locks(5)). */
 export function holderOf(path: string): string {
-  const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
-  const entry = heldLocks().find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
-  const pid = entry?.trim().split(/\s+/)[4];
+  const pid = entryOf(path)?.trim().split(/\s+/)[4];
   return pid === undefined || Number(pid) <= 0 ? 'another process' : `process ${pid}${nameOf(pid)}`;
+}
+
+function entryOf(path: string): string | undefined {
+  const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+  return heldLocks().find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
 }
 
 function heldLocks(): string[] {

@@ -9,7 +9,18 @@ export type Attachment = { containerID: string; ifname: string; network: string 
  * every entry, since two networks can have the same container and interface name. `source` is the place in the config
  * that wanted the change.
  */
-export type Entry = { network: string; change?: object; source?: string };
+export type Entry = { network: string; change?: object; source?: string; attached?: Attached };
+
+/**
+ * When an attachment was made (ISO 8601), by which version, where its namespace was, and whose it is (`namespace/name`, where
+ * the runtime says it): for people. Undoing needs none of it. An entry without a change may have it.
+ */
+export type Attached = {
+  readonly time: string;
+  readonly version: string;
+  readonly netns: string;
+  readonly pod?: string;
+};
 
 /**
  * What was read from a journal. `namespace` is the identity of the namespace that the changes were made in; empty if it

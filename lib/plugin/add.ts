@@ -7,7 +7,7 @@ import type { Log } from '../cni/log.ts';
 import type { Request } from '../cni/request.ts';
 import { type Result, toVersion } from '../cni/result.ts';
 import type { Call } from '../cni/runner.ts';
-import type { Entry } from '../journal/format.ts';
+import type { Attached, Entry } from '../journal/format.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Definition, noopDocument, readConfig } from './definition.ts';
@@ -45,7 +45,10 @@ async function addLocked<C>(
   if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 
   await definition.verify?.(input, plan, socket, waiting);
-  const before = journal.record(journal.changes().state === 'damaged' ? restorable(plan, observed) : pending);
+  const before = journal.record(
+    journal.changes().state === 'damaged' ? restorable(plan, observed) : pending,
+    attachedNow(request, definition.version),
+  );
   try {
     await apply(socket, changes, observed, { ...call.pacing, detours: journal.detours() });
   } catch (error) {
@@ -55,6 +58,13 @@ async function addLocked<C>(
   }
   reportChanges(pending, observed, log);
   return resultDocument(plan.result, previous, request);
+}
+
+// For `waymark list`.
+function attachedNow({ netns, args }: Request, version: string): Attached {
+  const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name } = args;
+  const pod = namespace !== undefined && name !== undefined && { pod: `${namespace}/${name}` };
+  return { time: new Date().toISOString(), version, netns, ...pod };
 }
 
 // A damaged journal may have lost what an earlier ADD made: all that DEL could undo by the config is recorded anew.
