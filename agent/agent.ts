@@ -5,6 +5,7 @@ import type { Plugin } from '../lib/cni/runner.ts';
 import { createPages, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
+import { countedFallbacks, fallbacksFile, registerFallbacks } from './fallbacks.ts';
 import type { AgentLimits } from './limits.ts';
 import { Listener } from './listener.ts';
 import { Metrics } from './metrics.ts';
@@ -78,6 +79,7 @@ export class Agent {
     });
     this.#parts = options.parts ?? [];
     for (const part of this.#parts) part.register(this.#metrics.registry);
+    registerFallbacks(this.#metrics.registry, fallbacksFile(options.socket));
     const pages = {
       '/healthz': async () => text('ok'),
       '/readyz': async () => this.#readiness(),
@@ -164,6 +166,7 @@ export class Agent {
     return statusOf(this.#metrics, this.#queue, this.#failures, names, this.#options.dataDir ?? DEFAULT_DATA_DIR).then(
       (status) => ({
         ...status,
+        fallbacks: countedFallbacks(fallbacksFile(this.#options.socket)),
         ...parts,
       }),
     );

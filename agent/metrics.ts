@@ -92,6 +92,14 @@ export class Metrics {
     }));
   }
 
+  /** Connections that were closed unanswered, by reason. */
+  async refused(): Promise<{ [reason: string]: number }> {
+    const { values } = await this.#refused.get();
+    return Object.fromEntries(
+      values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.reason, value]),
+    );
+  }
+
   /** The upper bounds, in seconds, of the histogram's buckets with how many calls took at most so long; last, infinity. */
   async durations(): Promise<{ atMost: number; count: number }[]> {
     const { values } = await this.#durations.get();

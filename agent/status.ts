@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControllerStatus } from '../controller/controller.ts';
 import { VERSION } from '../lib/version.ts';
+import type { FallbackCount } from './fallbacks.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
 import type { CallReport, CallResult } from './report.ts';
@@ -24,6 +25,10 @@ export type Status = {
   readonly memoryBytes: number;
   readonly latencySeconds: { readonly [quantile: string]: number | null };
   readonly calls: readonly { plugin: string; verb: string; code: number; count: number }[];
+  /** Connections that were closed unanswered, by reason. Absent in agents before it was counted here. */
+  readonly refused?: { readonly [reason: string]: number };
+  /** Calls that shims ran in the single-file executable. Absent in agents of versions that did not count them. */
+  readonly fallbacks?: FallbackCount;
   readonly journals: { readonly [plugin: string]: number };
   readonly lastFailures: readonly Failure[];
   /** Where the agent follows the pods of its node. */
@@ -72,6 +77,7 @@ export async function statusOf(
     memoryBytes: process.memoryUsage.rss(),
     latencySeconds: Object.fromEntries(QUANTILES.map((q) => [`p${q * 100}`, quantile(durations, q)])),
     calls,
+    refused: await metrics.refused(),
     journals: Object.fromEntries(plugins.map((plugin) => [plugin, journalsIn(join(dataDir, plugin))])),
     lastFailures: failures.list(),
   };

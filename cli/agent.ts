@@ -10,6 +10,7 @@ import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
+import { VERSION } from '../lib/version.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
@@ -59,6 +60,7 @@ export async function runAgent(
   const stopped = new Promise<unknown>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
+  log.info({ version: VERSION, pid }, 'starting');
   await warmUp(path, log);
   const descriptor = passedDescriptor(env, pid);
   const agent = new Agent({

@@ -7,6 +7,7 @@ import { INSTALL_MODES } from '../lib/install/plan.ts';
 import { VERSION } from '../lib/version.ts';
 import type { AgentCommandOptions } from './agent.ts';
 import { CNI_COMMANDS, type CniCommand, type CniOptions, runCni } from './cni.ts';
+import type { DoctorOptions } from './doctor.ts';
 import type { ExplainOptions } from './explain.ts';
 import type { InstallOptions } from './install.ts';
 import type { ListOptions } from './list.ts';
@@ -137,6 +138,22 @@ export function program(): Command {
       const inventory = await listNode(options);
       if (options.json) print(inventory);
       else writeSync(1, `${listLines(inventory).join('\n')}\n`);
+    });
+  waymark
+    .command('doctor')
+    .description('examine this node: what is wrong, and what to do about it; changes nothing')
+    .option('--bin-dir <folder>', 'folder in which the runtime looks for plugins', '/opt/cni/bin')
+    .option('--net-dir <folder>', 'folder in which the runtime looks for network configuration lists', '/etc/cni/net.d')
+    .option('--data-dir <folder>', 'folder of the journals (default: /run/waymark)')
+    .option('--socket <path>', `socket of the agent (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nThe exit code is 0 if all is well, 1 with warnings, 2 with problems.')
+    .action(async ({ socket, ...options }: Omit<DoctorOptions, 'socket'> & { socket?: string }) => {
+      const { diagnosisLines, examine, EXIT_CODES } = await import('./doctor.ts');
+      const diagnosis = await examine({ ...options, socket: socketPath(socket, process.env) });
+      if (options.json) print(diagnosis);
+      else writeSync(1, `${diagnosisLines(diagnosis).join('\n')}\n`);
+      process.exitCode = EXIT_CODES[diagnosis.level];
     });
   waymark
     .command('explain <file>')

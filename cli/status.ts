@@ -3,7 +3,7 @@ import type { Failure, Status } from '../agent/status.ts';
 
 /** Asks the agent at a socket how it is. Throws an Error if none answers. */
 export async function readStatus(socket: string): Promise<Status> {
-  const text = await get(socket, '/status');
+  const text = await readPage(socket, '/status');
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -18,6 +18,7 @@ export function formatStatus(status: Status): string {
   return [
     `waymark agent ${version}, process ${pid}, up ${duration(uptimeSeconds)}, ${Math.round(memoryBytes / 1e6)} MB`,
     `requests: ${requests}, of which errors: ${errors}; running ${running}, waiting ${waiting}, patient ${patient}`,
+    ...slowLines(status),
     `latency: ${latency.join(', ')}`,
     ...status.calls.map(({ plugin, verb, code, count }) => `  ${plugin} ${verb}: ${count} ${result(code)}`),
     `journals: ${Object.entries(status.journals)
@@ -38,6 +39,16 @@ function failureLines({ time, plugin, verb, pod, containerID, network, cniCode, 
 /** What callers say must not command the terminal: one line without control characters. */
 export function printable(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ');
+}
+
+// Whoever asks how fast calls are must learn that some were not the agent's.
+function slowLines({ refused = {}, fallbacks }: Status): string[] {
+  const reasons = Object.entries(refused).map(([reason, count]) => `${reason} ${count}`);
+  const count = fallbacks?.count ?? 0;
+  return [
+    ...(reasons.length > 0 ? [printable(`handed back: ${reasons.join(', ')}`)] : []),
+    ...(count > 0 ? [`fallbacks: ${count} calls ran the slow executable, the last ${fallbacks?.last}`] : []),
+  ];
 }
 
 function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
@@ -70,7 +81,8 @@ function duration(seconds: number): string {
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
 }
 
-function get(socketPath: string, path: string): Promise<string> {
+/** A page of the agent at a socket. Throws an Error if none answers, or with its reason for not being able to. */
+export function readPage(socketPath: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const failed = (why: string) => reject(new Error(`no agent answers at ${socketPath}: ${why}`));
     const asked = request({ socketPath, path, timeout: 5000 }, (response) => {

@@ -68,6 +68,12 @@ last failures:
     sec ond
   2026-01-02T03:04:04.678Z static-route DEL c2: failed (999)`,
   );
+  const slow = { refused: { 'queue full': 2, stopping: 1 }, fallbacks: { count: 3, last: '2026-01-02T03:04:05.678Z' } };
+  t.match(
+    formatStatus({ ...STATUS, ...slow }),
+    '\nhanded back: queue full 2, stopping 1\nfallbacks: 3 calls ran the slow executable, the last 2026-01-02T03:04:05.678Z\n',
+  );
+  t.notMatch(formatStatus({ ...STATUS, refused: {}, fallbacks: { count: 0 } }), /handed back|fallbacks/);
   const quiet = formatStatus({ ...STATUS, calls: [], lastFailures: [] });
   t.notMatch(quiet, 'failures');
   const durations: [seconds: number, text: string][] = [

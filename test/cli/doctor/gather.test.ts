@@ -1,0 +1,204 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { noMounts } from '../../support/namespaces/enclosed.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
+
+// `waymark doctor` on a machine of the test's own, with the fault made in it: namespaces for mounts, processes and network,
+// in which the folders of the node are empty ones. The executables in its CNI folder are stand-ins, which only have sizes
+// and hashes; the pod, its namespace and its journal are real.
+
+const ROOT = join(import.meta.dirname, '../../..');
+const NODE = process.execPath;
+
+const MACHINE = `
+for folder in /run /etc /opt /var/lib; do mount -t tmpfs -o mode=755 tmpfs $folder; done
+mkdir -p /opt/cni/bin/.waymark /etc/cni/net.d /var/lib/cni/results /var/lib/cni/networks/net
+chmod 700 /opt/cni/bin/.waymark
+cd /opt/cni/bin
+truncate -s 5M waymark
+chmod 755 waymark
+for plugin in static-route seamless-gateway consistent-ifname; do ln waymark $plugin; done
+record() {
+  sum=$(sha256sum static-route); sum=\${sum%% *}
+  command=$(sha256sum waymark); command=\${command%% *}
+  files="{\\"path\\":\\"waymark\\",\\"sha256\\":\\"$command\\"}"
+  for plugin in static-route seamless-gateway consistent-ifname; do
+    files="$files,{\\"path\\":\\"$plugin\\",\\"sha256\\":\\"$sum\\"}"
+  done
+  echo "{\\"version\\":\\"0.1.0\\",\\"files\\":[$files]}" >.waymark/installed.json
+}
+shims() {
+  rm static-route seamless-gateway consistent-ifname
+  truncate -s 20K static-route
+  chmod 755 static-route
+  for plugin in seamless-gateway consistent-ifname; do ln static-route $plugin; done
+  record
+}
+list() { echo "{\\"cniVersion\\":\\"1.0.0\\",\\"name\\":\\"net\\",\\"plugins\\":[{\\"type\\":\\"bridge\\"},{\\"type\\":\\"static-route\\",\\"routes\\":[{\\"dst\\":\\"$1\\"}]}]}" >/etc/cni/net.d/10-net.conflist; }
+record
+list 10.9.0.0/16
+ip netns add pod
+ip -n pod link add eth0 type veth peer name peer
+ip -n pod link set peer up
+ip -n pod link set eth0 up
+ip -n pod address add 10.244.1.5/24 dev eth0
+export CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/pod CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_ARGS='K8S_POD_NAMESPACE=shop;K8S_POD_NAME=till-0'
+echo '{"cniVersion":"1.0.0","name":"net","routes":[{"dst":"10.9.0.0/16"}]}' | ${NODE} ${ROOT}/plugins/static-route/process.ts >/dev/null
+printf 'c1\\r\\neth0' >/var/lib/cni/networks/net/10.244.1.5
+touch -d '1 hour ago' /var/lib/cni/networks/net/10.244.1.5
+touch /var/lib/cni/results/net-c1-eth0 /var/lib/cni/networks/net/lock
+JOURNAL=/run/waymark/static-route/c1-eth0.json
+`;
+
+/** A fault, as it is made on the machine; the check that finds it, and how bad it is. */
+const FAULTS: [name: string, script: string, check: string, level: 'warning' | 'problem', text: RegExp][] = [
+  ['an executable is missing', 'rm static-route', 'executables', 'problem', /missing: \/opt\/cni\/bin\/static-route$/],
+  [
+    'an executable was replaced',
+    'rm waymark; truncate -s 6M waymark; chmod 755 waymark',
+    'executables',
+    'problem',
+    /another file: .*waymark$/,
+  ],
+  ['an executable may not be run', 'chmod 644 static-route', 'executables', 'problem', /not executable/],
+  [
+    'some executables are shims',
+    'rm static-route; truncate -s 9K static-route; chmod 755 static-route; echo "{\\"version\\":\\"0.1.0\\",\\"files\\":[]}" >.waymark/installed.json',
+    'executables',
+    'warning',
+    /some plugins are clients/,
+  ],
+  [
+    'the record is damaged',
+    'echo nonsense >.waymark/installed.json',
+    'executables',
+    'warning',
+    /installed\.json is damaged/,
+  ],
+  ['the CNI folder is read-only', 'mount -o remount,ro /opt', 'CNI folder', 'warning', /read-only/],
+  ['the CNI folder is mounted noexec', 'mount -o remount,noexec /opt', 'CNI folder', 'problem', /noexec/],
+  ['the CNI folder is writable by others', 'chmod 777 /opt/cni/bin', 'CNI folder', 'problem', /writable by others/],
+  [
+    '/run is full',
+    'mount -t tmpfs -o size=64k,mode=700 tmpfs /run/waymark; head -c 64k /dev/zero >/run/waymark/x || true',
+    'data folder',
+    'problem',
+    /full: 0 KiB/,
+  ],
+  ['/run is read-only', 'mount -o remount,ro /run', 'data folder', 'problem', /read-only/],
+  ['the data folder is writable by others', 'chmod 777 /run/waymark', 'data folder', 'problem', /writable by others/],
+  ['the data folder is a file', 'rm -r /run/waymark; touch /run/waymark', 'data folder', 'problem', /not a folder/],
+  [
+    'a list is wrong',
+    'list 10.9.0.1/16',
+    'network lists',
+    'problem',
+    /10-net\.conflist: plugins\[1\] static-route: error 7: .*routes\[0\]\.dst/,
+  ],
+  [
+    'a list is not JSON',
+    'echo "{" >/etc/cni/net.d/11-x.conflist',
+    'network lists',
+    'problem',
+    /11-x\.conflist: cannot be read/,
+  ],
+  ['the folder of lists is missing', 'rm -r /etc/cni/net.d', 'network lists', 'warning', /net\.d does not exist/],
+  [
+    'the agent that the shims need does not run',
+    'shims',
+    'agent',
+    'problem',
+    /no agent answers at .*ENOENT.*slow executable/,
+  ],
+  [
+    'nobody listens at the agent’s socket',
+    `shims; ${NODE} -e 'require("net").createServer().listen("/run/waymark/agent.sock", () => process.kill(process.pid, "SIGKILL"))' || true`,
+    'agent',
+    'problem',
+    /ECONNREFUSED/,
+  ],
+  [
+    'containerd looks elsewhere for plugins',
+    `mkdir /etc/containerd; printf '[plugins."io.containerd.grpc.v1.cri".cni]\\n  bin_dir = "/usr/lib/cni"\\n  conf_dir = "/etc/cni/net.d"\\n' >/etc/containerd/config.toml`,
+    'container runtime',
+    'problem',
+    /containerd looks for plugins in \/usr\/lib\/cni, not in \/opt\/cni\/bin/,
+  ],
+  [
+    'a later file of CRI-O has the say',
+    `mkdir -p /etc/crio/crio.conf.d; printf '[crio.network]\\nplugin_dirs = [\\n  "/opt/cni/bin/",\\n]\\n' >/etc/crio/crio.conf; printf '[crio.network]\\nnetwork_dir = "/etc/other/"\\n' >/etc/crio/crio.conf.d/10-x.conf`,
+    'container runtime',
+    'warning',
+    /CRI-O reads its lists in \/etc\/other, /,
+  ],
+  [
+    'a pod has lost a route',
+    'ip -n pod route del 10.9.0.0/16',
+    'attachments',
+    'warning',
+    /not as ADD left them: shop\/till-0 eth0 \(static-route\)$/,
+  ],
+  [
+    'a pod is gone, and was not deleted',
+    'ip netns del pod',
+    'attachments',
+    'warning',
+    /journals without a pod: shop\/till-0/,
+  ],
+  ['a journal was cut short', 'truncate -s -20 $JOURNAL', 'attachments', 'warning', /damaged journals.*c1-eth0\.json/],
+  ['a journal is nonsense', 'echo nonsense >$JOURNAL', 'attachments', 'warning', /c1-eth0\.json: is damaged/],
+  ['a lease has no pod', 'rm /var/lib/cni/results/net-c1-eth0', 'leases', 'warning', /networks\/net\/10\.244\.1\.5$/],
+  ['the clock was set back', `sed -i 's/"time":"20/"time":"21/' $JOURNAL`, 'clock', 'warning', /in the future/],
+];
+
+t.test('a machine on which all is well has exit code 0', { skip: noMounts }, async (t) => {
+  const { status, findings } = doctorOn(t, 'true');
+  t.strictSame(
+    findings.filter(({ level }) => level !== 'ok'),
+    [],
+  );
+  t.equal(status, 0);
+  for (const wanted of [
+    { check: 'executables', text: 'version 0.1.0, mode standalone' },
+    { check: 'network lists', text: '1 in /etc/cni/net.d with a plugin of ours' },
+    { check: 'attachments', text: '1, all in place' },
+    { check: 'leases', text: '1' },
+  ])
+    t.match(
+      findings.find(({ check }) => check === wanted.check),
+      wanted,
+    );
+});
+
+t.test('a fault on a machine is found by its check', { skip: noMounts }, async (t) => {
+  for (const [name, script, check, level, text] of FAULTS) {
+    const { status, findings, stderr } = doctorOn(t, script);
+    const found = findings.filter((finding) => finding.check === check && finding.level !== 'ok');
+    t.match(found, [{ level, text }], `${name}\n${stderr}`);
+    t.equal(status, findings.some((finding) => finding.level === 'problem') ? 2 : 1, name);
+  }
+});
+
+t.test('capabilities that a container has dropped', { skip: noMounts }, async (t) => {
+  const { status, findings } = doctorOn(t, 'true', 'setpriv --bounding-set=-sys_ptrace --inh-caps=-all');
+  t.equal(status, 2);
+  t.match(
+    findings.find(({ check }) => check === 'privileges'),
+    { level: 'problem', text: 'root here lacks SYS_PTRACE' },
+  );
+});
+
+type Finding = { check: string; level: string; text: string };
+
+function doctorOn(t: Test, fault: string, before = ''): { status: number | null; findings: Finding[]; stderr: string } {
+  const script = join(scratchFolder(t), 'machine.sh');
+  const command = `exec ${before} ${NODE} ${ROOT}/cli/process.ts doctor --json`;
+  writeFileSync(script, `set -eu\n${MACHINE}\n${fault}\n${command}\n`);
+  const unshare = ['--mount', '--net', '--pid', '--fork', '--mount-proc', '--propagation', 'private'];
+  const { status, stdout, stderr } = spawnSync('unshare', [...unshare, 'sh', script], { encoding: 'utf8' });
+  const isAnswer = stdout.startsWith('{');
+  if (!isAnswer) t.fail(`${fault}: ${stderr}`);
+  return { status, findings: isAnswer ? JSON.parse(stdout).findings : [], stderr };
+}
