@@ -6,8 +6,8 @@
  * is missing too, it answers error 11, "try again later".
  *
  * It lives for a millisecond and some dozens of pages: nothing is allocated unless a config or an answer is larger than
- * SMALL_BYTES, nothing is written before the answer is there as a whole, and nothing is freed. The tests set other
- * deadlines and places by -D.
+ * SMALL_BYTES, nothing is written to stdout before the answer is there as a whole, and nothing is freed. The tests set
+ * other deadlines and places by -D.
  *
  * Sources: the CNI specification 1.1.0; unix(7), memfd_create(2), signal(7) for what a stopped process finds.
  */
@@ -58,6 +58,7 @@ enum {
   MAX_EXIT_CODE = 255,
   VERSION_BYTES = 16,
   DETAILS_BYTES = 1024,
+  MAX_FALLBACKS = 1 << 20,
 };
 
 /* Codes of https://www.cni.dev/docs/spec/#error, as they stand in a document. */
@@ -103,7 +104,7 @@ enum outcome { ANSWERED, NOT_ANSWERED, OVERDUE };
 static struct bytes input;
 static bool input_was_read;
 
-/* A line for everything that was tried in vain: the details of an error. */
+/* Everything that was tried in vain, in one line: the details of an error. */
 static struct text reasons;
 
 /* ---- time ---- */
@@ -204,9 +205,8 @@ static int answer_caller(const void *output, size_t length, int code) {
 static void append_quoted(struct text *text, const char *more, size_t length) {
   for (size_t i = 0; i < length; i++) {
     const char plain[] = {more[i] >= ' ' && more[i] <= '~' ? more[i] : '?', '\0'};
-    if (more[i] == '\n') append(text, "\\n");
-    else if (more[i] == '"' || more[i] == '\\') append(text, "\\");
-    if (more[i] != '\n') append(text, plain);
+    if (more[i] == '"' || more[i] == '\\') append(text, "\\");
+    append(text, plain);
   }
 }
 
@@ -277,7 +277,7 @@ static int answer_error(const char *code, const char *message) {
 
 /* Remembers what failed, where, and why. */
 static void note(const char *what, const char *where, const char *why) {
-  if (reasons.length > 0) append(&reasons, "\n");
+  if (reasons.length > 0) append(&reasons, "; ");
   append(&reasons, what);
   append(&reasons, where);
   append(&reasons, ": ");
@@ -317,8 +317,42 @@ static bool give_input_back(void) {
          dup2(file, STDIN_FILENO) == STDIN_FILENO;
 }
 
+/* The file beside the agent's socket whose size is the number of fallbacks since the node was started. */
+static void count_fallback(void) {
+  static const char NAME[] = "fallbacks";
+  const char *socket_path = variable("WAYMARK_SOCKET", DEFAULT_SOCKET);
+  const char *slash = strrchr(socket_path, '/');
+  char path[PATH_MAX];
+  struct stat file;
+  const size_t folder = slash == NULL ? 0 : (size_t)(slash + 1 - socket_path);
+  if (folder + sizeof NAME > sizeof path) return;
+  memcpy(path, socket_path, folder);
+  memcpy(path + folder, NAME, sizeof NAME);
+  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const int fd = above_standard_streams(open(path, flags, 0600));
+  if (fd < 0) return;
+  const bool has_room = fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size < MAX_FALLBACKS;
+  if (!has_room || write(fd, ".", 1) < 0) errno = 0; /* It is not counted, and that is all. */
+  close(fd);
+}
+
+/* Nobody must have to guess why calls are slow. A stderr that takes nothing holds up no call. */
+static void tell_fallback(const char *place) {
+  static struct text line;
+  append(&line, "{\"level\":\"warn\",\"msg\":\"");
+  append_quoted(&line, reasons.data, reasons.length < DETAILS_BYTES ? reasons.length : DETAILS_BYTES);
+  append(&line, "; ");
+  append_quoted(&line, place, strlen(place));
+  append(&line, " does the call\"}\n");
+  void (*const before)(int) = signal(SIGPIPE, SIG_IGN);
+  struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+  if (poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, line.data, line.length) < 0) errno = 0;
+  signal(SIGPIPE, before);
+}
+
 /* Goes on as the single-file executable. Comes back only where there is none. */
 static void become_standalone(char *const argv[]) {
+  bool was_asked = reasons.length > 0;
   const char *const places[] = {variable("WAYMARK_STANDALONE", NULL), beside_this_file(), DEFAULT_STANDALONE};
   if (input_was_read && !give_input_back()) {
     note("stdin", "", strerror(errno));
@@ -329,6 +363,11 @@ static void become_standalone(char *const argv[]) {
     if (is_this_file(places[i])) {
       note("", places[i], "this is what was called");
       continue;
+    }
+    if (was_asked && access(places[i], X_OK) == 0) {
+      count_fallback();
+      tell_fallback(places[i]);
+      was_asked = false; /* Once is enough. */
     }
     execve(places[i], argv, environ);
     note("", places[i], strerror(errno));

@@ -1,4 +1,15 @@
-import { copyFileSync, existsSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  openSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
@@ -15,6 +26,7 @@ import {
   standInAgent,
   VARIANTS,
 } from '../support/agent/shim.ts';
+import { run } from '../support/namespaces/namespace.ts';
 import { bundleOf, execute } from '../support/plugins/call.ts';
 
 // What the shim tells the agent, how it relays the answer, and how it does without.
@@ -210,7 +222,53 @@ function testFallback(t: Test, node: ShimNode): void {
     );
     t.strictSame(call?.descriptors, ['0', '1', '2']);
     t.equal(call?.sigpipe, 'default');
-    t.equal(answer.stderr, '');
+    t.strictSame(JSON.parse(answer.stderr), {
+      level: 'warn',
+      msg: `agent at ${node.socket}: Connection reset by peer; ${node.standalone} does the call`,
+    });
+  });
+
+  t.test('each fallback is told once on stderr, and counted in a file beside the socket', async (t) => {
+    const file = join(dirname(node.socket), 'fallbacks');
+    rmSync(file, { force: true });
+    for (const count of [1, 2, 3]) {
+      const { stderr } = await callShim(node.shim, { env: node.env, stdin: CONFIG });
+      t.match(JSON.parse(stderr), { level: 'warn', msg: `agent at ${node.socket}: No such file or directory; ` });
+      t.match(stderr, /^[^\n]+\n$/);
+      t.match(statSync(file), { size: count, mode: 0o100600 });
+    }
+    const noAgentAsked = await callShim(node.shim, { env: node.env, args: ['--noop'], stdin: CONFIG });
+    t.equal(noAgentAsked.stderr, '');
+    t.equal(statSync(file).size, 3, 'a person who calls is no fallback');
+    truncateSync(file, 1 << 20);
+    await callShim(node.shim, { env: node.env, stdin: CONFIG });
+    t.equal(statSync(file).size, 1 << 20, 'the file does not grow without end');
+    rmSync(file);
+    const target = join(node.folder, 'target');
+    symlinkSync(target, file);
+    t.ok(standaloneCall(await callShim(node.shim, { env: node.env, stdin: CONFIG })));
+    t.notOk(existsSync(target), 'no link is followed');
+    rmSync(file);
+    const nowhere = { ...node.env, WAYMARK_SOCKET: '/nowhere/agent.sock' };
+    t.ok(standaloneCall(await callShim(node.shim, { env: nowhere, stdin: CONFIG })));
+    t.notOk(existsSync('/nowhere'));
+  });
+
+  t.test('a stderr that takes nothing, or is closed, does not hold up a fallback', async (t) => {
+    const fifo = join(node.folder, 'full');
+    run('mkfifo', [fifo]);
+    const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    t.throws(() => {
+      for (;;) writeSync(reader, Buffer.alloc(4096));
+    }, /EAGAIN/);
+    const writer = openSync(fifo, constants.O_WRONLY);
+    for (const redirection of ['2>&-', '2>/dev/full', '2>&3 3>&-']) {
+      const call = { env: node.env, redirection, passed: [writer], stdin: CONFIG };
+      t.ok(standaloneCall(await callShim(node.shim, call)), redirection);
+    }
+    closeSync(reader);
+    closeSync(writer);
+    rmSync(fifo);
   });
 
   t.test('a config of 8 MiB is given to it again from its first byte', async (t) => {
@@ -315,7 +373,7 @@ function testWithoutAgent(t: Test, node: ShimNode): void {
     const msg = 'neither the agent nor the single-file executable can be reached';
     t.strictSame(document, { cniVersion: '1.0.0', code: 11, msg });
     t.strictSame(
-      details.split('\n').map((line: string) => line.replace(/: [A-Z][a-z ]+$/, '')),
+      details.split('; ').map((line: string) => line.replace(/: [A-Z][a-z ]+$/, '')),
       [`agent at ${node.socket}`, '/no"\\?where', join(dirname(node.shim), 'waymark'), '/nowhere/waymark'],
     );
     t.ok(String(answer.stdout).endsWith('\n}\n'));

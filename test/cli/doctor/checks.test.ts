@@ -190,6 +190,8 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
           pod: 'a/b',
           cniCode: 103,
           message: 'a route is there',
+          details: undefined,
+          network: 'blue',
         },
       ],
     }),
