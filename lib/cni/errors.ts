@@ -1,3 +1,5 @@
+import { MAX_MESSAGE } from './summary.ts';
+
 /**
  * The codes of errors: the spec's (below 100, https://www.cni.dev/docs/spec/#error) and ours. docs/errors.md explains
  * each; a test holds the two together.
@@ -38,11 +40,27 @@ export class CniError extends Error {
     this.details = options.details || undefined;
   }
 
-  /** The document that the spec wants on stdout. */
+  /**
+   * The document that the spec wants on stdout. Runtimes make `msg` and `details` one line of a pod's event, so there are
+   * only details that say more than the message, and no more than a line has room for. The log has them whole.
+   */
   toDocument(cniVersion: string): ErrorDocument {
-    const { code, message: msg, details } = this;
+    const { code, message: msg } = this;
+    const details = briefDetails(msg, this.details?.split('\n') ?? []);
     return { cniVersion, code, msg, ...(details !== undefined && { details }) };
   }
+}
+
+/** Less than this is no sentence any more. */
+const MIN_DETAILS = 40;
+
+function briefDetails(msg: string, lines: readonly string[]): string | undefined {
+  // The message sums them up.
+  if (lines.length === 0 || lines.some((line) => msg.includes(line))) return undefined;
+  const line = lines.join('; ');
+  const room = MAX_MESSAGE - msg.length - '; '.length;
+  if (line.length <= room) return line;
+  return room < MIN_DETAILS ? undefined : `${line.slice(0, room - 1)}…`;
 }
 
 /** A file that a config names cannot be read: 7 where it is needed, but no fault of the config elsewhere. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import {
@@ -30,6 +30,11 @@ type World = {
 };
 
 const GREEN = 'net9f27410725ab';
+
+function loggedDetails(file: string): string | undefined {
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  return JSON.parse(lines.at(-1) ?? '{}').details;
+}
 
 function worldOf(t: Test): World {
   const pod = scratchPod(t);
@@ -62,7 +67,9 @@ function worldOf(t: Test): World {
         const config = { cniVersion: '1.1.0', name: 'green', ...plugin, ...(before && { prevResult: before }) };
         const { document, stderr } = await executeIn(node, plugin.type, variables('ADD', pod.path), config);
         if (document === undefined) throw new Error(`${plugin.type} has not answered: ${stderr}`);
-        answers.push(document);
+        // The answer has only what fits into an event.
+        const details = document.code === undefined ? undefined : loggedDetails(ownKeys.logFile);
+        answers.push({ ...document, ...(details !== undefined && { details }) });
         if (document.code !== undefined) break;
       }
       return answers;

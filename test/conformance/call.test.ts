@@ -64,7 +64,7 @@ function testVariables(t: Test, entry: PluginUnderTest): void {
       refused(t, answer, 4);
       for (const name of ['CNI_CONTAINERID', 'CNI_IFNAME', 'CNI_PATH']) t.match(answer.document?.msg, name);
       t.notMatch(answer.document?.msg, /CNI_NETNS/);
-      t.equal(answer.document?.details?.split('\n').length, 3);
+      t.equal(answer.document?.msg?.split('; ').length, 3);
     });
   }
 

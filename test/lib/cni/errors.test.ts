@@ -2,15 +2,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CniCode, CniError } from '../../../lib/cni/errors.ts';
+import { summarize } from '../../../lib/cni/summary.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../../docs/errors.md'), 'utf8');
 
 /** The table of docs/errors.md: code and name of every row. */
 const rows = page
   .split('\n')
-  .filter((line) => /^\| \d/.test(line))
+  .filter((line) => /^\| \[\d/.test(line))
   .map((line) => line.split('|').map((cell) => cell.trim()))
-  .map(([, code, name]) => [Number(code), name]);
+  .map(([, link = '', name]) => [Number(/\d+/.exec(link)?.[0]), name]);
 
 t.test('docs/errors.md has every code under its name, no other, each once, in order', async (t) => {
   const codes = Object.entries(CniCode).map(([name, code]) => [code, `\`${name}\``]);
@@ -18,6 +19,20 @@ t.test('docs/errors.md has every code under its name, no other, each once, in or
     rows,
     codes.toSorted(([a], [b]) => Number(a) - Number(b)),
   );
+});
+
+t.test('each code has a section with cause, remedy, example and what to look at next', async (t) => {
+  const sections = page.split(/^## (?=\d+ )/m).slice(1);
+  t.strictSame(
+    sections.map((section) => section.split('\n', 1)[0]),
+    rows.map(([code, name]) => `${code} ${String(name).replaceAll('`', '')}`),
+  );
+  for (const section of sections)
+    t.match(
+      section,
+      /\n\*\*Cause\.\*\* \S.*\n\n\*\*Remedy\.\*\* \S.*\n\n\*\*Example\.\*\*[\s\S]+\n\*\*Look next\.\*\* \S/,
+      section.slice(0, 30),
+    );
 });
 
 t.test('the codes of the spec have the numbers of the reference implementation (pkg/types)', async (t) => {
@@ -56,8 +71,26 @@ t.test('the document of an error has the details if there are some, and no empty
     cniVersion: '1.1.0',
     code: 102,
     msg: 'none',
-    details: 'a\nb',
+    details: 'a; b',
   });
+});
+
+t.test('message and details are one line of at most 300 characters, and say nothing twice', async (t) => {
+  const lines = Array.from({ length: 40 }, (_, i) => `routes[${i}].dst: is no destination`);
+  const summed = summarize('invalid: ', lines);
+  t.equal(new CniError(7, summed.message, { details: summed.details }).toDocument('1.1.0').details, undefined);
+  for (const length of [1, 200, 255, 257, 258, 259, 260, 299, 300, 400]) {
+    const msg = 'm'.repeat(length);
+    for (const details of ['d'.repeat(40), 'd'.repeat(500), `${'d'.repeat(20)}\n${'e'.repeat(20)}`]) {
+      const document = new CniError(7, msg, { details }).toDocument('1.1.0');
+      t.equal(document.msg, msg);
+      // As libcni makes them one (pkg/types, Error).
+      const event = [document.msg, ...(document.details === undefined ? [] : [document.details])].join('; ');
+      t.ok(event.length <= Math.max(300, length), `${length}: ${event.length}`);
+      t.notMatch(event, '\n');
+      t.equal(document.details === undefined, length > 258, `${length}`);
+    }
+  }
 });
 
 t.test('an error keeps its cause, and does not show it in the document', async (t) => {

@@ -16,7 +16,7 @@ t.test('forty problems are one line of at most 300 characters, and the details h
   t.notMatch(message, '\n');
   const shown = many(40).filter((line) => message.includes(line)).length;
   t.ok(shown >= 3, message);
-  t.equal(message, `invalid network config: ${many(shown).join('; ')}; … and ${40 - shown} more`);
+  t.equal(message, `invalid network config: ${many(shown).join('; ')}; and ${40 - shown} more, see the log`);
   t.strictSame(details?.split('\n'), many(40));
 });
 
@@ -27,7 +27,7 @@ t.test('problems that fit on the line are all there, and none is said to be miss
 
 t.test('the first problem is shown whatever its length', async (t) => {
   const long = 'x'.repeat(400);
-  t.equal(summarize('', [long, 'b']).message, `${long}; … and 1 more`);
+  t.equal(summarize('', [long, 'b']).message, `${long}; and 1 more, see the log`);
 });
 
 t.test('of a thousand problems the details have fifty and the number of the others', async (t) => {

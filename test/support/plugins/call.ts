@@ -2,7 +2,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Plugin, run } from '../../../lib/cni/runner.ts';
 
-/** A plugin's answer. `document` is stdout as JSON; undefined if the plugin printed nothing. */
+/**
+ * A plugin's answer. `document` is stdout as JSON, with the details as the log has them, whole; undefined if the plugin
+ * printed nothing.
+ */
 export type Answer = { code: number; stdout: string; stderr: string; document: Document | undefined };
 
 /** A result or an error; the tests look at what they need. */
@@ -107,7 +110,13 @@ export function success(answer: Answer): Document {
 }
 
 function answerOf(code: number, stdout: string, stderr: string): Answer {
-  return { code, stdout, stderr, document: stdout === '' ? undefined : JSON.parse(stdout) };
+  const details = stderr
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line).details)
+    .findLast((text) => text !== undefined);
+  const document = stdout === '' ? undefined : { ...JSON.parse(stdout), ...(details !== undefined && { details }) };
+  return { code, stdout, stderr, document };
 }
 
 // Sends text and bytes as they are, anything else as JSON.
