@@ -1,4 +1,3 @@
-import type { Request } from '../lib/cni/request.ts';
 import { type Pacing, type Plugin, run } from '../lib/cni/runner.ts';
 import { DumpTooLarge } from '../lib/netlink/errors.ts';
 import { callerOf } from './caller.ts';
@@ -22,6 +21,9 @@ export type CallsOptions = {
   readonly metrics: Metrics;
   readonly limits: Pick<AgentLimits, 'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds'>;
 };
+
+/** What is seen of a call beside its answer. */
+type Seen = { network?: string; details?: string | undefined };
 
 /** Serves the calls of the plugins in this process. */
 export class Calls {
@@ -49,22 +51,14 @@ export class Calls {
     // Those without a container are of a network, and look at the journals of all its containers.
     const key = request.env.CNI_CONTAINERID || request.plugin;
     const large = request.stdin.length > LARGE_CONFIG_BYTES;
-    let network: string | undefined;
-    const began = (call: Request) => {
-      network = call.network;
-    };
-    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn, began), { large });
-    const report = reportOf(request, result, { seconds: (performance.now() - started) / 1000, network });
+    const seen: Seen = {};
+    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn, seen), { large });
+    const report = reportOf(request, result, { seconds: (performance.now() - started) / 1000, ...seen });
     this.#options.metrics.countCall(report);
     return report;
   }
 
-  async #run(
-    { plugin: name, env, stdin }: ShimRequest,
-    client: Client,
-    turn: Turn,
-    began: (call: Request) => void,
-  ): Promise<CallResult> {
+  async #run({ plugin: name, env, stdin }: ShimRequest, client: Client, turn: Turn, seen: Seen): Promise<CallResult> {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) throw new Error(`there is no plugin "${name}"`);
     const caller = openCaller(client);
@@ -83,7 +77,12 @@ export class Calls {
         },
         pacing: this.#pacing(name, stdin.length, client, turn),
         place: caller,
-        began,
+        began: ({ network }) => {
+          seen.network = network;
+        },
+        failed: (details) => {
+          seen.details = details;
+        },
         abandons: (error) => error instanceof NotServed || error instanceof DumpTooLarge,
       });
       return { code, stdout, stderr };

@@ -36,11 +36,14 @@ export function whoseCall({ plugin, env }: ShimRequest) {
 /** What is kept of the details of an error. */
 const MAX_DETAILS = 4096;
 
-/** The report of a call that took so many seconds, to the network that its config named, if it could be read. */
+/**
+ * The report of a call that took so many seconds, to the network that its config named, if it could be read. Of the details,
+ * the answer has only some.
+ */
 export function reportOf(
   request: ShimRequest,
   result: CallResult,
-  { seconds, network }: { seconds: number; network?: string | undefined },
+  { seconds, network, details }: { seconds: number; network?: string | undefined; details?: string | undefined },
 ): CallReport {
   const error = result.code === 0 ? undefined : errorIn(result.stdout);
   return {
@@ -49,7 +52,7 @@ export function reportOf(
     network,
     cniCode: error?.code ?? (result.code === 0 ? 0 : CniCode.internal),
     message: error?.msg,
-    details: cut(error?.details),
+    details: cut(details ?? error?.details),
     seconds,
   };
 }

@@ -33,6 +33,8 @@ export type Outside = {
   readonly began?: (request: Request) => void;
   /** Errors that end the call without an answer, since somebody else is going to serve it: `run` throws them. */
   readonly abandons?: (error: unknown) => boolean;
+  /** Called with the details of an error, whole: the answer has only as much as fits into an event. */
+  readonly failed?: (details: string | undefined) => void;
 };
 
 /** How much of the process a call takes: none of it matters where the process is the call's own. */
@@ -215,6 +217,8 @@ function answer(outside: Outside, document: object | undefined): number {
 }
 
 function answerError(outside: Outside, error: CniError, version: CniVersion): number {
+  const { asCallerSees } = outside.place ?? HERE;
+  outside.failed?.(error.details && asCallerSees(error.details));
   try {
     answer(outside, error.toDocument(version));
   } catch (failure) {

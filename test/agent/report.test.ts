@@ -23,10 +23,11 @@ t.test(
     };
     const env = variables('ADD', pod.path);
     const answer = await ask(socket, { plugin: 'static-route', env, stdin: JSON.stringify(config) });
-    const { code, msg, details } = JSON.parse(answer.stdout);
+    const { code, msg } = JSON.parse(answer.stdout);
     t.equal(code, 7);
-    t.match(details, /routes\[0\][^\n]*\n[^\n]*routes\[1\]/);
     const line = log.find((line) => line.code === 7);
+    const details = String(line?.details);
+    t.match(details, /routes\[0\][^\n]*\n[^\n]*routes\[1\]/);
     t.match(line, { level: 40, msg, plugin: 'static-route', network: 'blue', details });
 
     const status = JSON.parse((await page({ socketPath: socket }, '/status')).body);
