@@ -64,8 +64,8 @@ export function diagnosisLines({ findings }: Diagnosis): string[] {
 
 const WIDTH = 'problem'.length;
 
-// In a container the node's files are those of process 1, if we see it and may look at it.
-function nodePlace(): { pathOf(path: string): string; close(): void } {
+/** Where the node's files are: in a container they are those of process 1, if we see it and may look at it. */
+export function nodePlace(): { pathOf(path: string): string; close(): void } {
   const here = { pathOf: HERE.pathOf, close: () => undefined };
   try {
     return readlinkSync('/proc/1/ns/mnt') === readlinkSync('/proc/self/ns/mnt') ? here : callerOf(1);

@@ -11,6 +11,7 @@ import type { DoctorOptions } from './doctor.ts';
 import type { ExplainOptions } from './explain.ts';
 import type { InstallOptions } from './install.ts';
 import type { ListOptions } from './list.ts';
+import type { ReportOptions } from './report.ts';
 import type { RoutesOptions } from './routes.ts';
 
 const CNI_HELP: { [C in CniCommand]: string } = {
@@ -154,6 +155,23 @@ export function program(): Command {
       if (options.json) print(diagnosis);
       else writeSync(1, `${diagnosisLines(diagnosis).join('\n')}\n`);
       process.exitCode = EXIT_CODES[diagnosis.level];
+    });
+  waymark
+    .command('report')
+    .description('write an archive for support: doctor, list, status, metrics, network lists and logs, without secrets')
+    .option('--out <file>', 'file to write, or "-" for stdout (default: waymark-report-<time>.tar.gz in this folder)')
+    .option('--names', 'with the names of pods')
+    .option('--bin-dir <folder>', 'folder in which the runtime looks for plugins', '/opt/cni/bin')
+    .option('--net-dir <folder>', 'folder in which the runtime looks for network configuration lists', '/etc/cni/net.d')
+    .option('--data-dir <folder>', 'folder of the journals (default: /run/waymark)')
+    .option('--socket <path>', `socket of the agent (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
+    .action(async ({ socket, ...options }: Omit<ReportOptions, 'socket'> & { socket?: string }) => {
+      const { writeReport } = await import('./report.ts');
+      const toStdout = (bytes: Buffer) => {
+        for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+      };
+      const path = await writeReport({ ...options, socket: socketPath(socket, process.env) }, toStdout);
+      if (path !== '-') writeSync(1, `${path}\n`);
     });
   waymark
     .command('explain <file>')

@@ -1,56 +1,12 @@
-import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { onMachine } from '../../support/doctor/machine.ts';
 import { noMounts } from '../../support/namespaces/enclosed.ts';
-import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
-// `waymark doctor` on a machine of the test's own, with the fault made in it: namespaces for mounts, processes and network,
-// in which the folders of the node are empty ones. The executables in its CNI folder are stand-ins, which only have sizes
-// and hashes; the pod, its namespace and its journal are real.
+// `waymark doctor` on a machine of the test's own (test/support/doctor/machine.ts), with the fault made in it.
 
 const ROOT = join(import.meta.dirname, '../../..');
 const NODE = process.execPath;
-
-const MACHINE = `
-for folder in /run /etc /opt /var/lib; do mount -t tmpfs -o mode=755 tmpfs $folder; done
-mkdir -p /opt/cni/bin/.waymark /etc/cni/net.d /var/lib/cni/results /var/lib/cni/networks/net
-chmod 700 /opt/cni/bin/.waymark
-cd /opt/cni/bin
-truncate -s 5M waymark
-chmod 755 waymark
-for plugin in static-route seamless-gateway consistent-ifname; do ln waymark $plugin; done
-record() {
-  sum=$(sha256sum static-route); sum=\${sum%% *}
-  command=$(sha256sum waymark); command=\${command%% *}
-  files="{\\"path\\":\\"waymark\\",\\"sha256\\":\\"$command\\"}"
-  for plugin in static-route seamless-gateway consistent-ifname; do
-    files="$files,{\\"path\\":\\"$plugin\\",\\"sha256\\":\\"$sum\\"}"
-  done
-  echo "{\\"version\\":\\"0.1.0\\",\\"files\\":[$files]}" >.waymark/installed.json
-}
-shims() {
-  rm static-route seamless-gateway consistent-ifname
-  truncate -s 20K static-route
-  chmod 755 static-route
-  for plugin in seamless-gateway consistent-ifname; do ln static-route $plugin; done
-  record
-}
-list() { echo "{\\"cniVersion\\":\\"1.0.0\\",\\"name\\":\\"net\\",\\"plugins\\":[{\\"type\\":\\"bridge\\"},{\\"type\\":\\"static-route\\",\\"routes\\":[{\\"dst\\":\\"$1\\"}]}]}" >/etc/cni/net.d/10-net.conflist; }
-record
-list 10.9.0.0/16
-ip netns add pod
-ip -n pod link add eth0 type veth peer name peer
-ip -n pod link set peer up
-ip -n pod link set eth0 up
-ip -n pod address add 10.244.1.5/24 dev eth0
-export CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/pod CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_ARGS='K8S_POD_NAMESPACE=shop;K8S_POD_NAME=till-0'
-echo '{"cniVersion":"1.0.0","name":"net","routes":[{"dst":"10.9.0.0/16"}]}' | ${NODE} ${ROOT}/plugins/static-route/process.ts >/dev/null
-printf 'c1\\r\\neth0' >/var/lib/cni/networks/net/10.244.1.5
-touch -d '1 hour ago' /var/lib/cni/networks/net/10.244.1.5
-touch /var/lib/cni/results/net-c1-eth0 /var/lib/cni/networks/net/lock
-JOURNAL=/run/waymark/static-route/c1-eth0.json
-`;
 
 /** A fault, as it is made on the machine; the check that finds it, and how bad it is. */
 const FAULTS: [name: string, script: string, check: string, level: 'warning' | 'problem', text: RegExp][] = [
@@ -193,11 +149,8 @@ t.test('capabilities that a container has dropped', { skip: noMounts }, async (t
 type Finding = { check: string; level: string; text: string };
 
 function doctorOn(t: Test, fault: string, before = ''): { status: number | null; findings: Finding[]; stderr: string } {
-  const script = join(scratchFolder(t), 'machine.sh');
   const command = `exec ${before} ${NODE} ${ROOT}/cli/process.ts doctor --json`;
-  writeFileSync(script, `set -eu\n${MACHINE}\n${fault}\n${command}\n`);
-  const unshare = ['--mount', '--net', '--pid', '--fork', '--mount-proc', '--propagation', 'private'];
-  const { status, stdout, stderr } = spawnSync('unshare', [...unshare, 'sh', script], { encoding: 'utf8' });
+  const { status, stdout, stderr } = onMachine(t, fault, command);
   const isAnswer = stdout.startsWith('{');
   if (!isAnswer) t.fail(`${fault}: ${stderr}`);
   return { status, findings: isAnswer ? JSON.parse(stdout).findings : [], stderr };
