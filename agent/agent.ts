@@ -69,10 +69,16 @@ export class Agent {
     const { plugins, limits, log } = options;
     this.#options = options;
     this.#queue = new Queue(limits);
-    this.#metrics = new Metrics({ queue: this.#queue, configBytes: () => this.#server.configBytes });
+    const names = plugins.map(({ name }) => name);
+    this.#metrics = new Metrics({
+      queue: this.#queue,
+      configBytes: () => this.#server.configBytes,
+      isFound: () => this.#listener.isFound,
+      plugins: names,
+    });
     this.#sweep = new Sweep({
       dataDir: options.dataDir ?? DEFAULT_DATA_DIR,
-      plugins: plugins.map(({ name }) => name),
+      plugins: names,
       log,
       forgotten: (plugin) => this.#metrics.countForgotten(plugin),
       everyMs: options.sweepMs ?? DEFAULT_SWEEP_MS,

@@ -49,6 +49,11 @@ export class Listener {
     this.lost.catch(() => {});
   }
 
+  /** Did the last look find this agent at the path? */
+  get isFound(): boolean {
+    return this.#said === '';
+  }
+
   /** Throws FileError, and errors of listen(2). */
   async start(): Promise<void> {
     const { descriptor, checkMs } = this.#options;

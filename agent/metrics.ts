@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { CniCode } from '../lib/cni/errors.ts';
 import { VERBS } from '../lib/cni/verbs.ts';
 import { VERSION } from '../lib/version.ts';
 import { PROCESS_METRICS } from './process-metrics.ts';
@@ -12,13 +13,41 @@ const BUCKETS_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.0
 /** The labels come from callers who are root, but an unknown verb must not become a series of its own. */
 const KNOWN_VERBS = new Set([...Object.keys(VERBS), 'VERSION']);
 
-/** What is looked at when the metrics are asked for. */
-export type Gauged = { readonly queue: Queue; readonly configBytes: () => number };
+/** Why connections are closed unanswered: docs/agent.md explains each. */
+export const REFUSALS = [
+  'not root',
+  'process not visible',
+  'caller out of reach',
+  'caller gone',
+  'timeout',
+  'protocol',
+  'unknown plugin',
+  'stopping',
+  'queue full',
+  'waited too long',
+  'config too large',
+  'too many configs',
+  'table too large',
+  'internal',
+] as const;
+
+/** The verbs that every pod has. */
+const USUAL_VERBS = ['ADD', 'DEL', 'CHECK'];
+
+/** What is looked at when the metrics are asked for, and the plugins whose calls are counted from the beginning. */
+export type Gauged = {
+  readonly queue: Queue;
+  readonly configBytes: () => number;
+  /** Would a shim find this agent? */
+  readonly isFound?: () => boolean;
+  readonly plugins?: readonly string[];
+};
 
 /** What the agent counts, for Prometheus and for `waymark status`. */
 export class Metrics {
   readonly registry = new Registry();
   readonly #calls = this.#counter('waymark_requests_total', 'Calls answered', ['plugin', 'verb', 'code']);
+  readonly #errors = this.#counter('waymark_errors_total', 'Calls that failed, by error code', ['code']);
   readonly #refused = this.#counter('waymark_connections_refused_total', 'Connections closed unanswered', ['reason']);
   readonly #applied = this.#counter('waymark_changes_applied_total', 'Changes made by ADD', ['plugin', 'op']);
   readonly #undone = this.#counter('waymark_changes_undone_total', 'Changes taken back', ['plugin', 'op']);
@@ -33,7 +62,8 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor({ queue, configBytes }: Gauged) {
+  constructor({ queue, configBytes, isFound = () => true, plugins = [] }: Gauged) {
+    this.#beginAtZero(plugins);
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -46,6 +76,7 @@ export class Metrics {
     gauge('waymark_requests_running', 'Calls that run', () => queue.running);
     gauge('waymark_queue_length', 'Calls that wait for their turn', () => queue.waiting);
     gauge('waymark_requests_patient', 'Calls that wait for what is not there yet', () => queue.patient);
+    gauge('waymark_socket_answers', 'Do shims find this agent? 1 or 0', () => (isFound() ? 1 : 0));
     gauge('waymark_config_bytes', 'Configs of all calls that are being read, wait or run', configBytes);
     const info = new Gauge({
       name: 'waymark_build_info',
@@ -65,6 +96,7 @@ export class Metrics {
   countCall({ plugin, verb, cniCode, seconds }: CallReport): void {
     const known = KNOWN_VERBS.has(verb) ? verb : 'other';
     this.#calls.inc({ plugin, verb: known, code: cniCode });
+    if (cniCode !== 0) this.#errors.inc({ code: cniCode });
     this.#durations.observe({ plugin, verb: known }, seconds);
   }
 
@@ -84,7 +116,8 @@ export class Metrics {
   /** Calls by plugin, verb and code, as they were counted. */
   async calls(): Promise<{ plugin: string; verb: string; code: number; count: number }[]> {
     const { values } = await this.#calls.get();
-    return values.map(({ labels, value }) => ({
+    const made = values.filter(({ value }) => value > 0);
+    return made.map(({ labels, value }) => ({
       plugin: String(labels.plugin),
       verb: String(labels.verb),
       code: Number(labels.code),
@@ -110,6 +143,13 @@ export class Metrics {
       if (counts.has(bound)) counts.set(bound, (counts.get(bound) ?? 0) + value);
     }
     return [...counts].map(([atMost, count]) => ({ atMost, count }));
+  }
+
+  // The first of something rare is an increase only if there was a zero before it.
+  #beginAtZero(plugins: readonly string[]): void {
+    for (const plugin of plugins) for (const verb of USUAL_VERBS) this.#calls.inc({ plugin, verb, code: 0 }, 0);
+    for (const code of Object.values(CniCode)) this.#errors.inc({ code }, 0);
+    for (const reason of REFUSALS) this.#refused.inc({ reason }, 0);
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {

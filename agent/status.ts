@@ -30,6 +30,8 @@ export type Status = {
   /** Calls that shims ran in the single-file executable. Absent in agents of versions that did not count them. */
   readonly fallbacks?: FallbackCount;
   readonly journals: { readonly [plugin: string]: number };
+  /** Attachments by state, as of the last look. Absent in agents of versions that do not look. */
+  readonly attachments?: { readonly [state: string]: number };
   readonly lastFailures: readonly Failure[];
   /** Where the agent follows the pods of its node. */
   readonly hotPlug?: ControllerStatus;

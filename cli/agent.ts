@@ -6,12 +6,14 @@ import type { AgentLimits } from '../agent/limits.ts';
 import type { AgentPart } from '../agent/part.ts';
 import { passedDescriptor, pathOfSocket } from '../agent/socket-file.ts';
 import { socketPath } from '../agent/socket-path.ts';
+import { Survey } from '../agent/survey.ts';
+import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
 import { VERSION } from '../lib/version.ts';
-import { PLUGINS } from '../plugins/index.ts';
+import { PLUGIN_NAMES, PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
 
 export type AgentCommandOptions = {
@@ -70,7 +72,7 @@ export async function runAgent(
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits: limitsOf(options),
     log,
-    parts: await partsOf(options, env, log),
+    parts: [survey(log), ...(await partsOf(options, env, log))],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
     found: () => notifyManager(env, 'WATCHDOG=1'),
   });
@@ -83,6 +85,13 @@ export async function runAgent(
     notifyManager(env, 'STOPPING=1');
     await agent.stop();
   }
+}
+
+/** Somebody who watches the metrics knows within two of these. */
+const SURVEY_MS = 300_000;
+
+function survey(log: Logger): Survey {
+  return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS });
 }
 
 // Loaded only where the agent follows pods.

@@ -24,6 +24,7 @@ export function formatStatus(status: Status): string {
     `journals: ${Object.entries(status.journals)
       .map(([plugin, count]) => `${plugin} ${count}`)
       .join(', ')}`,
+    ...attachmentLines(status.attachments),
     ...hotPlugLines(status.hotPlug),
     ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
     ...status.lastFailures.flatMap(failureLines),
@@ -49,6 +50,11 @@ function slowLines({ refused = {}, fallbacks }: Status): string[] {
     ...(reasons.length > 0 ? [printable(`handed back: ${reasons.join(', ')}`)] : []),
     ...(count > 0 ? [`fallbacks: ${count} calls ran the slow executable, the last ${fallbacks?.last}`] : []),
   ];
+}
+
+function attachmentLines(attachments: Status['attachments'] = {}): string[] {
+  const states = Object.entries(attachments).filter(([, count]) => count > 0);
+  return states.length > 0 ? [`attachments: ${states.map(([state, count]) => `${state} ${count}`).join(', ')}`] : [];
 }
 
 function hotPlugLines(hotPlug: Status['hotPlug']): string[] {

@@ -140,6 +140,20 @@ go_kustomize() {
   fi
 }
 
+# Checks the alerts and runs their tests. Taken out of Debian's package, so that no Prometheus is started.
+promtool_program() {
+  [[ -e .tools/bin/promtool ]] || command -v promtool >/dev/null 2>&1 && return
+  command -v apt-get >/dev/null 2>&1 || return 0
+  say "taking promtool out of Debian's prometheus into .tools/bin"
+  local folder
+  folder=$(mktemp -d)
+  chmod 755 "$folder"
+  mkdir -p .tools/bin
+  (cd "$folder" && apt-get download prometheus && dpkg -x prometheus_*.deb .) >/dev/null 2>&1 &&
+    cp "$folder/usr/bin/promtool" .tools/bin/ || say "promtool cannot be had; the tests of the alerts will be skipped"
+  rm -rf "$folder"
+}
+
 # tap's test class is generated from its plugins (.taprc) once.
 test_class() {
   [[ node_modules/.tap-is-built -nt .taprc ]] && return
@@ -157,5 +171,6 @@ pod_packages
 cluster_programs
 [[ ${1:-} == cluster ]] && exit
 go_kustomize
+promtool_program
 test_class
 route_override

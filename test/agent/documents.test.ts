@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import t from 'tap';
+import { registerFallbacks } from '../../agent/fallbacks.ts';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
+import { Survey } from '../../agent/survey.ts';
 import { program } from '../../cli/main.ts';
-import { agentHere, agentProcess, noRoot, parseMetrics, shimEnv, shimOf, until } from '../support/agent/agent.ts';
+import { agentHere, agentProcess, noRoot, page, parseMetrics, shimEnv, shimOf, until } from '../support/agent/agent.ts';
 import { ask } from '../support/agent/agent-client.ts';
 import { enclosed, noMounts, ran } from '../support/namespaces/enclosed.ts';
 import { scratchFolder, scratchPod, works } from '../support/namespaces/namespace.ts';
@@ -37,6 +40,9 @@ t.test('the table of metrics is what is registered', async (t) => {
     queue: new Queue({ running: 1, waiting: 1, waitMs: 1 }),
     configBytes: () => 0,
   });
+  registerFallbacks(registry, '/nonexistent');
+  const log = pino({ level: 'silent' });
+  new Survey({ dataDir: '/nonexistent', plugins: [], log, everyMs: 1 }).register(registry);
   const registered = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('waymark_')) as unknown as {
     name: string;
     labelNames: string[];
@@ -121,6 +127,48 @@ t.test('the commands that ask how it is do so', { skip: noCurl }, async (t) => {
   t.match(JSON.parse(machine), { requests: 1 });
   t.equal(parseMetrics(metrics).get('waymark_requests_total{plugin="static-route",verb="VERSION",code="0"}'), 1);
 });
+
+t.test(
+  'without a supervisor, the loop starts the agent again; runit’s script is the agent itself',
+  { skip: noRoot },
+  async (t) => {
+    const scripts = [...document.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, script = '']) => script);
+    t.equal(scripts.length, 2);
+    for (const [index, script] of scripts.entries()) {
+      const folder = scratchFolder(t);
+      const file = join(folder, 'run');
+      writeFileSync(file, script.replace('/var/log/', `${folder}/`), { mode: 0o755 });
+      const socket = join(folder, 'agent.sock');
+      const env = { PATH: `${bundleFolder('waymark')}:${process.env.PATH}`, WAYMARK_SOCKET: socket };
+      const supervised = spawn('sh', [file], { env, stdio: 'ignore' });
+      const ended = new Promise((resolve) => supervised.once('exit', resolve));
+      const pidOfAgent = async (): Promise<number | undefined> => {
+        try {
+          return JSON.parse((await page({ socketPath: socket }, '/status')).body).pid;
+        } catch {
+          return undefined;
+        }
+      };
+      let pid: number | undefined;
+      const isAnother = async () => {
+        const now = await pidOfAgent();
+        const isNew = now !== undefined && now !== pid;
+        if (isNew) pid = now;
+        return isNew;
+      };
+      await until(isAnother);
+      if (index === 0) t.equal(pid, supervised.pid, 'it is what the supervisor watches');
+      else {
+        process.kill(pid ?? -1, 'SIGKILL');
+        await until(isAnother);
+        t.pass('another agent answers');
+        supervised.kill('SIGKILL');
+      }
+      process.kill(pid ?? -1, 'SIGTERM');
+      await ended;
+    }
+  },
+);
 
 const units = ['waymark-agent.service', 'waymark-agent.socket'];
 

@@ -73,6 +73,10 @@ last failures:
     formatStatus({ ...STATUS, ...slow }),
     '\nhanded back: queue full 2, stopping 1\nfallbacks: 3 calls ran the slow executable, the last 2026-01-02T03:04:05.678Z\n',
   );
+  t.match(
+    formatStatus({ ...STATUS, attachments: { 'in place': 12, drift: 2, gone: 0 } }),
+    '\nattachments: in place 12, drift 2\n',
+  );
   t.notMatch(formatStatus({ ...STATUS, refused: {}, fallbacks: { count: 0 } }), /handed back|fallbacks/);
   const quiet = formatStatus({ ...STATUS, calls: [], lastFailures: [] });
   t.notMatch(quiet, 'failures');

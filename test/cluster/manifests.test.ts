@@ -22,21 +22,22 @@ const tier = await clusterTier(t, { nodes: 1 }, (cluster) => {
     // The folder of OpenShift's plugins, which its nodes have.
     node.run(['mkdir', '-p', '/var/lib/cni/bin']);
   }
-  apply(cluster, serviceMonitors());
+  apply(cluster, operatorKind('servicemonitor', 'ServiceMonitor'));
+  apply(cluster, operatorKind('prometheusrule', 'PrometheusRule'));
   if ('folder' in multus) cluster.kubectl(['apply', '-f', '-'], { input: networkDefinition(multus.folder) });
 });
 
-// As much of the Prometheus operator as the API server must know to take a monitor of services.
-function serviceMonitors(): Manifest {
+// As much of the Prometheus operator as the API server must know to take a monitor of services, and rules.
+function operatorKind(singular: string, kind: string): Manifest {
   const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
-    metadata: { name: 'servicemonitors.monitoring.coreos.com' },
+    metadata: { name: `${singular}s.monitoring.coreos.com` },
     spec: {
       group: 'monitoring.coreos.com',
       scope: 'Namespaced',
-      names: { plural: 'servicemonitors', singular: 'servicemonitor', kind: 'ServiceMonitor' },
+      names: { plural: `${singular}s`, singular, kind },
       versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schema } }],
     },
   };

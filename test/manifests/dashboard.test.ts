@@ -30,12 +30,18 @@ const METRICS: { [name: string]: string[] } = {
   waymark_event_loop_utilization: [],
   waymark_changes_applied_total: ['plugin', 'op'],
   waymark_changes_undone_total: ['plugin', 'op'],
+  waymark_errors_total: ['code'],
+  waymark_connections_refused_total: ['reason'],
+  waymark_socket_answers: [],
+  waymark_fallbacks_total: [],
+  waymark_attachments: ['state'],
+  waymark_hotplug_pending: [],
 };
 
 /** The labels that Prometheus adds: the service's name, and the node by our ServiceMonitor. */
 const TARGET_LABELS = ['job', 'node'];
 
-const FUNCTIONS = ['sum', 'count', 'rate', 'changes', 'histogram_quantile', 'by'];
+const FUNCTIONS = ['sum', 'count', 'max', 'increase', 'rate', 'changes', 'histogram_quantile', 'by'];
 
 // A name in a selector or `by (…)` is a label; a name before `{` is a metric.
 function labelsOf(expr: string): string[] {
