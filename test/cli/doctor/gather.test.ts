@@ -137,6 +137,49 @@ t.test('a fault on a machine is found by its check', { skip: noMounts }, async (
   }
 });
 
+// As the agent's: files of its own, but for the data folder, and the node's processes.
+const CONTAINER = [
+  'mkdir /var/lib/keep',
+  'mount --bind /run/waymark /var/lib/keep',
+  'for folder in /run /opt /etc; do mount -t tmpfs -o mode=755 tmpfs $folder; done',
+  'mkdir -m 700 /run/waymark',
+  'mount --bind /var/lib/keep /run/waymark',
+].join(' && ');
+
+t.test('from a container, the node’s own files and namespaces are looked at', { skip: noMounts }, async (t) => {
+  const inContainer = (fault: string) => {
+    const doctor = `${NODE} ${ROOT}/cli/process.ts doctor --json`;
+    const { status, stdout, stderr } = onMachine(
+      t,
+      fault,
+      `unshare -m sh -ec '${CONTAINER} && ls /opt /etc >&2 && exec ${doctor}'; exit $?`,
+    );
+    if (!stdout.startsWith('{')) t.fail(stderr);
+    return { status, findings: stdout.startsWith('{') ? (JSON.parse(stdout).findings as Finding[]) : [] };
+  };
+  const well = inContainer('true');
+  t.equal(well.status, 0, JSON.stringify(well.findings.filter(({ level }) => level !== 'ok')));
+  for (const wanted of [
+    { check: 'executables', text: 'version 0.1.0, mode standalone' },
+    { check: 'network lists', text: '1 in /etc/cni/net.d with a plugin of ours' },
+    { check: 'attachments', text: '1, all in place' },
+  ])
+    t.match(
+      well.findings.find(({ check }) => check === wanted.check),
+      wanted,
+    );
+  for (const [fault, check, text] of [
+    ['rm static-route', 'executables', /missing: \/opt\/cni\/bin\/static-route$/],
+    ['mount -o remount,ro /opt', 'CNI folder', /^\/opt\/cni\/bin is read-only/],
+    ['list 10.9.0.1/16', 'network lists', /^\/etc\/cni\/net\.d\/10-net\.conflist: /],
+    ['ip -n pod route del 10.9.0.0/16', 'attachments', /not as ADD left them/],
+  ] as const)
+    t.match(
+      inContainer(fault).findings.filter(({ level }) => level !== 'ok'),
+      [{ check, text }],
+    );
+});
+
 t.test('capabilities that a container has dropped', { skip: noMounts }, async (t) => {
   const { status, findings } = doctorOn(t, 'true', 'setpriv --bounding-set=-sys_ptrace --inh-caps=-all');
   t.equal(status, 2);
