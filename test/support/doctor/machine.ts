@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { scratchFolder } from '../namespaces/namespace.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -18,21 +19,21 @@ chmod 700 /opt/cni/bin/.waymark
 cd /opt/cni/bin
 truncate -s 5M waymark
 chmod 755 waymark
-for plugin in static-route seamless-gateway consistent-ifname; do ln waymark $plugin; done
+for plugin in ${PLUGIN_NAMES.join(' ')}; do ln waymark $plugin; done
 record() {
   sum=$(sha256sum static-route); sum=\${sum%% *}
   command=$(sha256sum waymark); command=\${command%% *}
   files="{\\"path\\":\\"waymark\\",\\"sha256\\":\\"$command\\"}"
-  for plugin in static-route seamless-gateway consistent-ifname; do
+  for plugin in ${PLUGIN_NAMES.join(' ')}; do
     files="$files,{\\"path\\":\\"$plugin\\",\\"sha256\\":\\"$sum\\"}"
   done
   echo "{\\"version\\":\\"0.1.0\\",\\"files\\":[$files]}" >.waymark/installed.json
 }
 shims() {
-  rm static-route seamless-gateway consistent-ifname
+  rm ${PLUGIN_NAMES.join(' ')}
   truncate -s 20K static-route
   chmod 755 static-route
-  for plugin in seamless-gateway consistent-ifname; do ln static-route $plugin; done
+  for plugin in ${PLUGIN_NAMES.filter((name) => name !== 'static-route').join(' ')}; do ln static-route $plugin; done
   record
 }
 list() { echo "{\\"cniVersion\\":\\"1.0.0\\",\\"name\\":\\"net\\",\\"plugins\\":[{\\"type\\":\\"bridge\\"},{\\"type\\":\\"static-route\\",\\"routes\\":[{\\"dst\\":\\"$1\\"}]}]}" >/etc/cni/net.d/10-net.conflist; }
