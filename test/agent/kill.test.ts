@@ -80,7 +80,8 @@ t.test('an agent that is killed again and again leaves every pod as it must be',
   );
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory());
   t.strictSame(
-    files.map(({ name }) => name),
+    // Shims have counted there how often they did without the agent.
+    files.map(({ name }) => name).filter((name) => name !== 'fallbacks'),
     [],
     'no journal, no temporary file and no socket is left over',
   );

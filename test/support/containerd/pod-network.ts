@@ -60,6 +60,9 @@ export type Traces = {
   readonly [kind in 'pods' | 'links' | 'namespaces' | 'leasesAndResults' | 'journals']: readonly string[];
 };
 
+/** Not of a pod: how often shims have run the executable on this node. */
+const FALLBACKS = '/run/waymark/fallbacks';
+
 /** Everything that running pods keep on a node, to compare before and after. */
 export async function traces({ machine, cri }: ContainerdNode): Promise<Traces> {
   const files = (folder: string) =>
@@ -73,6 +76,6 @@ export async function traces({ machine, cri }: ContainerdNode): Promise<Traces> 
     links: machine.ipJson('link show type veth').map(({ ifname }) => String(ifname)),
     namespaces: machine.run('ls', ['/run/netns']).split('\n').filter(Boolean),
     leasesAndResults: files('/var/lib/cni'),
-    journals: [...files('/run/waymark'), ...files('/var/lib/waymark')],
+    journals: [...files('/run/waymark'), ...files('/var/lib/waymark')].filter((path) => path !== FALLBACKS),
   };
 }
