@@ -46,14 +46,15 @@ export class EventRecorder {
     this.#options = options;
   }
 
-  /** Reports something about a pod. */
+  /** Reports something about a pod, in one line, as `kubectl describe` shows it. */
   record(pod: Pod, reason: Reason, message: string): void {
     if (!this.#hasRoom(pod.uid)) {
       this.#options.lost(`too many events of pod ${pod.namespace}/${pod.name}`);
       return;
     }
     const time = (this.#options.now ?? Date.now)();
-    this.#last = this.#last.then(() => this.#write(pod, reason, message.slice(0, MAX_MESSAGE), time));
+    const line = message.replace(/\s*\n\s*/g, '; ').slice(0, MAX_MESSAGE);
+    this.#last = this.#last.then(() => this.#write(pod, reason, line, time));
   }
 
   /** Resolves when all that was reported is written. */

@@ -112,6 +112,9 @@ t.test('a flood is cut, and a server that refuses harms nothing', async (t) => {
   await events.written();
   t.match(lost.at(-1), /not allowed/);
   t.equal(String(api.asked.at(-1)?.body?.message).length, 1024);
+  events.record({ ...POD, uid: 'another' }, 'FailedAddingInterface', 'one:\n  two\nthree');
+  await events.written();
+  t.equal(api.asked.at(-1)?.body?.message, 'one:; two; three');
 });
 
 t.test('a server that does not answer holds up nobody who stops', async (t) => {
