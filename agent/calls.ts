@@ -19,7 +19,7 @@ export type CallsOptions = {
   readonly plugins: readonly Plugin[];
   readonly queue: Queue;
   readonly metrics: Metrics;
-  readonly limits: Pick<AgentLimits, 'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds'>;
+  readonly limits: Pick<AgentLimits, 'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds' | 'protectedPrefixes'>;
 };
 
 /** What is seen of a call beside its answer. */
@@ -100,6 +100,7 @@ export class Calls {
       counted: (what, changes) => metrics.countChanges(what, plugin, changes),
       dumpBytes: limits.dumpBytes,
       annotationSeconds: limits.annotationSeconds,
+      protectedPrefixes: limits.protectedPrefixes,
       pause: async (ms) => {
         if (client.isGone()) throw new NotServed('caller gone');
         if (!this.#patience.take(configBytes)) throw new NotServed('too many configs');

@@ -1,3 +1,4 @@
+import type { Prefix } from '../lib/address/prefix.ts';
 import type { QueueLimits } from './queue.ts';
 
 /** What the agent takes upon itself. What exceeds it goes to the single-file executable. Sizes in bytes. */
@@ -10,6 +11,8 @@ export type AgentLimits = QueueLimits & {
   readonly dumpBytes: number;
   /** The longest wait that a pod's annotation may ask for, in seconds. */
   readonly annotationSeconds: number;
+  /** Destinations that a pod's annotation must not lead elsewhere. */
+  readonly protectedPrefixes: readonly Prefix[];
 };
 
 /**
@@ -24,6 +27,7 @@ export const DEFAULT_LIMITS: AgentLimits = {
   allConfigsBytes: 8 << 20,
   dumpBytes: 2 << 20,
   annotationSeconds: 60,
+  protectedPrefixes: [],
 };
 
 /** A config beyond this is read and planned for long enough to be felt by others. */

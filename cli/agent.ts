@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
@@ -7,11 +7,14 @@ import type { AgentPart } from '../agent/part.ts';
 import { passedDescriptor, pathOfSocket } from '../agent/socket-file.ts';
 import { socketPath } from '../agent/socket-path.ts';
 import { Survey } from '../agent/survey.ts';
+import { AddressError } from '../lib/address/address.ts';
+import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '../lib/address/prefix.ts';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Variables } from '../lib/cni/request.ts';
-import { ensureFolder } from '../lib/files/files.ts';
+import { ensureFolder, removeFile, replaceFile } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
+import { PROTECTED_FILE } from '../lib/plugin/protection.ts';
 import { VERSION } from '../lib/version.ts';
 import { PLUGIN_NAMES, PLUGINS } from '../plugins/index.ts';
 import { rehearse } from './rehearsal.ts';
@@ -27,6 +30,7 @@ export type AgentCommandOptions = {
   maxConfigsKib: number;
   maxDumpKib: number;
   annotationSeconds: number;
+  protect?: string[];
   node?: string;
   kubeconfig?: string;
   criSocket?: string;
@@ -58,19 +62,21 @@ export async function runAgent(
     { write: (line: string) => writeOrLose(write, line) },
   );
   const path = socketPath(options.socket, env);
+  const limits = limitsOf(options);
   // From the start: as process 1 of a container, it would not hear of a signal that it does not ask for.
   const stopped = new Promise<unknown>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
   log.info({ version: VERSION, pid }, 'starting');
   await warmUp(path, log);
+  writeProtected(path, limits.protectedPrefixes);
   const descriptor = passedDescriptor(env, pid);
   const agent = new Agent({
     plugins: PLUGINS,
     socket: (descriptor === undefined ? undefined : pathOfSocket(descriptor)) ?? path,
     descriptor,
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
-    limits: limitsOf(options),
+    limits,
     log,
     parts: [survey(log), ...(await partsOf(options, env, log))],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
@@ -92,6 +98,25 @@ const SURVEY_MS = 300_000;
 
 function survey(log: Logger): Survey {
   return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS });
+}
+
+function protectedPrefix(text: string): Prefix {
+  try {
+    const prefix = parsePrefix(text);
+    if (hasHostBits(prefix))
+      throw new AddressError(text, `has host bits; the network is ${formatPrefix(networkOf(prefix))}`);
+    return prefix;
+  } catch (error) {
+    throw error instanceof AddressError ? new Error(`--protect: ${error.message}`) : error;
+  }
+}
+
+// For executables, which serve the calls that the agent hands back or does not get.
+function writeProtected(socket: string, prefixes: readonly Prefix[]): void {
+  const file = join(dirname(socket), PROTECTED_FILE);
+  ensureFolder(dirname(file));
+  if (prefixes.length > 0) replaceFile(file, `${JSON.stringify(prefixes.map(formatPrefix))}\n`);
+  else removeFile(file);
 }
 
 // Loaded only where the agent follows pods.
@@ -131,6 +156,7 @@ function limitsOf(options: AgentCommandOptions): AgentLimits {
     allConfigsBytes: options.maxConfigsKib * 1024,
     dumpBytes: options.maxDumpKib * 1024,
     annotationSeconds: options.annotationSeconds,
+    protectedPrefixes: (options.protect ?? []).map(protectedPrefix),
   };
 }
 

@@ -6,6 +6,7 @@ import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
 import { loadNetwork, type NetworkList } from '../lib/runtime/network.ts';
 import { Runtime } from '../lib/runtime/runtime.ts';
+import type { UpdateOptions } from './cni-update.ts';
 
 export type CniOptions = { ifname?: string; cacheDir?: string };
 
@@ -19,8 +20,16 @@ export const CNI_COMMANDS = {
   del: (runtime: Runtime, list: NetworkList, input: AttachmentInput) => runtime.del(list, input),
   gc: (runtime: Runtime, list: NetworkList) => runtime.gc(list),
   status: (runtime: Runtime, list: NetworkList) => runtime.status(list),
+  // Loads the plugins, which the others run.
+  update: async (_: Runtime, list: NetworkList, input: AttachmentInput, options: UpdateOptions) =>
+    (await import('./cni-update.ts')).updateAttachment(list, input, options),
 } satisfies {
-  [command: string]: (runtime: Runtime, list: NetworkList, input: AttachmentInput) => Promise<unknown>;
+  [command: string]: (
+    runtime: Runtime,
+    list: NetworkList,
+    input: AttachmentInput,
+    options: UpdateOptions,
+  ) => Promise<unknown>;
 };
 
 export type CniCommand = keyof typeof CNI_COMMANDS;
@@ -28,7 +37,7 @@ export type CniCommand = keyof typeof CNI_COMMANDS;
 /**
  * Runs a network list on a namespace as `cnitool` does: by the variables CNI_PATH, NETCONFPATH, CAP_ARGS, CNI_ARGS and
  * CNI_IFNAME, with the container id made from the namespace's path, and the results in the same cache. Either can take
- * away what the other added. Returns the result of `add`. Throws RuntimeError.
+ * away what the other added. Returns the result of `add` and `update`. Throws RuntimeError.
  */
 export async function runCni(
   command: CniCommand,
@@ -36,6 +45,7 @@ export async function runCni(
   netns: string,
   options: CniOptions,
   env: Variables,
+  log: (text: string) => void,
 ): Promise<object | undefined> {
   const list = loadNetwork(env.NETCONFPATH || DEFAULT_NETWORK_FOLDER, network);
   const pluginPath = (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== '');
@@ -45,7 +55,8 @@ export async function runCni(
     env,
     ...(options.cacheDir !== undefined && { cacheDir: options.cacheDir }),
   });
-  return (await CNI_COMMANDS[command](runtime, list, attachmentOf(netns, options, env))) ?? undefined;
+  const input = attachmentOf(netns, options, env);
+  return (await CNI_COMMANDS[command](runtime, list, input, { cacheDir: options.cacheDir, env, log })) ?? undefined;
 }
 
 /** The attachment of a namespace, by the variables that cnitool knows. Throws RuntimeError for one that is malformed. */

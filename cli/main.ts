@@ -20,6 +20,7 @@ const CNI_HELP: { [C in CniCommand]: string } = {
   del: 'run DEL for every plugin in the list, in reverse order',
   gc: 'delete all cached attachments to the network, then run GC for every plugin in the list',
   status: 'run STATUS for every plugin in the list',
+  update: 'apply an edited list to a running attachment: the difference in its routes and rules, or nothing',
 };
 
 /** The `waymark` command. */
@@ -40,7 +41,7 @@ export function program(): Command {
       .option('-i, --ifname <name>', 'name of the interface (default: CNI_IFNAME, else eth0)')
       .option('--cache-dir <folder>', 'folder of the result cache (default: /var/lib/cni)')
       .action(async (network: string, namespace: string, options: CniOptions) => {
-        print(await runCni(command, network, namespace, options, process.env));
+        print(await runCni(command, network, namespace, options, process.env, (text) => writeSync(2, text)));
       });
   }
   waymark
@@ -103,6 +104,11 @@ export function program(): Command {
       'longest wait that an annotation can ask for',
       wholeNumber,
       DEFAULT_LIMITS.annotationSeconds,
+    )
+    .option(
+      '--protect <prefix>',
+      'destinations that annotations of pods must not lead elsewhere; can be repeated',
+      collect,
     )
     .option('--node <name>', 'follow the pods of this node (default: NODE_NAME): attach and detach their networks')
     .option('--kubeconfig <file>', 'access to the API server (default: the account of the pod that it runs in)')
@@ -236,7 +242,7 @@ function queueSeconds(text: string): number {
   throw new InvalidArgumentError(`must be a whole number, at most ${MAX_QUEUE_SECONDS}`);
 }
 
-function collect(value: string, before: readonly string[]): string[] {
+function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 

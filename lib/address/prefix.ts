@@ -49,6 +49,11 @@ export function contains(prefix: Prefix, address: string): boolean {
   return lowest <= number && number <= highest;
 }
 
+/** Is every address of `inner` in `outer`, as when both are the same? Never across families. */
+export function covers(outer: Prefix, inner: Prefix): boolean {
+  return outer.length <= inner.length && contains(outer, inner.address);
+}
+
 /** Which of the prefixes is the longest match for the address (RFC 1812, 5.2.4.3)? The first of equal ones. */
 export function mostSpecific<T extends Prefix>(prefixes: readonly T[], address: string): T | undefined {
   let best: T | undefined;

@@ -68,6 +68,15 @@ export class AttachmentJournal {
     return before;
   }
 
+  /** Writes down these changes, and no others, as this attachment's: what they took the place of has gone. */
+  replace(changes: readonly Planned[]): void {
+    // What says that, and when, it was attached stays.
+    const kept = (this.#entriesHere()?.entries ?? []).filter(
+      ({ network, change }) => network !== this.#network || change === undefined,
+    );
+    this.#write([...kept, ...changes.map(({ change, source }) => ({ ...this.#entry(change), source }))]);
+  }
+
   /** After a failed ADD: what was recorded before it, and what it could not take back or put back. */
   restore(before: readonly Entry[], notUndone: readonly Change[]): void {
     const entries = [...before, ...[...notUndone, ...this.unfinished()].map((change) => this.#entry(change))];

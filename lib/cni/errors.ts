@@ -23,6 +23,7 @@ export const CniCode = {
   nameTaken: 105,
   checkFailed: 106,
   timeout: 107,
+  protectedDestination: 108,
   internal: 999,
 } as const;
 

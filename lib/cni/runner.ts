@@ -1,4 +1,5 @@
 import { readSync, writeSync } from 'node:fs';
+import type { Prefix } from '../address/prefix.ts';
 import { reasonOf } from '../files/reason.ts';
 import type { ChangeOptions } from '../netlink/socket.ts';
 import { isSameNamespace, type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
@@ -43,6 +44,8 @@ export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
   dumpBytes?: number;
   /** The longest wait that a pod's annotation may ask for, in seconds. */
   annotationSeconds?: number;
+  /** Destinations that annotations must not lead elsewhere; read from the agent's file unless given. */
+  protectedPrefixes?: readonly Prefix[];
   /** How long a call waits for another that is at work on the same attachment, in seconds. */
   lockSeconds?: number;
   /** Lets milliseconds pass, and others run meanwhile. Throws what ends the call. */

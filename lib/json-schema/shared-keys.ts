@@ -30,4 +30,7 @@ export const COMMON: Descriptions = {
 export const ROUTE_POLICY: Descriptions = {
   onConflict: { description: 'What to do where another route has the destination, table and priority of one of ours.' },
   protocol: { description: 'rtm_protocol of our routes: how they are told from others (ip route show proto 87).' },
+  reconcile: {
+    description: 'For running pods: follow edits and heal, heal only, or neither. Accepted; no agent acts on it yet.',
+  },
 };

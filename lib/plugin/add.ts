@@ -15,6 +15,7 @@ import { conflictError, refusedError, timeoutError } from './errors.ts';
 import { locked } from './lock.ts';
 import { NotYet, type Plan, type PlanInput } from './plan.ts';
 import type { Pod } from './pod.ts';
+import { assertUnprotected } from './protection.ts';
 import { type Waiting, waitingOf } from './waiting.ts';
 
 /** Plan, journal, apply; answers with the result. On a refusal all is as before. Throws CniError. */
@@ -41,6 +42,7 @@ async function addLocked<C>(
   const { observed } = input;
   const pending = pendingChanges(plan, observed);
   tracePlan(plan, observed, log);
+  assertUnprotected(definition, call, pending, observed);
   const changes = pending.map(({ change }) => change);
   if (call.noop) return noopDocument(definition, request, describeInOrder(changes, observed));
 

@@ -25,6 +25,8 @@ export type Definition<C> = {
    * for every pod, and shows only in the plan.
    */
   outline(config: C & CommonConfig, request: Request): string[];
+  /** Keys that shape every change of the plugin, such as the interface that they are made on. */
+  readonly shapedBy?: readonly string[];
   /** Keys of the config for a rehearsal (cli/rehearsal.ts): with them, ADD does what it usually does. */
   readonly rehearsal: object;
 };

@@ -19,7 +19,12 @@ export type PlanInput<C> = {
 };
 
 /** Records of changes: this attachment's by the place in the config that wanted them, and those of the others in the pod. */
-export type Recorded = { changesFrom(source: string): Change[]; claimsOfOthers(): Change[] };
+export type Recorded = {
+  changesFrom(source: string): Change[];
+  claimsOfOthers(): Change[];
+  /** What a plan keeps once it has looked at it is to be looked at again, as by a first ADD. */
+  readonly looksAgain?: true;
+};
 
 /** Another route is in the way of a wanted one, and the config says neither to replace nor to keep it. */
 export type Conflict = { readonly source: string; readonly wanted: string; readonly found: string };

@@ -8,4 +8,5 @@ export const DEFAULT_PROTOCOL = 87;
 export const routePolicyKeys = {
   onConflict: z._default(z.enum(['fail', 'replace', 'keep']), 'fail'),
   protocol: z._default(integer(5, 255), DEFAULT_PROTOCOL),
+  reconcile: z._default(z.enum(['update', 'heal', 'off']), 'update'),
 };

@@ -15,5 +15,6 @@ export const seamlessGateway = definePlugin({
   patience: ({ waitSeconds }) => waitSeconds,
   verify: verifyGateways,
   describeVerify: describeVerifyGateways,
+  shapedBy: ['interface', 'onConflict', 'hostAddresses', 'gateway', 'families'],
   rehearsal: { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
 });

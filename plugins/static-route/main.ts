@@ -11,6 +11,7 @@ export const staticRoute = definePlugin({
   parseConfig: readStaticRouteConfig,
   plan: planStaticRoutes,
   outline: outlineStaticRoutes,
+  shapedBy: ['interface', 'onConflict', 'missingFamily'],
   rehearsal: {
     routes: [
       { dst: '10.9.0.0/16', gw: '10.0.0.1', priority: 100, mtu: 1400 },

@@ -181,7 +181,7 @@ function connected(input: Input, { family, table }: Place, copies: readonly Want
   const recorded = addedRoutes(journal?.changesFrom(`${sourceOf(config)}: connected`) ?? []).filter(
     (route) => route.family === family && route.table === table,
   );
-  if (recorded.length > 0) return recorded.filter((route) => !keys.has(routeKey(route)));
+  if (recorded.length > 0 && !journal?.looksAgain) return recorded.filter((route) => !keys.has(routeKey(route)));
   const present = observed.routesIn(family, RT_TABLE_MAIN).filter((route) => {
     const isOut = route.type === 'unicast' && route.hops.length > 0 && route.nexthopId === undefined;
     const isOfLink = isOut && route.hops.every(({ oif }) => oif === link.index);

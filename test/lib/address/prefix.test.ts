@@ -4,6 +4,7 @@ import { AddressError, addressFromBytes, addressToBytes, type Family } from '../
 import {
   bitsOf,
   contains,
+  covers,
   firstHost,
   formatPrefix,
   hasHostBits,
@@ -365,3 +366,18 @@ function throwsRangeError(f: () => unknown): boolean {
     return error instanceof RangeError;
   }
 }
+
+t.test('a prefix covers those within it, itself, and none of the other family', async (t) => {
+  const cases: [outer: string, inner: string, covered: boolean][] = [
+    ['10.0.0.0/8', '10.96.0.0/12', true],
+    ['10.96.0.0/12', '10.96.0.0/12', true],
+    ['10.96.0.0/12', '10.0.0.0/8', false],
+    ['10.96.0.0/12', '10.112.0.0/12', false],
+    ['0.0.0.0/0', '203.0.113.5/32', true],
+    ['::/0', '203.0.113.5/32', false],
+    ['fd00::/8', 'fd00:96::/108', true],
+    ['fd00:96::/108', 'fd00:97::/108', false],
+  ];
+  for (const [outer, inner, covered] of cases)
+    t.equal(covers(parsePrefix(outer), parsePrefix(inner)), covered, `${outer} ${inner}`);
+});

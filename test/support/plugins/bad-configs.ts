@@ -73,6 +73,7 @@ const KEYS: readonly [key: string, type: string][] = [
   ['missingFamily', 'string'],
   ['protocol', 'integer'],
   ['rules', 'list'],
+  ['reconcile', 'string'],
   ['sourceRouting', 'choice'],
 ];
 

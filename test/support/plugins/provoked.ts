@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { type Plugin, run as runPlugin } from '../../../lib/cni/runner.ts';
+import { parsePrefix } from '../../../lib/address/prefix.ts';
+import { type Pacing, type Plugin, run as runPlugin } from '../../../lib/cni/runner.ts';
 import { ensureFolder } from '../../../lib/files/files.ts';
 import { tryLock } from '../../../lib/files/lock.ts';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
@@ -49,6 +50,11 @@ export async function provoke(t: Test, code: number): Promise<{ code: number; ev
   const pod = scratchPod(t);
   const dataDir = join(scratchFolder(t), 'data');
   if (code === 11) return provokeBusy(pod.path, dataDir);
+  if (code === 108) {
+    const args = { cni: { routes: [{ dst: '10.96.0.0/16', gw: '10.244.1.1' }] } };
+    const protectedPrefixes = [parsePrefix('10.96.0.0/12')];
+    return eventOf(await answerOf(pod.path, { dataDir, args }, { protectedPrefixes }));
+  }
   const { plugin = staticRoute, verb = 'ADD', keys = {}, stdin, env = {} } = PROVOCATIONS[code] ?? {};
   const own = plugin === seamlessGateway || plugin === consistentIfname ? {} : { routes: [ROUTE] };
   const config = stdin ?? { cniVersion: '1.1.0', name: 'net', dataDir, ...own, ...keys };
@@ -60,19 +66,24 @@ async function provokeBusy(netns: string, dataDir: string): Promise<{ code: numb
   const folder = join(dataDir, 'static-route');
   ensureFolder(folder);
   const lock = tryLock(join(folder, '.container-1-eth0.lock'));
+  const stdout = await answerOf(netns, { dataDir }, { lockSeconds: 0.1 });
+  lock?.release();
+  return eventOf(stdout);
+}
+
+async function answerOf(netns: string, keys: object, pacing: Pacing): Promise<string> {
   let stdout = '';
   await runPlugin(staticRoute, {
     env: variables('ADD', netns),
     args: [],
-    readStdin: () => Buffer.from(JSON.stringify({ cniVersion: '1.1.0', name: 'net', dataDir, routes: [ROUTE] })),
+    readStdin: () => Buffer.from(JSON.stringify({ cniVersion: '1.1.0', name: 'net', routes: [ROUTE], ...keys })),
     writeStdout: (text) => {
       stdout += text;
     },
     writeStderr: () => undefined,
-    pacing: { lockSeconds: 0.1 },
+    pacing,
   });
-  lock?.release();
-  return eventOf(stdout);
+  return stdout;
 }
 
 // As libcni makes one line of them (pkg/types, Error).

@@ -1,0 +1,185 @@
+import { unspecified } from '../address/address.ts';
+import { afterChanges, describeInOrder } from '../change/after-changes.ts';
+import { AttachmentJournal } from '../change/attachment-journal.ts';
+import { type Change, effectOf, holds, inverseOf, type Planned } from '../change/change.ts';
+import { apply, ChangeRefused } from '../change/transaction.ts';
+import { CniCode, CniError } from '../cni/errors.ts';
+import type { JsonObject } from '../cni/json.ts';
+import { previousResultOf } from '../cni/request.ts';
+import type { Result } from '../cni/result.ts';
+import type { Call, Plugin } from '../cni/runner.ts';
+import { Observation } from '../observation/observation.ts';
+import { pendingChanges, resultDocument } from './add.ts';
+import { type Definition, noopDocument, readConfig } from './definition.ts';
+import { refusedError, translated } from './errors.ts';
+import { locked } from './lock.ts';
+import type { Recorded } from './plan.ts';
+import { type Pod, withPod } from './pod.ts';
+import { assertUnprotected } from './protection.ts';
+import { resultRoute } from './result-route.ts';
+
+/**
+ * A plugin whose ADD brings an attachment, which is running, to what its config says now. `others` are further entries of
+ * the same plugin in the list, in their order behind the one that is called: they share a journal. `prevResult` is the
+ * attachment's own result.
+ *
+ * It plans for the pod as it would be without what the journal says is ours, and compares that with the journal: what is
+ * not wanted any more goes, what is new comes, what was lost comes back, in one transaction. All else stays untouched. If
+ * the kernel refuses a change, all is as it was. The answer is the result with the routes that there are now.
+ *
+ * Throws what ADD does, and CniError 999 if the journal is not complete, so that nobody can tell what is ours.
+ */
+export function updating<C>(definition: Definition<C>, others: readonly JsonObject[] = []): Plugin {
+  const { name, version } = definition;
+  const update = (call: Call) => translated(() => withPod(call, (pod) => updateLocked(definition, call, others, pod)));
+  const refuse = async () => {
+    throw new CniError(CniCode.internal, 'an update is an ADD');
+  };
+  return { name, version, handlers: { ADD: update, DEL: refuse, CHECK: refuse, GC: refuse, STATUS: refuse } };
+}
+
+async function updateLocked<C>(definition: Definition<C>, call: Call, others: readonly JsonObject[], pod: Pod) {
+  const read = await readConfig(definition, call);
+  const dataDir = call.place.pathOf(read.config.dataDir);
+  return locked(definition.name, dataDir, call, async () => {
+    const calls = [call, ...others.map((document) => ({ ...call, request: { ...call.request, document } }))];
+    const journal = AttachmentJournal.of(definition.name, dataDir, call.request, pod.namespace, pod.socket);
+    return updateAttachment(definition, calls, pod, journal);
+  });
+}
+
+async function updateAttachment<C>(
+  definition: Definition<C>,
+  calls: readonly Call[],
+  pod: Pod,
+  journal: AttachmentJournal,
+): Promise<object | undefined> {
+  const [call] = calls;
+  if (call === undefined) return undefined;
+  const { changes: recorded, state } = journal.changes();
+  if (state !== 'complete') throw notOurs(journal, state);
+  assertGateways(previousResultOf(call.request));
+
+  const observed = Observation.of(pod.socket);
+  const wanted = await plannedWithout(definition, calls, pod, { recorded, observed, journal });
+  const target = wanted.flatMap(({ pending }) => pending);
+  const steps = stepsBetween(recorded, target, observed);
+  for (const { call: own, pending } of wanted) {
+    const fresh = pending.filter(({ change }) => steps.some((step) => step.change === change));
+    assertUnprotected(definition, own, fresh, observed);
+  }
+  const changes = steps.map(({ change }) => change);
+  if (call.noop) return noopDocument(definition, call.request, describeInOrder(changes, observed));
+
+  const before = journal.record(target);
+  try {
+    await apply(pod.socket, changes, observed, call.pacing);
+  } catch (error) {
+    if (!(error instanceof ChangeRefused)) throw error;
+    journal.restore(before, error.notUndone);
+    throw refusedError(error, steps, observed);
+  }
+  journal.replace(target);
+  if (changes.length > 0) call.log.info('updated', { changes: changes.length });
+  return resultDocument(wanted.at(-1)?.result ?? {}, undefined, call.request);
+}
+
+type Known = {
+  readonly recorded: readonly Change[];
+  readonly observed: Observation;
+  readonly journal: AttachmentJournal;
+};
+
+/** What one entry of the list wants, and what would have to be done for it if nothing of ours was there. */
+type Wanted = { readonly call: Call; readonly pending: readonly Planned[]; readonly result: Result };
+
+// As if ours had never been there; each entry finds what those before it want.
+async function plannedWithout<C>(
+  definition: Definition<C>,
+  calls: readonly Call[],
+  { host }: Pod,
+  { recorded, observed, journal }: Known,
+): Promise<Wanted[]> {
+  const inverses = recorded.toReversed().map(inverseOf);
+  let there = afterChanges(
+    observed,
+    inverses.filter((inverse) => !holds(inverse, observed)),
+  );
+  const wanted: Wanted[] = [];
+  for (const call of calls) {
+    const { config, previous } = await readConfig(definition, call);
+    const given = wanted.at(-1)?.result ?? withoutOurs(previous, recorded);
+    const plan = definition.plan({
+      ...{ request: call.request, config, previous: given, observed: there, host },
+      journal: { ...recordedIn(journal), looksAgain: true },
+    });
+    const pending = pendingChanges(plan, there);
+    there = afterChanges(
+      there,
+      pending.map(({ change }) => change),
+    );
+    wanted.push({ call, pending, result: plan.result });
+  }
+  return wanted;
+}
+
+function recordedIn(journal: AttachmentJournal): Recorded {
+  return {
+    changesFrom: (source) => journal.changesFrom(source),
+    claimsOfOthers: () => journal.claimsOfOthers(),
+  };
+}
+
+// First what is not wanted any more, the last first; then what is wanted and not there, which may take its place.
+function stepsBetween(recorded: readonly Change[], target: readonly Planned[], observed: Observation): Planned[] {
+  const stale = without(
+    recorded,
+    target.map(({ change }) => change),
+  );
+  const back = stale
+    .toReversed()
+    .map(inverseOf)
+    .filter((inverse) => !holds(inverse, observed))
+    .map((change) => ({ change, source: 'not wanted any more' }));
+  const rest = afterChanges(
+    observed,
+    back.map(({ change }) => change),
+  );
+  return [...back, ...target.filter(({ change }) => !holds(change, rest))];
+}
+
+function without(changes: readonly Change[], others: readonly Change[]): Change[] {
+  const known = new Set(others.map((change) => JSON.stringify(change)));
+  return changes.filter((change) => !known.has(JSON.stringify(change)));
+}
+
+// As the plugins in front have said it.
+function withoutOurs(result: Result | undefined, recorded: readonly Change[]): Result | undefined {
+  if (result?.routes === undefined) return result;
+  const ours = new Set(
+    recorded
+      .flatMap((change) => effectOf(change).adds ?? [])
+      .flatMap(resultRoute)
+      .map(keyOf),
+  );
+  return { ...result, routes: result.routes.filter((route) => !ours.has(keyOf(route))) };
+}
+
+// A result of an earlier version knows no more of a route.
+function keyOf({ dst, gw }: { dst: string; gw?: string | undefined }): string {
+  return `${dst} ${gw ?? ''}`;
+}
+
+// `flushgateway` has taken them out of the result, which is all that is left of what the plugins in front said.
+function assertGateways(previous: Result | undefined): void {
+  const isLost = (previous?.ips ?? []).some(({ gateway }) => gateway === unspecified(4) || gateway === unspecified(6));
+  if (!isLost) return;
+  const message =
+    'the attachment cannot be updated: its result has lost the gateways of its addresses; recreate the pod';
+  throw new CniError(CniCode.internal, message);
+}
+
+function notOurs({ path }: AttachmentJournal, state: string): CniError {
+  const message = `the attachment cannot be updated: its journal is ${state}; recreate the pod`;
+  return new CniError(CniCode.internal, message, { details: path });
+}

@@ -1,0 +1,248 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t, { type Test } from 'tap';
+import { parsePrefix } from '../../lib/address/prefix.ts';
+import { readProtected } from '../../lib/plugin/protection.ts';
+import { agentHere, agentProcess } from '../support/agent/agent.ts';
+import { ask } from '../support/agent/agent-client.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { bundleOf, variables } from '../support/plugins/call.ts';
+
+/** Service, node and pod networks of both families. */
+const PROTECTED = ['10.96.0.0/12', '192.168.10.0/24', 'fd00:96::/108', '10.244.0.0/16'];
+
+const VIA = { gw: '10.244.1.1' };
+const route = (dst: string, more: object = {}) => ({ routes: [{ dst, ...VIA, ...more }] });
+const rule = (keys: object) => ({ rules: [{ table: 100, ...keys }] });
+
+/** What a pod's author may write into `args.cni` (Multus' `cni-args`), and the places that must be refused. */
+const HOSTILE: [what: string, plugin: string, cni: object, ...places: string[]][] = [
+  ['the service network', 'static-route', route('10.96.0.0/12'), 'routes[0]'],
+  ['one service', 'static-route', route('10.96.0.1/32'), 'routes[0]'],
+  ['one half of it', 'static-route', route('10.104.0.0/13'), 'routes[0]'],
+  ['what covers it', 'static-route', route('10.0.0.0/8'), 'routes[0]'],
+  [
+    'everything, in two halves',
+    'static-route',
+    {
+      routes: [
+        { dst: '0.0.0.0/1', ...VIA },
+        { dst: '128.0.0.0/1', ...VIA },
+      ],
+    },
+    'routes[0]',
+    'routes[1]',
+  ],
+  ['with a better metric', 'static-route', route('10.96.0.0/16', { priority: 1 }), 'routes[0]'],
+  ['in another table', 'static-route', route('10.96.0.0/16', { table: 100 }), 'routes[0]'],
+  ['nowhere', 'static-route', { routes: [{ dst: '10.96.0.10/32', type: 'blackhole' }] }, 'routes[0]'],
+  [
+    'back to the main table',
+    'static-route',
+    { routes: [{ dst: '10.96.0.0/12', type: 'throw', table: 9 }] },
+    'routes[0]',
+  ],
+  ['on the link', 'static-route', { routes: [{ dst: '10.96.0.1/32', dev: 'eth0' }] }, 'routes[0]'],
+  [
+    'over several next hops',
+    'static-route',
+    { routes: [{ dst: '10.96.0.0/12', nexthops: [VIA, { gw: '10.244.1.2' }] }] },
+    'routes[0]',
+  ],
+  ['a node', 'static-route', route('192.168.10.7/32'), 'routes[0]'],
+  ['IPv6 services', 'static-route', { routes: [{ dst: 'fd00:96::a/128' }] }, 'routes[0]'],
+  ['IPv6 services, covered', 'static-route', { routes: [{ dst: 'fc00::/7' }] }, 'routes[0]'],
+  ['in another spelling', 'static-route', { routes: [{ dst: 'FD00:0096:0:0::/112' }] }, 'routes[0]'],
+  [
+    'among innocent ones',
+    'static-route',
+    {
+      routes: [
+        { dst: '172.16.0.0/12', ...VIA },
+        { dst: '10.97.0.0/16', ...VIA },
+      ],
+    },
+    'routes[1]',
+  ],
+  ['as route-override has it', 'static-route', { addroutes: [{ dst: '10.96.0.0/12' }] }, 'addroutes[0]'],
+  ['by taking the better route away', 'static-route', { delroutes: [{ dst: '10.100.0.0/16' }] }, 'delroutes[0]'],
+  ['by taking all routes away', 'static-route', { flushroutes: true }, 'flushroutes'],
+  [
+    'by a map',
+    'static-route',
+    {
+      topology: {
+        vrf: { a: { subnets: { '10.244.1.0/24': { gw: '10.244.1.1' }, '10.96.0.0/16': { gw: '10.96.0.1' } } } },
+      },
+    },
+    'topology',
+  ],
+  ['by a rule', 'static-route', rule({ to: '10.96.0.0/12' }), 'rules[0]'],
+  ['by a rule that covers it', 'static-route', rule({ to: '10.0.0.0/8' }), 'rules[0]'],
+  ['by a rule for all destinations', 'static-route', rule({ from: '10.244.1.5' }), 'rules[0]'],
+  ['by a rule for a port', 'static-route', rule({ ipproto: 'tcp', dport: 443 }), 'rules[0]', 'rules[0]'],
+  ['by a rule for a mark', 'static-route', rule({ fwmark: 1, to: '::/0' }), 'rules[0]'],
+  ['by a rule that drops', 'static-route', { rules: [{ to: '10.96.0.10', action: 'blackhole' }] }, 'rules[0]'],
+  ['by source routing', 'static-route', { sourceRouting: true }, 'sourceRouting'],
+  ['a node, through a gateway of its choice', 'seamless-gateway', { gateway: '10.244.1.9' }, 'hostAddresses[0]'],
+  ['a service, as if it was the node', 'seamless-gateway', { hostAddresses: ['10.96.0.1'] }, 'hostAddresses[0]'],
+  ['by another interface', 'seamless-gateway', { interface: 'eth0' }, 'hostAddresses[0]'],
+  ['by replacing what is there', 'seamless-gateway', { onConflict: 'replace' }, 'hostAddresses[0]'],
+];
+
+/** What a pod's author may do all the same. */
+const HARMLESS: [what: string, plugin: string, cni: object][] = [
+  ['other destinations', 'static-route', route('172.16.0.0/12')],
+  ['the default route', 'static-route', { routes: [{ dst: 'default', ...VIA }, { dst: '::/0' }] }],
+  [
+    'next to what is protected',
+    'static-route',
+    {
+      routes: [
+        { dst: '10.112.0.0/12', ...VIA },
+        { dst: '10.80.0.0/12', ...VIA },
+      ],
+    },
+  ],
+  ['a rule to another destination', 'static-route', rule({ to: '172.16.0.0/12' })],
+  ['nothing', 'static-route', {}],
+  ['keys of others', 'static-route', { bandwidth: 5 }],
+];
+
+/** What the network's own config has, which the operator wrote. */
+const OPERATORS: { readonly [plugin: string]: object } = {
+  'static-route': { delroutes: [], routes: [{ dst: '10.96.0.0/12', ...VIA }] },
+  'seamless-gateway': { hostAddresses: ['192.168.10.1'] },
+};
+
+function configOf(plugin: string, dataDir: string, cni?: object): object {
+  const operators = plugin === 'static-route' && cni !== undefined ? {} : OPERATORS[plugin];
+  const args = cni === undefined ? {} : { args: { cni } };
+  return { cniVersion: '1.1.0', name: 'net', type: plugin, dataDir, ...operators, ...args };
+}
+
+function podWithServices(t: Test): Scratch {
+  const pod = scratchPod(t);
+  pod.ip('route add 10.100.0.0/16 via 10.244.1.3');
+  return pod;
+}
+
+function pictureOf(pod: Scratch): string {
+  return [pod.routes(), pod.ip('rule'), pod.ip('-6 rule')].join('\n');
+}
+
+t.test('annotations on a node that protects its networks', { skip: noNamespaces }, async (t) => {
+  const { socket, folder } = await agentHere(t, { limits: { protectedPrefixes: PROTECTED.map(parsePrefix) } });
+  const pod = podWithServices(t);
+  const before = pictureOf(pod);
+  const call = async (verb: string, plugin: string, cni?: object) => {
+    const stdin = Buffer.from(JSON.stringify(configOf(plugin, folder, cni)));
+    const answer = await ask(socket, { plugin, env: variables(verb, pod.path) as { [name: string]: string }, stdin });
+    return { code: answer.code, document: answer.stdout === '' ? {} : JSON.parse(answer.stdout) };
+  };
+
+  for (const [what, plugin, cni, ...places] of HOSTILE) {
+    await t.test(`do not redirect ${what}`, async (t) => {
+      const { code, document } = await call('ADD', plugin, cni);
+      t.equal(code, 1);
+      t.equal(document.code, 108, JSON.stringify(document));
+      const lines: string[] = (document.details ?? document.msg).split('\n');
+      t.strictSame(
+        lines.map((line) => /^args\.cni\.(\w+(\[\d+\])?)/.exec(line)?.[1]).slice(0, places.length),
+        places,
+        lines.join('; '),
+      );
+      t.match(lines[0], /is protected on this node, so it does not (add|delete) (route|rule) /);
+      t.equal(pictureOf(pod), before, 'nothing is changed');
+      t.equal((await call('DEL', plugin, cni)).code, 0);
+    });
+  }
+
+  for (const [what, plugin, cni] of HARMLESS) {
+    await t.test(`may ask for ${what}`, async (t) => {
+      const { code, document } = await call('ADD', plugin, cni);
+      t.equal(code, 0, JSON.stringify(document));
+      t.equal((await call('DEL', plugin, cni)).code, 0);
+      t.equal(pictureOf(pod), before);
+    });
+  }
+
+  await t.test('do not keep the network’s own config from it', async (t) => {
+    for (const plugin of Object.keys(OPERATORS)) {
+      t.equal((await call('ADD', plugin)).code, 0);
+      t.not(pictureOf(pod), before);
+      t.equal((await call('DEL', plugin)).code, 0);
+    }
+    t.equal(pictureOf(pod), before);
+  });
+});
+
+t.test('without --protect, annotations may ask for anything', { skip: noNamespaces }, async (t) => {
+  const { socket, folder } = await agentHere(t);
+  const pod = podWithServices(t);
+  const stdin = Buffer.from(JSON.stringify(configOf('static-route', folder, route('10.96.0.0/12'))));
+  const answer = await ask(socket, {
+    plugin: 'static-route',
+    env: variables('ADD', pod.path) as { [name: string]: string },
+    stdin,
+  });
+  t.equal(answer.code, 0);
+});
+
+t.test('the executables refuse what the agent was told to protect', { skip: noNamespaces }, async (t) => {
+  const pod = podWithServices(t);
+  const folder = scratchFolder(t);
+  const runIn = (file: string, cni: object) => {
+    // Only this call sees the file in /run/waymark.
+    const script = `mkdir -p /run/waymark && mount --bind ${dirname(file)} /run/waymark && exec "$0" "$1"`;
+    const { status, stdout } = spawnSync(
+      'unshare',
+      ['-m', 'sh', '-c', script, process.execPath, bundleOf('static-route')],
+      {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH, ...variables('ADD', pod.path) } as NodeJS.ProcessEnv,
+        input: JSON.stringify(configOf('static-route', join(folder, 'data'), cni)),
+      },
+    );
+    return { status, document: JSON.parse(stdout) };
+  };
+  const { socket } = await agentProcess(t, { args: PROTECTED.flatMap((prefix) => ['--protect', prefix]) });
+  const file = join(dirname(socket), 'protected.json');
+  t.strictSame(JSON.parse(readFileSync(file, 'utf8')), PROTECTED);
+  t.match(runIn(file, route('10.96.0.0/12')), { status: 1, document: { code: 108 } });
+  t.match(runIn(file, route('172.16.0.0/12')), { status: 0 });
+
+  const damaged = join(folder, 'damaged', 'protected.json');
+  mkdirSync(dirname(damaged), { mode: 0o700 });
+  writeFileSync(damaged, '{}');
+  t.match(runIn(damaged, route('172.32.0.0/12')), { status: 1, document: { code: 5, msg: /protected\.json/ } });
+});
+
+t.test('an agent that protects nothing takes the file of one before it away', { skip: noNamespaces }, async (t) => {
+  const first = await agentProcess(t, { args: ['--protect', 'fd00:96::/108'] });
+  const file = join(dirname(first.socket), 'protected.json');
+  t.strictSame(readProtected(file), [parsePrefix('fd00:96::/108')]);
+  await agentProcess(t, { socket: first.socket });
+  t.notOk(existsSync(file));
+});
+
+t.test('a prefix that is none is an error at the start', { skip: noNamespaces }, async (t) => {
+  for (const [text, message] of [
+    ['10.96.0.0', '--protect: "10.96.0.0" has no prefix length; the form is 10.0.0.0/24'],
+    ['10.96.0.1/12', '--protect: "10.96.0.1/12" has host bits; the network is 10.96.0.0/12'],
+    ['services', '--protect: "services" has no prefix length; the form is 10.0.0.0/24'],
+  ]) {
+    const args = [
+      bundleOf('waymark'),
+      'agent',
+      '--socket',
+      join(scratchFolder(t), 'agent.sock'),
+      '--protect',
+      text ?? '',
+    ];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    t.not(status, 0);
+    t.ok(stderr.includes(message ?? '?'), stderr);
+  }
+});
