@@ -172,6 +172,29 @@ for (const [what, plugins] of [
   });
 }
 
+t.test('behind ptp, whose subnet is not on the link', { skip: noCnitool }, async (t) => {
+  const { pod, client, must, writeList } = worldOf(t, NETWORKS.slice(0, 1), []);
+  const ranges = [[{ subnet: '10.9.0.0/24' }], [{ subnet: 'fd09::/64' }]];
+  const second = { ...NETWORKS[1], name: 'net-p' };
+  writeList({
+    cniVersion: '1.0.0',
+    name: 'net-p',
+    plugins: [{ type: 'ptp', ipam: { type: 'host-local', ranges } }, OURS],
+  });
+  must('add', NETWORKS[0]);
+  const before = pictureOf(pod);
+  must('add', second);
+  await serve(t, pod);
+  for (const address of ['10.9.0.2', 'fd09::2']) {
+    t.equal(answersBy(pod, client, address), 'net1');
+    const to = address.includes(':') ? 'fd09::9' : '10.9.0.9';
+    t.match(pod.ipJson(`${familyFlag(to)} route get ${to} from ${address}`), [{ dev: 'net1', gateway: /1$/ }]);
+  }
+  must('check', second);
+  must('del', second);
+  t.equal(pictureOf(pod), before);
+});
+
 t.test('the faults of sbr', { skip: noCnitool }, async (t) => {
   const networks = NETWORKS.slice(0, 2);
   const second = NETWORKS[1];

@@ -6,6 +6,7 @@ import { parseStaticRouteConfig } from '../../../plugins/static-route/config.ts'
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
+import { planRequest } from '../../support/plugins/plan-request.ts';
 
 /** The rules of both families, as `ip -j -d rule` prints them. */
 function rulesOf(pod: Scratch): string {
@@ -262,6 +263,26 @@ t.test('--noop says what ADD and DEL would do, and does nothing', { skip: noName
   const undo = lines.map((line) => `undo: add ${line}`).reverse();
   t.strictSame((await run('DEL', undefined, ['--noop'])).document?.changes, undo);
   t.not(rulesOf(pod), before);
+});
+
+t.test('explain says without a pod which rules a config adds', async (t) => {
+  const { definition } = staticRoute;
+  const document = {
+    ...{ cniVersion: '1.1.0', name: 'net', type: 'static-route' },
+    rules: [
+      { from: '10.0.0.5', table: 7 },
+      { fwmark: 1, action: 'blackhole', priority: 9 },
+    ],
+    sourceRouting: { table: 100 },
+  };
+  const { config } = parseStaticRouteConfig(document);
+  t.strictSame(definition.outline(config, planRequest(document, '/run/netns/x', 'eth0')), [
+    'add rule priority 20000 from 10.0.0.5/32 lookup 7',
+    'add rule priority 9 from all fwmark 0x1 blackhole for IPv4',
+    'add rule priority 9 from all fwmark 0x1 blackhole for IPv6',
+    'add to table 100 what leads out of the interface, and its gateway',
+    'add for each of its addresses a rule priority 30000 that looks up table 100',
+  ]);
 });
 
 /** Rules that are wrong, and what is said of them. */
