@@ -147,7 +147,7 @@ t.test('annotations on a node that protects its networks', { skip: noNamespaces 
       const { code, document } = await call('ADD', plugin, cni);
       t.equal(code, 1);
       t.equal(document.code, 108, JSON.stringify(document));
-      const lines: string[] = (document.details ?? document.msg).split('\n');
+      const lines: string[] = document.msg.split(/; (?=args\.cni)/);
       t.strictSame(
         lines.map((line) => /^args\.cni\.(\w+(\[\d+\])?)/.exec(line)?.[1]).slice(0, places.length),
         places,
