@@ -11,6 +11,15 @@ const HERE = import.meta.dirname;
 /** Something that takes longer does not come; a busy machine takes its time. */
 const START_SECONDS = 180;
 
+/** How a cluster is started. */
+export type ClusterOptions = {
+  readonly nodes: number;
+  /** Whether it ends when this process does; else by `down`. */
+  readonly owned: boolean;
+  /** Whether the containers' limits hold for the processor too. */
+  readonly cpuLimits: boolean;
+};
+
 /** A Kubernetes cluster in namespaces of its own. */
 export class Cluster {
   readonly folder: ClusterFolder;
@@ -22,10 +31,10 @@ export class Cluster {
   }
 
   /**
-   * Starts a cluster with so many nodes, whose files are in a new folder, and waits until they are ready. If it is `owned`,
-   * it ends when this process does; else by `down`. Throws with what the services said if one does not come up.
+   * Starts a cluster with so many nodes, whose files are in a new folder, and waits until they are ready. Throws with what
+   * the services said if one does not come up.
    */
-  static async start(path: string, { nodes, owned }: { nodes: number; owned: boolean }): Promise<Cluster> {
+  static async start(path: string, { nodes, owned, cpuLimits }: ClusterOptions): Promise<Cluster> {
     Cluster.sweep(path);
     mkdirSync(path, { recursive: true, mode: 0o755 });
     const cluster = new Cluster(new ClusterFolder(path));
@@ -35,7 +44,7 @@ export class Cluster {
       const { pki } = cluster.folder;
       const data = join(path, 'run');
       const begun = cluster.#startDaemons(apiServer(PROGRAMS, join(ROOT, '.tools/etcd/etcd'), pki, data));
-      await Promise.all(Array.from({ length: nodes }, () => cluster.#addNode()));
+      await Promise.all(Array.from({ length: nodes }, () => cluster.#addNode(cpuLimits)));
       await cluster.#untilAnswers(begun);
       cluster.#startDaemons(controllers(PROGRAMS, pki));
       for (const node of cluster.nodes) node.startService('kubelet');
@@ -108,10 +117,10 @@ export class Cluster {
     return daemons.map(({ name, command }) => this.folder.spawn(name, ['nsenter', ...enter, 'setsid', ...command]));
   }
 
-  async #addNode(): Promise<void> {
+  async #addNode(cpuLimits: boolean): Promise<void> {
     const node = new ClusterNode(this.folder, this.nodes.length + 1);
     this.nodes.push(node);
-    node.prepare();
+    node.prepare({ cpuLimits });
     await node.boot();
     node.startService('containerd');
     await node.untilContainerdAnswers();

@@ -30,7 +30,6 @@ function pod(name: string, networks: string): object {
     kind: 'Pod',
     metadata: { name, labels: { demo: 'yes' }, annotations: { 'k8s.v1.cni.cncf.io/networks': networks } },
     spec: {
-      terminationGracePeriodSeconds: 0,
       containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
     },
   };

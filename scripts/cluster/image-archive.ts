@@ -20,13 +20,25 @@ export function packImage(layout: string, names: string | readonly string[], arc
   }
 }
 
-/** Makes an image of one layer: a folder's content. `entrypoint` is what it starts. */
-export function makeImage(layout: string, root: string, entrypoint: readonly string[]): void {
+/** Makes an image of one layer: a folder's content. `entrypoint` is what it starts; more settings as `umoci config` has them. */
+export function makeImage(
+  layout: string,
+  root: string,
+  entrypoint: readonly string[],
+  settings: readonly string[] = [],
+): void {
   const image = `${layout}:1`;
   run(['umoci', 'init', '--layout', layout]);
   run(['umoci', 'new', '--image', image]);
   run(['umoci', 'insert', '--image', image, root, '/']);
-  run(['umoci', 'config', '--image', image, ...entrypoint.flatMap((word) => ['--config.entrypoint', word])]);
+  run([
+    'umoci',
+    'config',
+    '--image',
+    image,
+    ...entrypoint.flatMap((word) => ['--config.entrypoint', word]),
+    ...settings,
+  ]);
 }
 
 /** Makes the root of an image with busybox and links for all of its commands. */

@@ -25,7 +25,8 @@ export function baseArchive(): string {
     makeArchive(archive, [PAUSE_IMAGE, SHELL_IMAGE], (layout, work) => {
       const root = join(work, 'root');
       makeBusyboxRoot(root);
-      makeImage(layout, root, ['/bin/sleep', '2000000000']);
+      // A program that is a container's first process ends by no other signal, unless it asks for it.
+      makeImage(layout, root, ['/bin/sleep', '2000000000'], ['--config.stopsignal', 'SIGKILL']);
     });
   }
   return archive;

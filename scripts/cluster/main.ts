@@ -51,7 +51,7 @@ async function up(args: string[]): Promise<void> {
   const missing = missingForCluster();
   if (missing) throw new Error(missing);
   if (Cluster.find(FOLDER) !== undefined) throw new Error('a cluster runs already: npm run cluster -- down');
-  const cluster = await Cluster.start(FOLDER, { nodes, owned: false });
+  const cluster = await Cluster.start(FOLDER, { nodes, owned: false, cpuLimits: true });
   say(`Kubernetes is ready, with ${nodes === 1 ? 'one node' : `${nodes} nodes`}`);
   if (multus !== 'none') {
     await installMultus(cluster, multus);

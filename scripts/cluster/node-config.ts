@@ -25,8 +25,11 @@ bin_dir = "/opt/cni/bin"
 conf_dir = "/etc/cni/net.d"
 `;
 
-/** The kubelet's configuration: https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/ */
-export function kubeletConfig(): object {
+/**
+ * The kubelet's configuration: https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+ * Without `cpuLimits` containers may use as much of the processor as there is, whatever their limits say.
+ */
+export function kubeletConfig({ cpuLimits }: { cpuLimits: boolean }): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
@@ -46,6 +49,14 @@ export function kubeletConfig(): object {
     makeIPTablesUtilChains: false,
     localStorageCapacityIsolation: false,
     oomScoreAdj: 0,
+    cpuCFSQuota: cpuLimits,
+    // What is killed again and again comes back at once.
+    featureGates: {
+      KubeletCrashLoopBackOffMax: true,
+      // Without groups of pods there is nothing to resize, and the kubelet crashes when it believes that it must.
+      InPlacePodVerticalScaling: false,
+    },
+    crashLoopBackOff: { maxContainerRestartPeriod: '1s' },
     resolvConf: '/etc/resolv.conf',
     // There is no DNS. Without an address every pod would have events about it.
     clusterDNS: ['10.96.0.10'],

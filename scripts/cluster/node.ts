@@ -51,8 +51,8 @@ export class ClusterNode {
     return join(this.#folder, 'pid');
   }
 
-  /** Writes what is on its disk. */
-  prepare(): void {
+  /** Writes what is on its disk. Without `cpuLimits` the limits of containers do not hold for the processor. */
+  prepare({ cpuLimits }: { cpuLimits: boolean }): void {
     const { pki } = this.#cluster;
     mkdirSync(this.disk, { recursive: true });
     for (const folder of ['etc/cni/net.d', 'etc/kubernetes', 'opt/cni/bin', 'var/log']) {
@@ -65,7 +65,7 @@ export class ClusterNode {
     for (const path of [...Object.values(pathsOf(pki, this.name)), pathsOf(pki, 'ca').certificate]) {
       copyFileSync(path, onDisk(`etc/kubernetes/${path.slice(pki.length + 1)}`));
     }
-    writeFileSync(onDisk('etc/kubernetes/kubelet.yaml'), JSON.stringify(kubeletConfig(), null, 2));
+    writeFileSync(onDisk('etc/kubernetes/kubelet.yaml'), JSON.stringify(kubeletConfig({ cpuLimits }), null, 2));
     writeFileSync(onDisk('etc/containerd.toml'), CONTAINERD_CONFIG);
     writeFileSync(onDisk('etc/cni/net.d/10-cluster.conflist'), JSON.stringify(networkList(this.podNetwork), null, 2));
     for (const plugin of REFERENCE_PLUGINS) {
@@ -141,7 +141,9 @@ export class ClusterNode {
   /** Starts a service, which goes on when we end. Its log is `<node>-<service>` in the cluster's logs. */
   startService(service: Service): void {
     const command = service === 'containerd' ? ['containerd', '--config', '/etc/containerd.toml'] : this.#kubelet();
-    const script = `echo $$ >/run/${service}.pid; exec "$@"`;
+    // One that fails is started again, as a service manager would, and one that is ended by a signal is not: the kubelet
+    // fails where containerd answers and is not ready yet.
+    const script = `while "$@" & echo $! >/run/${service}.pid; wait $!; s=$?; [ $s -gt 0 ] && [ $s -lt 128 ]; do sleep 0.2; done`;
     const start = [...this.#enter(), 'setsid', 'sh', '-c', script, service, ...command];
     this.#cluster.spawn(`${this.name}-${service}`, start, { env: SERVICE_ENVIRONMENT });
   }

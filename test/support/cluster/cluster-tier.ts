@@ -14,8 +14,11 @@ export type ClusterTier = (
   options?: { skip?: string | false },
 ) => Promise<unknown>;
 
-/** What a file's cluster has. */
-export type ClusterParts = { nodes: number; multus?: MultusKind; waymark?: string };
+/**
+ * What a file's cluster has. Without `cpuLimits`, installer, agent and Multus do not wait for the tenth of a processor that
+ * their manifests give them.
+ */
+export type ClusterParts = { nodes: number; multus?: MultusKind; waymark?: string; cpuLimits?: boolean };
 
 /** A file takes two or three minutes on two quiet cores. */
 const FILE_MINUTES = 20;
@@ -26,18 +29,23 @@ const FILE_MINUTES = 20;
  */
 export async function clusterTier(
   t: Test,
-  { nodes, multus, waymark }: ClusterParts,
+  { nodes, multus, waymark, cpuLimits = false }: ClusterParts,
   prepare: (cluster: Cluster) => void | Promise<void> = () => undefined,
 ): Promise<ClusterTier> {
   const missing = missingForCluster() || (multus !== undefined && missingMultus());
   if (missing) return async (title) => t.test(title, { skip: missing }, async () => undefined);
 
   t.setTimeout(FILE_MINUTES * 60_000);
-  const cluster = await Cluster.start(mkdtempSync(join(tmpdir(), 'waymark-cluster-')), { nodes, owned: true });
+  const begin = Date.now();
+  const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
+  const cluster = await Cluster.start(folder, { nodes, owned: true, cpuLimits });
   t.teardown(() => cluster.down());
-  if (multus !== undefined) await installMultus(cluster, multus);
-  if (waymark !== undefined) await installWaymark(cluster, waymark);
+  await Promise.all([
+    multus !== undefined && installMultus(cluster, multus),
+    waymark !== undefined && installWaymark(cluster, waymark),
+  ]);
   await prepare(cluster);
+  t.comment(`the cluster was ready after ${((Date.now() - begin) / 1000).toFixed(0)} s`);
 
   return async (title, body, { skip = false } = {}) =>
     t.test(title, { skip }, async (t) => {
