@@ -10,43 +10,55 @@ export type NodeState = {
 
 /** All that pods have on a node: to compare before and after. A lease is told with its container's id. */
 export function stateOf(node: ClusterNode): NodeState {
-  const lines = (script: string) =>
-    node
-      .run(['sh', '-c', script])
-      .split('\n')
-      .filter((line) => line !== '')
-      .sort();
-  const files = (...folders: string[]) => lines(`find ${folders.join(' ')} -type f 2>/dev/null || true`);
-  // The first line of host-local's files is the container's id; other files there are its own.
-  const leases = lines("grep -rHm 1 -E '^[0-9a-f]{64}' /var/lib/cni/networks 2>/dev/null | tr -d '\\r'; true");
+  const files = (...folders: string[]) => linesOf(node, `find ${folders.join(' ')} -type f 2>/dev/null || true`);
   return {
-    namespaces: lines('ls /run/netns'),
-    leases,
+    namespaces: linesOf(node, 'ls /run/netns'),
+    // The first line of host-local's files is the container's id; other files there are its own.
+    leases: linesOf(node, "grep -rHm 1 -E '^[0-9a-f]{64}' /var/lib/cni/networks 2>/dev/null | tr -d '\\r'; true"),
     results: files('/var/lib/cni/results', '/var/lib/cni/multus'),
     journals: files(...PLUGINS.map((plugin) => `/run/waymark/${plugin}`)),
   };
 }
 
-const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
-
-/**
- * Waits until a node has what it had before, and nothing else. Throws with what is left. With `except: 'lost by Multus'`
- * files of containers do not count that Multus still has a result of, so that it has never asked for their deletion: its
- * shim reports success for a DEL while the daemon is away, and its daemon goes on with an ADD whose caller was killed.
- */
-export async function untilStateIs(node: ClusterNode, before: NodeState, except?: 'lost by Multus'): Promise<void> {
-  await until(`nothing is left on ${node.name}`, 180, () => {
-    const now = stateOf(node);
-    const lost = except === undefined ? [] : lostByMultus(now);
-    const left = difference(now, before).filter((line) => !lost.some((id) => line.includes(id)));
-    if (left.length > 0) throw new Error(left.join('\n'));
-    return true;
-  });
+/** What a program on the node prints, line by line, in order. */
+export function linesOf(node: ClusterNode, script: string): string[] {
+  return node
+    .run(['sh', '-c', script])
+    .split('\n')
+    .filter((line) => line !== '')
+    .sort();
 }
 
-// The containers of Multus' cached results, /var/lib/cni/multus/results/<network>-<container>-<interface>.
-function lostByMultus({ results }: NodeState): string[] {
-  return results.flatMap((path) => /\/multus\/results\/.*-([0-9a-f]{64})-/.exec(path)?.[1] ?? []);
+/** The plugins that keep journals. */
+export const PLUGINS = ['static-route', 'seamless-gateway', 'consistent-ifname'];
+
+/** Waits until a node has what it had before, and nothing else. Throws with what is left. */
+export async function untilStateIs(node: ClusterNode, before: NodeState): Promise<void> {
+  await untilOnlyIsLeft(node, before, () => undefined);
+}
+
+/**
+ * The same, where something may be left that `explain` has a reason for. Returns the reasons, each with what is left because
+ * of it; what an earlier fault has left may be gone by now.
+ */
+export async function untilOnlyIsLeft(
+  node: ClusterNode,
+  before: NodeState,
+  explain: (left: string) => string | undefined,
+): Promise<string[]> {
+  let explained: [line: string, reason: string][] = [];
+  await until(`nothing is left on ${node.name}`, 120, () => {
+    const lines = difference(stateOf(node), before).map((line) => [line, explain(line)] as const);
+    const left = lines.filter(([, reason]) => reason === undefined).map(([line]) => line);
+    if (left.length > 0) throw new Error(left.join('\n'));
+    explained = lines.flatMap(([line, reason]) => (reason === undefined ? [] : [[line, reason]]));
+    return true;
+  });
+  const kindOf = ([line]: [string, string]) => line.split(':')[0];
+  return [...Map.groupBy(explained, ([, reason]) => reason)].map(
+    ([reason, lines]) =>
+      `${[...Map.groupBy(lines, kindOf)].map(([kind, { length }]) => `${kind}: ${length}`).join(', ')}; ${reason}`,
+  );
 }
 
 function difference(now: NodeState, before: NodeState): string[] {

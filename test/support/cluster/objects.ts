@@ -41,8 +41,6 @@ export function podOf(
       ...(annotation !== '' && { annotations: { 'k8s.v1.cni.cncf.io/networks': annotation } }),
     },
     spec: {
-      // The shell does not heed SIGTERM. With 0 the kubelet would not be asked.
-      terminationGracePeriodSeconds: 1,
       automountServiceAccountToken: false,
       ...(node !== undefined && { nodeName: node }),
       containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
