@@ -22,9 +22,10 @@ import { GREEN_NAME, greenList } from '../support/containerd/pod-network.ts';
 
 // Pods of a real cluster of two nodes, with networks by Multus and our plugins by the agent.
 
-const EXAMPLES = join(import.meta.dirname, '../../manifests/examples');
+const ROOT = join(import.meta.dirname, '../..');
+const MANIFESTS = join(ROOT, 'manifests');
 
-const tier = await clusterTier(t, { nodes: 2, multus: 'thick', waymark: 'agent' });
+const tier = await clusterTier(t, { nodes: 2, multus: 'thick', waymark: 'agent', cpuLimits: true });
 
 await tier('pods reach each other across nodes, their nodes, and the API server', async (t, cluster) => {
   const pods = [podOf('left', '', { node: 'node-1' }), podOf('right', '', { node: 'node-2' })];
@@ -65,7 +66,7 @@ await tier('kactus’ green and blue pods reach each other over interfaces of th
     read('kactus', `${name}.yaml`).map((network) => withPlugin(network, { type: 'macvlan', master: `eth${index}` })),
   );
   const deployments = ['app1.yaml', 'app2.yaml'].flatMap((file) => read('kactus', file));
-  apply(cluster, ...networks, ...deployments.map(inAHurry));
+  apply(cluster, ...networks, ...deployments);
   for (const { metadata } of deployments) {
     cluster.kubectl(['rollout', 'status', `deployment/${metadata.name}`, '--timeout=180s'], { timeoutSeconds: 200 });
   }
@@ -113,7 +114,7 @@ await tier('ddsnet4u’s map gives the same routes by the plugin and by the init
       withPlugin(each, { ipam: ipam('139.229.170.11/24') }),
     ),
   ];
-  apply(cluster, ...documents.map(inAHurry));
+  apply(cluster, ...documents);
   await untilReady(cluster, 'dds', 'dds-init');
   const expected = ['147', '166', '167', '178'].map((part) => `139.229.${part}.0/24 via 139.229.170.254 dev net1`);
   for (const pod of ['dds', 'dds-init']) {
@@ -121,6 +122,58 @@ await tier('ddsnet4u’s map gives the same routes by the plugin and by the init
     t.strictSame(routes.map((line) => line.replace(/ proto \S+/, '')).sort(), expected, pod);
   }
   remove(cluster, ...documents);
+});
+
+await tier('the README’s network and those of manifests/networks work as they are', async (t, cluster) => {
+  const networks = ['static-route', 'consistent-ifname', 'seamless-gateway'].flatMap((name) =>
+    readAll(join(MANIFESTS, 'networks', `${name}.yaml`)),
+  );
+  const backbone = ['network.yaml', 'pod.yaml'].flatMap((file) => read('backbone', file)).map(onFirstNode);
+  const chosen = [
+    { name: 'sites', ips: ['192.168.42.10/24'] },
+    { name: 'yellow', ips: ['192.168.44.10/24'] },
+    { name: 'node' },
+  ];
+  const all = podOf('all', chosen, { node: 'node-1' });
+  apply(cluster, ...backbone, ...networks, all);
+  await untilReady(cluster, 'web', 'all');
+  const [, shown = ''] = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/```console\n(.*?)```/gs)].map(
+    ([, block]) => block,
+  );
+  // busybox prints neither protocol nor metric as iproute2 does, and the pod has the address that was free.
+  const comparable = (lines: readonly string[]) =>
+    lines
+      .map((line) =>
+        line
+          .replace(/ proto 87| proto kernel| src \S+/g, '')
+          .replace(/ +/g, ' ')
+          .trim(),
+      )
+      .sort();
+  t.strictSame(
+    comparable(routesOf(cluster, 'web')),
+    comparable(shown.trim().split('\n').slice(1)),
+    'the README’s routes',
+  );
+  const routes = routesOf(cluster, 'all');
+  t.ok(routes.includes('192.168.0.0/16 via 192.168.42.1 dev net1'), 'sites');
+  t.ok(routes.includes('224.0.0.0/4 dev net1 scope link'), 'sites, multicast');
+  t.ok(routes.includes('10.0.32.2 via 10.131.0.1 dev net3'), 'node');
+  t.match(inPod(cluster, 'all', 'ip', 'link'), 'netd487dd0b55df', 'yellow');
+  remove(cluster, all, ...backbone, ...networks);
+});
+
+await tier('ovn-kubernetes: a default network with seamless-gateway, by Multus’ annotation', async (t, cluster) => {
+  // A bridge in the place of OVN.
+  const ipam = { type: 'host-local', ranges: [[{ subnet: '10.131.4.0/23' }]], routes: [{ dst: '0.0.0.0/0' }] };
+  const plugin = { type: 'bridge', bridge: 'wm-ovn', isGateway: true, ipam };
+  const objects = ['network.yaml', 'pod.yaml'].flatMap((file) => read('ovn-kubernetes', file));
+  const ours = objects.map((each) => withPlugin(each, plugin)).map(onFirstNode);
+  apply(cluster, ...ours);
+  await untilReady(cluster, 'seamless');
+  t.ok(routesOf(cluster, 'seamless').includes('10.0.32.2 via 10.131.4.1 dev eth0'));
+  t.match(ping(cluster, 'seamless', '10.0.32.2'), / 0% packet loss/);
+  remove(cluster, ...ours);
 });
 
 await tier('`kubectl describe pod` shows the error of a wrong config in one readable line', async (t, cluster) => {
@@ -158,7 +211,17 @@ function nameOf(cluster: Cluster, selector: string): string {
 }
 
 function read(folder: string, file: string): Manifest[] {
-  return parseAllDocuments(readFileSync(join(EXAMPLES, folder, file), 'utf8')).map((document) => document.toJS());
+  return readAll(join(MANIFESTS, 'examples', folder, file));
+}
+
+function readAll(path: string): Manifest[] {
+  return parseAllDocuments(readFileSync(path, 'utf8')).map((document) => document.toJS());
+}
+
+function onFirstNode(manifest: Manifest): Manifest {
+  return manifest.kind === 'Pod'
+    ? { ...manifest, spec: { ...(manifest.spec as object), nodeName: 'node-1' } }
+    : manifest;
 }
 
 // A network definition whose first plugin has other keys; other objects as they are.
@@ -167,13 +230,4 @@ function withPlugin(manifest: Manifest, keys: object): Manifest {
   const config = JSON.parse((manifest.spec as { config: string }).config);
   const [{ vlanId: _, ...first }, ...rest] = config.plugins;
   return { ...manifest, spec: { config: JSON.stringify({ ...config, plugins: [{ ...first, ...keys }, ...rest] }) } };
-}
-
-// The shell of the examples' pods does not heed SIGTERM.
-function inAHurry(manifest: Manifest): Manifest {
-  const copy = structuredClone(manifest);
-  const spec = copy.spec as { template?: { spec: object } };
-  if (copy.kind === 'Pod') Object.assign(spec, { terminationGracePeriodSeconds: 1 });
-  if (copy.kind === 'Deployment') Object.assign(spec.template?.spec ?? {}, { terminationGracePeriodSeconds: 1 });
-  return copy;
 }
