@@ -2,23 +2,31 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import t from 'tap';
+import { multusFolder } from '../../scripts/cluster/addons.ts';
+import { ROOT } from '../../scripts/cluster/folder.ts';
 import { missingForCluster } from '../../scripts/cluster/missing.ts';
-import { end, run, until } from '../../scripts/cluster/process.ts';
+import { end, finish, run, until } from '../../scripts/cluster/process.ts';
 
 // `npm run cluster`, and what is left of a cluster.
 
 const MAIN = join(import.meta.dirname, '../../scripts/cluster/main.ts');
-const folder = mkdtempSync(join(tmpdir(), 'waymark-command-'));
 const cluster = (...args: string[]) => [process.execPath, MAIN, ...args];
-const options = { env: { WAYMARK_CLUSTER: folder }, timeoutSeconds: 400 };
+const optionsFor = (folder: string) => ({ env: { WAYMARK_CLUSTER: folder }, timeoutSeconds: 400 });
+const [folder = '', other = ''] = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'waymark-command-')));
+const options = optionsFor(folder);
 
 t.setTimeout(15 * 60_000);
-t.teardown(() => run(cluster('down'), options));
+t.teardown(() => [folder, other].map((folder) => run(cluster('down'), optionsFor(folder))));
 const skip = missingForCluster();
+const multus = multusFolder();
+const noDemo = skip || ('missing' in multus && multus.missing);
+// For the demo, while the first test runs.
+const parts = noDemo ? [] : ['--multus', 'thick', '--waymark', 'agent'];
+const otherStarts = skip ? undefined : finish(cluster('up', ...parts), optionsFor(other));
 
 t.test('a cluster starts, answers kubectl, and ends; nothing of the machine has changed', { skip }, async (t) => {
   const before = machine();
-  const printed = run(cluster('--nodes', '2'), options);
+  const { stdout: printed } = await finish(cluster('--nodes', '2'), options);
   t.match(printed, /([\d.]+) s {2}Kubernetes is ready, with 2 nodes/);
   t.comment(printed.split('\n')[0]);
   t.strictSame(
@@ -31,15 +39,28 @@ t.test('a cluster starts, answers kubectl, and ends; nothing of the machine has 
   t.equal(end(cluster('up'), options).stderr, 'cluster: a cluster runs already: npm run cluster -- down\n');
   t.strictSame(machine(), before, 'while it runs');
   run(cluster('down'), options);
-  t.strictSame([...remnants(), ...machine().filter((line) => !before.includes(line))], [], 'afterwards');
+  t.strictSame([...remnants(folder), ...machine().filter((line) => !before.includes(line))], [], 'afterwards');
+});
+
+t.test('the demo prints what the README shows', { skip: noDemo }, async (t) => {
+  t.match(await otherStarts, { status: 0 });
+  const { status, stdout, stderr } = await finish(cluster('demo'), optionsFor(other));
+  t.equal(status, 0, stderr);
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const shown = /npm run cluster -- demo\n```.*?```console\n(.*?)```/s.exec(readme)?.[1] ?? 'no example';
+  // busybox ends lines with a blank.
+  const printed = stdout.split('\n').map((line) => line.trimEnd());
+  const missing = shown.split('\n').filter((line) => !printed.includes(line));
+  t.strictSame(missing, [], 'each line of it');
+  if (missing.length > 0) t.comment(stdout);
 });
 
 t.test('a cluster whose first process is killed is gone as a whole', { skip }, async (t) => {
-  run(cluster('up'), options);
-  t.not(remnants().length, 0, 'it is there');
-  process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')), 'SIGKILL');
+  t.match(await otherStarts, { status: 0 });
+  t.not(remnants(other).length, 0, 'it is there');
+  process.kill(Number(readFileSync(join(other, 'pid'), 'utf8')), 'SIGKILL');
   await until('nothing is left', 60, () => {
-    const left = remnants();
+    const left = remnants(other);
     if (left.length > 0) throw new Error(left.join('\n'));
     return true;
   });
@@ -77,7 +98,7 @@ function machine(): string[] {
 }
 
 // Its processes, by the folder in their arguments, its control groups and its files.
-function remnants(): string[] {
+function remnants(folder: string): string[] {
   const name = basename(folder);
   const processes = readdirSync('/proc').filter((pid) => {
     try {
