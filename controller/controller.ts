@@ -2,6 +2,7 @@ import { Definitions } from '../lib/attachments/definitions.ts';
 import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
 import { EventRecorder } from '../lib/attachments/events.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
+import type { Slots } from '../lib/attachments/slots.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import { RuntimeService, type Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
@@ -169,6 +170,16 @@ export class Controller {
     this.#cri.close();
   }
 
+  /** A pod of this node as the API server has told; undefined if it has not, or not yet. */
+  pod(namespace: string, name: string): Pod | undefined {
+    return this.#pods.items.get(`${namespace}/${name}`);
+  }
+
+  /** The places of plugins that run: what runs beside hot-plug shares them. */
+  get slots(): Slots {
+    return this.#delegates.slots;
+  }
+
   status(): ControllerStatus {
     const pending = [...this.#memories].flatMap(([pod, { failures }]) =>
       failures.all().map((failure) => ({ pod, ...summary(failure) })),
@@ -191,7 +202,9 @@ export class Controller {
     const isSame =
       now !== undefined &&
       before !== undefined &&
-      (['uid', 'isRunning', 'networks', 'status'] as const).every((field) => now[field] === before[field]);
+      (['uid', 'isRunning', 'networks', 'kactusNetworks', 'status'] as const).every(
+        (field) => now[field] === before[field],
+      );
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
     if (isSame) return;
     const isKnown = this.#memories.has(key) || hasRecord(now ?? before);

@@ -1,10 +1,11 @@
 import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type EventRecorder, messages } from '../lib/attachments/events.ts';
+import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
 import { linkNamed, linkNames, linksIn, type PodLink } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
-import { isolated, parseSelections, type Selections } from '../lib/attachments/selection.ts';
+import { isolated, type Selections } from '../lib/attachments/selection.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
 import {
   type Attached,
@@ -102,11 +103,7 @@ export class Reconciler {
     const { cacheFolders = CACHE_FOLDERS, pathOf } = this.#options;
     let found: readonly CachedCall[] | undefined;
     const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
-    const selections = isolated(
-      parseSelections(pod.networks, pod.namespace),
-      pod.namespace,
-      this.#options.globalNamespaces,
-    );
+    const selections = isolated(furtherSelectionsOf(pod), pod.namespace, this.#options.globalNamespaces);
     const view = { pod, containerID: sandbox.id, netns, memory, selections, cached };
     const observed = this.#observe(view, linksIn(pathOf(netns)));
     const plan = planSteps(selections, observed);
@@ -119,7 +116,7 @@ export class Reconciler {
 
   // Whatever failed for the annotation or the sandbox as they were is tried at once with the new one.
   #refresh(pod: Pod, containerID: string, memory: Memory): void {
-    const about = `${pod.uid} ${containerID} ${pod.networks ?? ''}`;
+    const about = `${pod.uid} ${containerID} ${pod.networks ?? ''} ${pod.kactusNetworks ?? ''}`;
     if (memory.about !== about) {
       memory.failures.retry();
       memory.reported.clear();
@@ -233,7 +230,7 @@ export class Reconciler {
 
   #reject(pod: Pod, memory: Memory): undefined {
     this.#refresh(pod, '', memory);
-    const { selections } = parseSelections(pod.networks, pod.namespace);
+    const { selections } = furtherSelectionsOf(pod);
     const message = messages.rejected(pod);
     if (selections.length === 0 || memory.reported.has(message)) return;
     memory.reported.add(message);
@@ -243,7 +240,7 @@ export class Reconciler {
 
 /** Has a pod anything that concerns us? Most have not, and cost nothing. */
 export function concernsUs(pod: Pod): boolean {
-  if (pod.networks !== undefined && pod.networks.trim() !== '') return true;
+  if ([pod.networks, pod.kactusNetworks].some((text) => text !== undefined && text.trim() !== '')) return true;
   return (parseStatus(pod.status) ?? []).some(isOfDefinition);
 }
 

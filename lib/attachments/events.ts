@@ -5,8 +5,9 @@ import { ApiError } from '../kubernetes/errors.ts';
 import type { Pod } from './pod.ts';
 import type { NetworkRequest } from './selection.ts';
 
-/** The reasons of multus-dynamic-networks-controller's events, so that alerts on them go on working. */
+/** The reasons of the events of multus-dynamic-networks-controller, and of Multus, so that alerts on them go on working. */
 export type Reason =
+  | 'NoNetworkFound'
   | 'AddedInterface'
   | 'RemovedInterface'
   | 'FailedAddingInterface'
@@ -16,12 +17,14 @@ export type Reason =
 export type EventOptions = {
   readonly client: Pick<ApiClient, 'create' | 'mergePatch'>;
   readonly node: string;
+  /** Who reports; by default as the peer calls itself. */
+  readonly component?: string;
   /** Called for an event that could not be written, or was one too many. */
   readonly lost: (why: string) => void;
   readonly now?: () => number;
 };
 
-/** Who reports, as the peer calls itself. */
+/** As the peer calls itself. */
 const COMPONENT = 'pod-networks-updates';
 
 /** A pod's events beyond so many are dropped, until time has made room for more (as client-go does). */
@@ -98,6 +101,7 @@ export class EventRecorder {
 
   #event(pod: Pod, reason: Reason, message: string, name: string, at: string): object {
     const { namespace, name: podName, uid, resourceVersion } = pod;
+    const { node, component = COMPONENT } = this.#options;
     return {
       apiVersion: 'v1',
       kind: 'Event',
@@ -106,9 +110,9 @@ export class EventRecorder {
       type: reason === 'AddedInterface' || reason === 'RemovedInterface' ? 'Normal' : 'Warning',
       reason,
       message,
-      source: { component: COMPONENT, host: this.#options.node },
-      reportingComponent: COMPONENT,
-      reportingInstance: this.#options.node,
+      source: { component, host: node },
+      reportingComponent: component,
+      reportingInstance: node,
       firstTimestamp: at,
       lastTimestamp: at,
       count: 1,

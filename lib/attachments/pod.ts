@@ -16,9 +16,19 @@ export type Pod = {
   readonly isOnHostNetwork: boolean;
   /** The annotation with the selections; undefined: none. */
   readonly networks: string | undefined;
+  /** kactus' annotation with selections; undefined: none. */
+  readonly kactusNetworks: string | undefined;
+  /** The annotation that puts another network in the place of the cluster's; undefined: none. */
+  readonly defaultNetwork: string | undefined;
   /** The annotation with the status; undefined: none. */
   readonly status: string | undefined;
 };
+
+/** Multus' annotation with the network for a pod's `eth0`. */
+export const DEFAULT_NETWORK_ANNOTATION = 'v1.multus-cni.io/default-network';
+
+/** kactus' annotation with the networks that a pod wants; see kactus.ts. */
+export const KACTUS_ANNOTATION = 'networks';
 
 /** Put by the kubelet on a static pod's mirror in the API. */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
@@ -37,6 +47,8 @@ export function podOf({ metadata, spec, status }: KubeObject): Pod {
     isRunning: phase === 'Running' && deletionTimestamp === undefined,
     isOnHostNetwork: hostNetwork === true,
     networks: annotations[NETWORKS_ANNOTATION],
+    kactusNetworks: annotations[KACTUS_ANNOTATION],
+    defaultNetwork: annotations[DEFAULT_NETWORK_ANNOTATION],
     status: annotations[STATUS_ANNOTATION],
   };
 }

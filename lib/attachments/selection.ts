@@ -27,6 +27,10 @@ export type Selection = {
   readonly name: string;
   readonly interface?: string;
   readonly request: NetworkRequest;
+  /** By kactus' annotation, which has names and variables of its own. */
+  readonly origin?: 'kactus';
+  /** The network of the pod's `eth0`, in the place of the cluster's. */
+  readonly isPrimary?: boolean;
 };
 
 /** A selection that cannot be honoured, and why. `network` and `interface` are what can be read of it. */
@@ -183,8 +187,11 @@ function readRequest(item: JsonObject, problems: string[]): NetworkRequest {
   return request;
 }
 
-// Which of them was meant nobody knows, so none is attached, and what is there stays.
-function withoutDuplicates(read: readonly (Selection | Refusal)[]): Selections {
+/**
+ * The selections without those that ask for one interface name together, which are refused: which of them was meant nobody
+ * knows, so none is attached, and what is there stays.
+ */
+export function withoutDuplicates(read: readonly (Selection | Refusal)[]): Selections {
   const taken = read.flatMap((item) => item.interface ?? []);
   const selections: Selection[] = [];
   const refusals: Refusal[] = [];

@@ -57,6 +57,8 @@ export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
 /** What a verb's handler gets to work with. */
 export type Call = {
   readonly request: Request;
+  /** The variables that it came with. */
+  readonly env: Variables;
   /** The pod's namespace; undefined if there is none (any more), which DEL, GC and STATUS live with. */
   readonly namespace: Namespace | undefined;
   readonly log: Log;
@@ -70,6 +72,8 @@ export type Call = {
 export type Plugin = {
   readonly name: string;
   readonly version: string;
+  /** It runs other plugins on the node, for seconds: the agent serves it only where it can do the same. */
+  readonly runsOthers?: boolean;
   readonly handlers: { readonly [V in Verb]: (call: Call) => Promise<object | undefined> };
 };
 
@@ -134,7 +138,7 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
   try {
     namespace = openPodNamespace(request, place);
     const noop = outside.args.includes('--noop');
-    const call: Call = { request, namespace, log, noop, pacing, place };
+    const call: Call = { request, env: outside.env, namespace, log, noop, pacing, place };
     return answer(outside, await plugin.handlers[request.verb](call));
   } catch (error) {
     if (outside.abandons?.(error)) throw error;

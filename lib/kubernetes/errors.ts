@@ -33,6 +33,11 @@ export class ApiError extends Error {
     return this.status === 404;
   }
 
+  /** The server does not answer, starts, or has too much to do: the same request may be answered later. */
+  get isOfServer(): boolean {
+    return this.status === undefined || this.status === 429 || this.status >= 500;
+  }
+
   /** Somebody else changed the object since we read it. */
   get isConflict(): boolean {
     return this.status === 409;

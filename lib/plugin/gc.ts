@@ -25,7 +25,8 @@ export async function collectGarbage<C>(definition: Definition<C>, call: Call): 
   throw new CniError(CniCode.ioFailure, message, { details });
 }
 
-function validAttachments(document: JsonObject): { containerID: string; ifname: string }[] {
+/** The attachments that the runtime says are valid. Throws CniError 7 for a list that is none. */
+export function validAttachments(document: JsonObject): { containerID: string; ifname: string }[] {
   // The spec's first text named the key otherwise, so libcni sends both. None at all means that none is valid.
   const list = document['cni.dev/valid-attachments'] ?? document['cni.dev/attachments'] ?? [];
   const isAttachment = (value: unknown): value is { containerID: string; ifname: string } => {

@@ -13,6 +13,8 @@ const POD: Pod = {
   isRunning: true,
   isOnHostNetwork: false,
   networks: undefined,
+  kactusNetworks: undefined,
+  defaultNetwork: undefined,
   status: undefined,
 };
 const EVENTS = '/api/v1/namespaces/shop/events';
