@@ -58,6 +58,7 @@ export class Agent {
   readonly #queue: Queue;
   readonly #metrics: Metrics;
   readonly #failures = new Failures();
+  readonly #calls: Calls;
   readonly #server: AgentServer;
   readonly #listener: Listener;
   readonly #publicPages: Server;
@@ -106,8 +107,9 @@ export class Agent {
       found: options.found,
     });
     const instance = async () => text(this.#listener.instance);
+    this.#calls = new Calls({ plugins, queue: this.#queue, metrics: this.#metrics, limits });
     this.#server = new AgentServer({
-      calls: new Calls({ plugins, queue: this.#queue, metrics: this.#metrics, limits }),
+      calls: this.#calls,
       metrics: this.#metrics,
       limits,
       http: createPages({ ...pages, '/status': status, [INSTANCE_PAGE]: instance }),
@@ -151,7 +153,7 @@ export class Agent {
     this.#stopping = true;
     this.#listener.stop();
     this.#server.stop();
-    this.#queue.stop();
+    this.#calls.stop();
     const parts = [this.#sweep, ...this.#parts];
     await Promise.all([this.#server.whenAnswered(), ...parts.map((part) => part.stop())]);
     this.#publicPages.close();

@@ -4,7 +4,7 @@ import { callerOf } from './caller.ts';
 import { type AgentLimits, Budget, LARGE_CONFIG_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { ShimRequest } from './protocol.ts';
-import { NotServed, type Queue, type Turn } from './queue.ts';
+import { NotServed, Queue, type Turn } from './queue.ts';
 import { type CallReport, type CallResult, reportOf } from './report.ts';
 
 /** Who calls, and whether it is still there: one that gave up goes to the single-file executable. */
@@ -19,7 +19,10 @@ export type CallsOptions = {
   readonly plugins: readonly Plugin[];
   readonly queue: Queue;
   readonly metrics: Metrics;
-  readonly limits: Pick<AgentLimits, 'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds' | 'protectedPrefixes'>;
+  readonly limits: Pick<
+    AgentLimits,
+    'allConfigsBytes' | 'dumpBytes' | 'annotationSeconds' | 'waiting' | 'waitMs' | 'protectedPrefixes'
+  >;
 };
 
 /** What is seen of a call beside its answer. */
@@ -31,15 +34,28 @@ export class Calls {
   readonly #options: CallsOptions;
   /** Patient calls hold no more than half of what all may, so that there is room for those that are done at once. */
   readonly #patience: Budget;
+  /**
+   * Calls of plugins that run others have places and keys of their own: what they run may be a call of ours for the same
+   * container.
+   */
+  readonly #outer: Queue;
 
   constructor(options: CallsOptions) {
     this.#options = options;
     this.#plugins = new Map(options.plugins.map((plugin) => [plugin.name, plugin]));
     this.#patience = new Budget(options.limits.allConfigsBytes / 2);
+    const { waiting, waitMs } = options.limits;
+    this.#outer = new Queue({ running: waiting, waiting, waitMs });
   }
 
   serves(name: string): boolean {
     return this.#plugins.has(name);
+  }
+
+  /** Ends all waiting, and nothing that waits is begun. */
+  stop(): void {
+    this.#options.queue.stop();
+    this.#outer.stop();
   }
 
   /**
@@ -51,8 +67,9 @@ export class Calls {
     // Those without a container are of a network, and look at the journals of all its containers.
     const key = request.env.CNI_CONTAINERID || request.plugin;
     const large = request.stdin.length > LARGE_CONFIG_BYTES;
+    const queue = this.#plugins.get(request.plugin)?.runsOthers ? this.#outer : this.#options.queue;
     const seen: Seen = {};
-    const result = await this.#options.queue.run(key, (turn) => this.#run(request, client, turn, seen), { large });
+    const result = await queue.run(key, (turn) => this.#run(request, client, turn, seen), { large });
     const report = reportOf(request, result, { seconds: (performance.now() - started) / 1000, ...seen });
     this.#options.metrics.countCall(report);
     return report;

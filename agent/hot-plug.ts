@@ -4,9 +4,12 @@ import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerOptions, type ControllerStatus } from '../controller/controller.ts';
 import { HERE } from '../lib/cni/place.ts';
+import type { Plugin } from '../lib/cni/runner.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
-import { ApiClient } from '../lib/kubernetes/client.ts';
+import { ApiClient, type RequestReport } from '../lib/kubernetes/client.ts';
 import { VERSION } from '../lib/version.ts';
+import { multiNetworkWith } from '../plugins/multi-network/main.ts';
+import { CachedCluster } from './cached-cluster.ts';
 import { callerOf } from './caller.ts';
 import type { AgentPart } from './part.ts';
 
@@ -25,6 +28,9 @@ export type HotPlugOptions = {
 
 const CRI_SOCKETS = ['/run/containerd/containerd.sock', '/run/crio/crio.sock', '/run/k3s/containerd/containerd.sock'];
 
+/** What a pod that starts waits for an API server that says nothing. */
+const BIRTH_REQUEST_MS = 5000;
+
 /** From what the fastest plugin takes to the deadline. */
 const BUCKETS_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
 
@@ -40,8 +46,12 @@ export async function hotPlug(options: HotPlugOptions): Promise<AgentPart | unde
 
 class HotPlug implements AgentPart {
   readonly name = 'hotPlug';
+  readonly plugins: readonly Plugin[];
   readonly #controller: Controller;
   readonly #client: ApiClient;
+  /** Of its own, since a pod that starts cannot wait as long as hot-plug can. */
+  readonly #birthClient: ApiClient;
+  readonly #cluster: CachedCluster;
   readonly #steps = new Histogram({
     name: 'waymark_hotplug_step_duration_seconds',
     help: 'Time to attach or detach one network of a running pod',
@@ -55,11 +65,9 @@ class HotPlug implements AgentPart {
 
   constructor(options: HotPlugOptions, access: ApiAccess) {
     const { log, node, binDirs, stateDir, globalNamespaces, allowedTypes, criSocket } = options;
-    this.#client = new ApiClient({
-      access,
-      userAgent: `waymark/${VERSION}`,
-      report: ({ verb, code }) => this.#requests.inc({ verb, code: String(code) }),
-    });
+    const client = { access, userAgent: `waymark/${VERSION}`, report: (report: RequestReport) => this.#report(report) };
+    this.#client = new ApiClient(client);
+    this.#birthClient = new ApiClient({ ...client, timeoutMs: BIRTH_REQUEST_MS });
     const { pathOf, through } = nodeAsSeenFromHere();
     const socket = criSocket ?? CRI_SOCKETS.find((path) => existsSync(pathOf(path)));
     if (socket === undefined)
@@ -81,10 +89,24 @@ class HotPlug implements AgentPart {
         log: (level, message, fields) => log[level](fields, message),
       },
     });
+    this.#cluster = new CachedCluster({
+      client: this.#birthClient,
+      node,
+      pod: (namespace, name) => this.#controller.pod(namespace, name),
+      globalNamespaces: globalNamespaces && new Set(globalNamespaces),
+      lost: () => this.#lost.inc(),
+      watchFailed: () => this.#restarts.inc({ resource: 'definitions' }),
+    });
+    const cluster = async () => this.#cluster;
+    this.plugins = [multiNetworkWith({ cluster, through, slots: this.#controller.slots, mayPublishLater: true })];
   }
 
   status(): ControllerStatus {
     return this.#controller.status();
+  }
+
+  #report({ verb, code }: RequestReport): void {
+    this.#requests.inc({ verb, code: String(code) });
   }
 
   register(registry: Registry): void {
@@ -114,8 +136,9 @@ class HotPlug implements AgentPart {
   }
 
   async stop(): Promise<void> {
-    await this.#controller.stop();
+    await Promise.all([this.#controller.stop(), this.#cluster.stop()]);
     this.#client.close();
+    this.#birthClient.close();
   }
 }
 

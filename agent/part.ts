@@ -1,9 +1,12 @@
 import type { Registry } from 'prom-client';
+import type { Plugin } from '../lib/cni/runner.ts';
 
 /** Something that the agent runs beside the calls of shims. */
 export type AgentPart = {
   /** Its key in the status document. */
   readonly name: string;
+  /** Plugins that run others, which it serves with what it has. */
+  readonly plugins?: readonly Plugin[];
   /** What `waymark status` shows of it, as JSON. */
   status(): object;
   /** Adds its metrics. */

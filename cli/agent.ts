@@ -71,14 +71,16 @@ export async function runAgent(
   await warmUp(path, log);
   writeProtected(path, limits.protectedPrefixes);
   const descriptor = passedDescriptor(env, pid);
+  const parts = await partsOf(options, env, log);
   const agent = new Agent({
-    plugins: PLUGINS,
+    // Plugins that run others need a part that can; else their shims go to the executable.
+    plugins: [...PLUGINS.filter(({ runsOthers }) => !runsOthers), ...parts.flatMap((part) => part.plugins ?? [])],
     socket: (descriptor === undefined ? undefined : pathOfSocket(descriptor)) ?? path,
     descriptor,
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits,
     log,
-    parts: [survey(log), ...(await partsOf(options, env, log))],
+    parts: [survey(log), ...parts],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
     found: () => notifyManager(env, 'WATCHDOG=1'),
   });

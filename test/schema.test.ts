@@ -33,7 +33,8 @@ type Config = { [key: string]: unknown };
 async function isTaken(plugin: string, config: Config): Promise<boolean> {
   const ours = PLUGINS.find(({ name }) => name === plugin);
   try {
-    await ours?.definition?.parseConfig({ cniVersion: '1.1.0', name: 'green', type: plugin, ...config });
+    const document = { cniVersion: '1.1.0', name: 'green', type: plugin, ...config };
+    await (ours?.definition?.parseConfig(document) ?? ours?.parseConfig?.(document));
     return true;
   } catch (error) {
     if (error instanceof CniError) return false;
@@ -264,6 +265,54 @@ const AGREED: { [plugin: string]: { taken: Config[]; refused: Config[] } } = {
       { keepAltname: 1 },
     ],
   },
+  'multi-network': {
+    taken: [
+      {},
+      { delegates: [{ type: 'flannel', masterPlugin: true, delegate: { isDefaultGateway: true } }] },
+      {
+        delegates: [
+          { type: 'bridge', name: 'a' },
+          { name: 'b', plugins: [{ type: 'macvlan' }, { type: 'tuning' }] },
+        ],
+      },
+      {
+        clusterNetwork: '/etc/cni/net.d',
+        defaultNetworks: ['a'],
+        kubeconfig: '',
+        readinessindicatorfile: '/run/ready',
+      },
+      {
+        namespaceIsolation: true,
+        globalNamespaces: 'default, shared',
+        systemNamespaces: [],
+        multusNamespace: 'kube-system',
+      },
+      { globalNamespaces: ['default'], interfaceNames: 'consistent', kubeconfig: '/etc/cni/kubeconfig' },
+      { binDir: '/opt/bin', cniDir: '/var/lib/cni/kactus', confDir: '/etc/cni/multus', logLevel: 'verbose' },
+      { logToStderr: true, capabilities: { portMappings: true }, logFile: '/var/log/multus.log' },
+    ],
+    refused: [
+      { delegates: {} },
+      { delegates: ['bridge'] },
+      { delegates: [{ name: 'a' }] },
+      { delegates: [{ type: '../bridge' }] },
+      { delegates: [{ type: 5 }] },
+      { delegates: [{ plugins: [] }] },
+      { delegates: [{ plugins: [{}] }] },
+      { clusterNetwork: 5 },
+      { defaultNetworks: 'a' },
+      { defaultNetworks: [''] },
+      { kubeconfig: 'relative' },
+      { readinessindicatorfile: 'ready' },
+      { namespaceIsolation: 'true' },
+      { globalNamespaces: 5 },
+      { systemNamespaces: 'kube-system' },
+      { cniDir: 'multus' },
+      { interfaceNames: 'kactus' },
+      { args: { cni: { delegates: [] } } },
+      { args: { cni: { interfaceNames: 'consistent' } } },
+    ],
+  },
 };
 
 /** What the plugins refuse and a schema cannot: it would have to reckon with addresses, or compare routes. */
@@ -278,6 +327,15 @@ const BEYOND: { [plugin: string]: Config[] } = {
   ],
   'seamless-gateway': [{ hostAddress: ['10.0.0.1'] }, { hostAddresses: ['fd00::1', 'fd00:0::1'] }],
   'consistent-ifname': [{ shceme: 'kactus' }, { ifname: 'fünfzehn-bytes2' }],
+  'multi-network': [
+    { delegate: [] },
+    {
+      delegates: [
+        { type: 'a', masterPlugin: true },
+        { type: 'b', masterPlugin: true },
+      ],
+    },
+  ],
 };
 
 for (const [plugin, { taken, refused }] of Object.entries(AGREED)) {

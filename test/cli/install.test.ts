@@ -40,6 +40,7 @@ t.test('says what it did, and the second time that nothing was to do', { skip: n
   replace(paths[1] ?? '', 'changed');
   t.strictSame(must(['--uninstall', ...to]), [
     `removed ${target}`,
+    `removed ${paths[4]}`,
     `removed ${paths[3]}`,
     `removed ${paths[2]}`,
     `left ${paths[1]}, which was changed since`,

@@ -167,7 +167,10 @@ t.test('every network that a pod requests exists', async (t) => {
 function annotatedIn(file: string): Attachment[] {
   const text = readFileSync(join(MANIFESTS, 'networks', file), 'utf8');
   const [, quoted, plain = ''] = /^#.*cni\.cncf\.io\/networks: (?:'([^']+)'|([\w-]+))/m.exec(text) ?? [];
-  return attachmentsOf({ metadata: { annotations: { 'k8s.v1.cni.cncf.io/networks': quoted ?? plain } } });
+  const [, override] = /^#.*v1\.multus-cni\.io\/default-network: ([\w-]+)/m.exec(text) ?? [];
+  const first = override === undefined ? {} : { 'v1.multus-cni.io/default-network': override };
+  const more = quoted === undefined && plain === '' ? {} : { 'k8s.v1.cni.cncf.io/networks': quoted ?? plain };
+  return attachmentsOf({ metadata: { annotations: { ...first, ...more } } });
 }
 
 t.test('no network gives every pod that asks for it the same address', async (t) => {
@@ -196,6 +199,7 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
         t.notOk(multicast?.gateway, 'multicast goes to no gateway');
       }
       if (file === 'seamless-gateway.yaml') t.match(routes, '"dst":"10.0.32.2","gateway":"10.131.0.1"');
+      if (file === 'multi-network.yaml') t.match(routes, '"dst":"192.168.0.0/16","gateway":"192.168.45.1"');
       if (file === 'consistent-ifname.yaml')
         t.match(pod.ipJson('link show dev netd487dd0b55df'), [{ operstate: 'UP' }]);
     };

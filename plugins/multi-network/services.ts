@@ -1,0 +1,24 @@
+import type { Slots } from '../../lib/attachments/slots.ts';
+import type { Call } from '../../lib/cni/runner.ts';
+import type { Cluster } from './cluster.ts';
+import type { MultiNetworkConfig } from './config.ts';
+
+/** What the plugin finds around it: in a process of its own nothing, in the agent what the agent has. */
+export type Services = {
+  /** Who answers about pods and definitions; undefined where nobody can be asked. */
+  cluster(config: MultiNetworkConfig, call: Call): Promise<Cluster | undefined>;
+  /** A program and its arguments that run a plugin of the node's; else it is run as it is. */
+  readonly through?: readonly string[] | undefined;
+  /** Bounds how many plugins run at the same time. */
+  readonly slots?: Slots | undefined;
+  /** Keeps a status that could not be written until it can be; without it, such a pod does not start. */
+  readonly mayPublishLater?: boolean;
+};
+
+/** In a process of its own. The client is loaded when it is used: it cannot be in the executables' start-up snapshot. */
+export const ALONE: Services = {
+  cluster: async (config, call) => {
+    const { directCluster } = await import('./cluster.ts');
+    return directCluster(config, call);
+  },
+};
