@@ -1,10 +1,13 @@
 import { existsSync, realpathSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { isSea } from 'node:sea';
-import { createLog } from '../lib/cni/log.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLog, type Log } from '../lib/cni/log.ts';
 import { summarize } from '../lib/cni/summary.ts';
+import { removeFile } from '../lib/files/files.ts';
 import { addressOf, parseAddress } from '../lib/http/address.ts';
+import { FRONT_LIST } from '../lib/install/cluster-list.ts';
 import { InstallError } from '../lib/install/errors.ts';
 import { Hashes } from '../lib/install/hashes.ts';
 import { serveHealth } from '../lib/install/health.ts';
@@ -12,9 +15,10 @@ import { type Installation, install } from '../lib/install/install.ts';
 import { keepInstalled, type Readiness } from '../lib/install/keep.ts';
 import { type InstallMode, planExecutables, planLists } from '../lib/install/plan.ts';
 import { uninstall } from '../lib/install/uninstall.ts';
-import { readSources } from '../lib/install/wanted.ts';
+import { readSources, type WantedList } from '../lib/install/wanted.ts';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
 import { listProblems } from './explain.ts';
+import { frontList, frontListChange, type NetDir } from './install-front.ts';
 
 export type InstallOptions = {
   from?: string;
@@ -22,10 +26,14 @@ export type InstallOptions = {
   mode: InstallMode;
   netList: string[];
   netDir: string;
+  nodeNetDir?: string;
   once?: boolean;
   uninstall?: boolean;
   listen?: string;
 };
+
+/** Somebody who interferes once need not do it again. */
+const RETRY_MS = 1000;
 
 /** Where lines for people go, and where the log goes. */
 export type Output = { say(line: string): void; log(text: string): void };
@@ -56,18 +64,83 @@ async function installAndKeep(options: InstallOptions, output: Output): Promise<
   if (server) output.say(`listening on ${addressOf(server)}`);
   try {
     const installation = await planOf(options, signal);
-    await installNow(installation, output);
-    if (options.once) return;
-    readiness.problem = undefined;
-    output.say(`watching ${installation.binDir}`);
     const log = createLog({ level: 'info', file: undefined, stderr: output.log }, { component: 'install' });
-    await keepInstalled(installation, readiness, log);
+    if (options.mode === 'multi-network') await keepInFront(installation, options, { readiness, output, log });
+    else await installOrKeep(installation, options, { readiness, output, log });
   } catch (error) {
     if (!signal.aborted) throw error;
     if (options.once) throw new InstallError('interrupted; nothing is half done', error);
   } finally {
     close(server);
   }
+}
+
+type Around = { readonly readiness: Readiness; readonly output: Output; readonly log: Log };
+
+async function installOrKeep(
+  installation: Installation,
+  { once }: InstallOptions,
+  { readiness, output, log }: Around,
+): Promise<void> {
+  await installNow(installation, output);
+  if (once) return;
+  readiness.problem = undefined;
+  output.say(`watching ${installation.binDir}`);
+  await keepInstalled(installation, readiness, log);
+}
+
+/**
+ * Our list is written once the cluster has one of its own, after the executables that it needs; it follows that, and is
+ * taken away when the cluster's is. A runtime that looks at any moment finds a list that works.
+ */
+async function keepInFront(installation: Installation, options: InstallOptions, around: Around): Promise<void> {
+  const { signal } = installation;
+  const path = resolve(options.netDir);
+  const dir = { path, onNode: options.nodeNetDir ?? path };
+  for (let round = 0; !signal.aborted; round++) {
+    const front = frontList(dir);
+    try {
+      if (front === undefined) await waitForList(installation, dir, options, around);
+      else await standInFront(installation, dir, front, options, around);
+      if (options.once) return;
+    } catch (error) {
+      // At first it is the operator's to know; later somebody has interfered, and it is tried again.
+      if (round === 0 || options.once || signal.aborted) throw error;
+      around.log.error((error as Error).message);
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+async function waitForList(installation: Installation, dir: NetDir, { once }: InstallOptions, around: Around) {
+  const { path } = dir;
+  if (once) throw new InstallError(`${path} has no network list of the cluster's to stand in front of`);
+  removeFile(join(path, FRONT_LIST));
+  await installNow(installation, around.output);
+  around.readiness.problem = `${path} has no network list of the cluster's yet`;
+  around.output.say(`waiting for a network list in ${path}`);
+  await frontListChange(dir, undefined, installation.signal, around.log);
+}
+
+// Until the cluster's list is another one.
+async function standInFront(
+  installation: Installation,
+  dir: NetDir,
+  front: WantedList,
+  options: InstallOptions,
+  around: Around,
+): Promise<void> {
+  const { wanted, signal } = installation;
+  const changed = new AbortController();
+  const either = AbortSignal.any([signal, changed.signal]);
+  const lists = [...wanted.lists.filter(({ path }) => path !== front.path), front];
+  const kept = installOrKeep({ ...installation, wanted: { ...wanted, lists }, signal: either }, options, around);
+  await Promise.race([kept, ...(options.once ? [] : [frontListChange(dir, front, either, around.log)])]);
+  changed.abort();
+  // What the change has interrupted is done for the next list.
+  await kept.catch((error: Error) => {
+    if (options.once) throw error;
+  });
 }
 
 async function planOf(options: InstallOptions, signal: AbortSignal): Promise<Installation> {

@@ -207,12 +207,19 @@ export function program(): Command {
     .option('--from <folder>', 'folder to install from (default: the folder of this single-file executable)')
     .option('--bin-dir <folder>', 'folder in which the runtime looks for plugins', '/opt/cni/bin')
     .addOption(
-      new Option('--mode <mode>', 'how calls run: each in a process of its own, or in the node’s agent')
+      new Option(
+        '--mode <mode>',
+        'how calls run: each in a process of its own, in the node’s agent, or there with all networks of pods',
+      )
         .choices(INSTALL_MODES)
         .default('standalone'),
     )
     .option('--net-list <file>', 'network configuration list to install too; can be repeated', collect, [])
     .option('--net-dir <folder>', 'folder in which the runtime looks for network configuration lists', '/etc/cni/net.d')
+    .option(
+      '--node-net-dir <folder>',
+      'that folder as the node calls it, with --mode multi-network (default: --net-dir)',
+    )
     .option('--once', 'exit when everything is in place, instead of running on to repair it')
     .option('--uninstall', 'remove what was installed')
     .option('--listen <host:port>', 'serve /healthz and /readyz over HTTP')

@@ -2,15 +2,19 @@ import { basename, extname, join } from 'node:path';
 import { nameProblem } from '../cni/names.ts';
 import { InstallError } from './errors.ts';
 
-/** Does each call run by itself, or is it handed to the node's agent, where there is one? */
-export const INSTALL_MODES = ['standalone', 'agent'] as const;
+/**
+ * Does each call run by itself, or is it handed to the node's agent, where there is one? With `multi-network` it is handed
+ * over, and a list of ours stands in front of the cluster's.
+ */
+export const INSTALL_MODES = ['standalone', 'agent', 'multi-network'] as const;
 
 export type InstallMode = (typeof INSTALL_MODES)[number];
 
 /** The command's own executable, which also says what version is installed. */
 export const COMMAND = 'waymark';
 
-const LIST_EXTENSIONS = ['.conflist', '.conf'];
+/** What the files of network lists are called. */
+export const LIST_EXTENSIONS: readonly string[] = ['.conflist', '.conf'];
 
 /** One file of an installation: what it is called, where it comes from and where it goes. */
 export type PlannedFile = { readonly name: string; readonly source: string; readonly path: string };
@@ -25,7 +29,7 @@ export function planExecutables(
   binDir: string,
   mode: InstallMode,
 ): PlannedFile[] {
-  const folder = mode === 'agent' ? join(from, '..', 'shim') : from;
+  const folder = mode === 'standalone' ? from : join(from, '..', 'shim');
   return [
     { name: COMMAND, source: join(from, COMMAND), path: join(binDir, COMMAND) },
     ...plugins.map((name) => ({ name, source: join(folder, name), path: join(binDir, name) })),

@@ -1,7 +1,9 @@
 import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, extname } from 'node:path';
 import { ensureFolder, removeFile, sync } from '../files/files.ts';
+import { InstallError } from './errors.ts';
 import { type Hashes, statOf } from './hashes.ts';
+import { LIST_EXTENSIONS } from './plan.ts';
 import { ownFolder, readRecord } from './record.ts';
 
 /** What became of an installed file: `changed` ones are not ours any more, and were left. */
@@ -17,6 +19,11 @@ export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninsta
   if ((await statOf(folder)) === undefined) return [];
   ensureFolder(folder);
   const files = readRecord(binDir)?.files ?? [];
+  for (const path of files.map((file) => file.path)) {
+    // A list that stays would name plugins that are gone.
+    if (isList(path) && (await statOf(dirname(path))) === undefined)
+      throw new InstallError(`${dirname(path)} is not here, and has a network list of ours: mount it too`);
+  }
   const done: Uninstalled[] = [];
   for (const path of new Set(files.map((file) => file.path).toReversed())) {
     const ours = files.filter((file) => file.path === path).map(({ sha256 }) => sha256);
@@ -27,6 +34,10 @@ export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninsta
   rmSync(folder, { recursive: true });
   sync(binDir);
   return done;
+}
+
+function isList(path: string): boolean {
+  return LIST_EXTENSIONS.includes(extname(path));
 }
 
 function wasRemoved({ outcome }: Uninstalled): boolean {

@@ -74,7 +74,8 @@ function dryRun(cluster: Cluster, flag: '-k' | '-f', path: string) {
 }
 
 const isForOpenShift = (overlay: string) => overlay.startsWith('overlays/openshift');
-const isForAll = (overlay: string) => !isForOpenShift(overlay) && overlay !== 'overlays/uninstall';
+// Those of multi-network change what the cluster's entry is: multi-network.test.ts.
+const isForAll = (overlay: string) => !isForOpenShift(overlay) && !/\/uninstall$|multi-network$/.test(overlay);
 
 /** Overlays that follow each other on a cluster, the folder of its nodes, and what takes everything away again. */
 const UPGRADES: readonly { overlays: readonly string[]; folder: string; uninstall: readonly string[] }[] = [

@@ -127,6 +127,9 @@ t.test(
   },
 );
 
+/** The overlays whose agent follows the pods of its node. */
+const FOLLOWS_PODS = /\/(dynamic|multi-network)$/;
+
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 t.test('no container is permitted to do or write more than it needs', { skip: noKustomize }, async (t) => {
@@ -139,7 +142,7 @@ t.test('no container is permitted to do or write more than it needs', { skip: no
   const dynamic = ['/run/waymark', '/var/lib', '/var/lib/cni/waymark', ACCOUNT];
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
-    const isDynamic = overlay.endsWith('/dynamic');
+    const isDynamic = FOLLOWS_PODS.test(overlay);
     t.equal(pod.automountServiceAccountToken, false, overlay);
     t.match(pod.securityContext, { runAsUser: 0, seccompProfile: { type: 'RuntimeDefault' } }, overlay);
     for (const { name, securityContext, volumeMounts = [] } of containersOf(pod)) {
@@ -156,7 +159,9 @@ t.test('no container is permitted to do or write more than it needs', { skip: no
       };
       t.strictSame(securityContext, expected, `${overlay}: ${name}`);
       const paths = volumeMounts.map(({ mountPath }) => mountPath).sort();
-      t.strictSame(paths, isDynamic && name === 'agent' ? dynamic : mounts[name], `${overlay}: ${name}`);
+      const own = isDynamic && name === 'agent' ? dynamic : (mounts[name] ?? []);
+      const hasLists = overlay.endsWith('multi-network') && name.endsWith('install');
+      t.strictSame(paths, [...(hasLists ? ['/host/etc/cni/net.d'] : []), ...own], `${overlay}: ${name}`);
     }
   }
 });
@@ -165,7 +170,7 @@ t.test('only the agent sees the node’s network and processes', { skip: noKusto
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
     const withAgent = pod.containers.some(({ name }) => name === 'agent');
-    t.equal(withAgent, overlay.includes('agent') || overlay.endsWith('/dynamic'), overlay);
+    t.equal(withAgent, overlay.includes('agent') || FOLLOWS_PODS.test(overlay), overlay);
     t.equal(pod.hostNetwork === true, withAgent, overlay);
     t.equal(pod.hostPID === true, withAgent, overlay);
   }
@@ -197,7 +202,17 @@ t.test('the containers’ arguments are those of the command', { skip: noKustomi
     t.strictSame(called(`overlays/${overlay}`, 'agent'), agent('127.0.0.1:9476'), overlay);
   }
   t.strictSame(called('overlays/agent-monitoring', 'agent'), agent('10.0.32.2:9476'), 'where Prometheus reaches it');
-  t.strictSame(called('overlays/uninstall', 'uninstall'), ['install', '--uninstall', '--bin-dir', '/host/opt/cni/bin']);
+  const lists = ['--net-dir', '/host/etc/cni/net.d', '--node-net-dir', '/etc/cni/net.d'];
+  const inFront = install('multi-network', '127.0.0.1:9477').toSpliced(3, 0, ...lists);
+  t.strictSame(called('overlays/multi-network', 'install'), inFront);
+  t.strictSame(called('overlays/multi-network', 'agent'), agent('127.0.0.1:9476'));
+  for (const overlay of ['uninstall', 'uninstall-multi-network'])
+    t.strictSame(called(`overlays/${overlay}`, 'uninstall'), [
+      'install',
+      '--uninstall',
+      '--bin-dir',
+      '/host/opt/cni/bin',
+    ]);
 });
 
 t.test('the kubelet probes the addresses on which the containers listen', { skip: noKustomize }, async (t) => {
