@@ -123,7 +123,7 @@ class HotPlug implements AgentPart {
         },
       });
     gauge('waymark_hotplug_pending', 'Steps that failed and are tried again', ({ pending }) => pending.length);
-    gauge('waymark_hotplug_pods_busy', 'Pods that are looked at now', ({ busy }) => busy);
+    gauge('waymark_hotplug_pods_busy', 'Pods that the agent is working on', ({ busy }) => busy);
     gauge(
       'waymark_hotplug_plugins_waiting',
       'Plugins that wait for others to end',

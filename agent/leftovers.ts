@@ -9,7 +9,7 @@ export function rehearsalFolder(socket: string): string {
   return join(dirname(socket), `rehearsal.${process.pid}`);
 }
 
-/** Takes away what agents have left beside `socket` that were killed while they started. */
+/** Removes what agents that were killed while they started have left beside `socket`. */
 export function removeLeftovers(socket: string): void {
   const folder = dirname(socket);
   for (const name of readdirSync(folder)) {

@@ -74,7 +74,7 @@ export class Listener {
     this.#server?.close();
   }
 
-  /** Who answers at the path? If it is nobody, the agent listens there anew. */
+  /** Who answers at the path? If nobody does, the agent listens there again. */
   check(): Promise<Presence> {
     // Two at once would replace each other's socket.
     this.#checking ??= this.#check().finally(() => {

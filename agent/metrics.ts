@@ -34,7 +34,7 @@ export const REFUSALS = [
 /** The verbs that every pod has. */
 const USUAL_VERBS = ['ADD', 'DEL', 'CHECK'];
 
-/** What is looked at when the metrics are asked for, and the plugins whose calls are counted from the beginning. */
+/** What is read when the metrics are requested, and the plugins whose calls are counted from the beginning. */
 export type Gauged = {
   readonly queue: Queue;
   readonly configBytes: () => number;

@@ -137,7 +137,7 @@ export class AgentServer {
       this.#refuse(socket, this.#stopping ? 'stopping' : 'unknown plugin');
       return;
     }
-    // Before anything else: a shim that knew nothing for too long would begin the call anew beside us.
+    // Before anything else: a shim that heard nothing for too long would start the call again, concurrently.
     socket.write(ACCEPTED);
     try {
       const call = await calls.serve(request, clientOf(socket, pid));

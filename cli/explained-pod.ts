@@ -15,23 +15,23 @@ import { attachmentOf, type CniOptions } from './cni.ts';
 
 export type PodOptions = CniOptions & { netns?: string; prevResult?: string };
 
-/** The pod that a list is explained for: one of a namespace, the one that a result tells of, or none in particular. */
+/** The pod that a list is explained for: one in a namespace, the one that a result describes, or none in particular. */
 export type ExplainedPod = {
   readonly attachment: AttachmentInput;
-  /** What the plugins in front answer, as far as it is known. */
+  /** The result of the plugins before ours, if it is known. */
   readonly prevResult: object | undefined;
-  /** undefined if only the configs are looked at. */
+  /** undefined if only the configs are validated. */
   readonly observed: Observation | undefined;
   readonly notes: string[];
   close(): void;
 };
 
-/** In the place of a namespace's path where there is none. */
+/** Stands for a namespace's path if there is none. */
 const NO_NAMESPACE = '/nonexistent';
 
 /**
- * Which pod do the options mean? `isOurs` tells our plugins from others. Throws RuntimeError for a result that cannot be
- * read, and CniError 3, 4 or 8 for a namespace that is none.
+ * Which pod do the options mean? `isOurs` distinguishes our plugins from others. Throws RuntimeError for a result that
+ * cannot be read, and CniError 3, 4 or 8 for an invalid namespace.
  */
 export function openExplainedPod(
   list: NetworkList,
@@ -44,7 +44,7 @@ export function openExplainedPod(
   const attachment = attachmentOf(sandboxIn(prevResult) ?? NO_NAMESPACE, options, env);
   const observed = prevResult && thoughtPod(prevResult, list, attachment.ifname);
   const notes =
-    prevResult === undefined ? ['no pod is looked at, only the configs: see --netns and --prev-result'] : [];
+    prevResult === undefined ? ['no pod is inspected, only the configs: see --netns and --prev-result'] : [];
   return { attachment, prevResult, observed, notes, close: () => undefined };
 }
 
@@ -72,10 +72,10 @@ function podOfNamespace(
     notes: [
       ...(cached === undefined ? [] : [`with the cached result of this attachment, ${attachment.ifname}`]),
       ...(isEmpty
-        ? [`the pod has no ${attachment.ifname}, which ${first.type} would make: only the configs are looked at`]
+        ? [`the pod has no ${attachment.ifname}, which ${first.type} would create: only the configs are validated`]
         : []),
       ...(waitsForOthers && !isEmpty
-        ? [`what ${first.type} would answer is not known, nor its gateways: see --prev-result`]
+        ? [`the result of ${first.type} and its gateways are unknown: see --prev-result`]
         : []),
     ],
     close: () => socket?.close(),

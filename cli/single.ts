@@ -7,7 +7,7 @@ import { runCommandAsset } from './command-asset.ts';
 import { rehearse } from './rehearsal.ts';
 import { unpackAddon } from './unpack.ts';
 
-// The single-file executable: every plugin and the command in one file, told apart by the name that it is called by.
+// The single-file executable: every plugin and the command in one file, distinguished by the name that it is called by.
 // The plugins are in the start-up snapshot, loaded and ready; the command is an asset, compiled when it is called.
 
 /** In the folder that the build runs in, by a name that is the same in each: it stays in the snapshot. */

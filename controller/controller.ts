@@ -14,7 +14,7 @@ import { concernsUs, type Memory, newMemory, Reconciler, type StepReport } from 
 import { Records, type SandboxRecord } from './records.ts';
 import { type Again, WorkQueue } from './work-queue.ts';
 
-/** Where things of interest are told; what is not given is not told. */
+/** Where things of interest are reported; what is not given is not reported. */
 export type Observer = {
   readonly step?: (report: StepReport) => void;
   readonly watchRestarted?: (resource: 'pods' | 'definitions') => void;
@@ -239,7 +239,7 @@ export class Controller {
       this.#faults.set(key, faults);
       const afterMs = pauseMs(faults, { firstMs: 250, maxMs: 300_000 });
       const { message: reason } = error as Error;
-      this.#options.observer?.log?.('warn', 'a pod could not be looked at', {
+      this.#options.observer?.log?.('warn', 'a pod could not be inspected', {
         pod: key,
         reason,
         afterMs: Math.round(afterMs),

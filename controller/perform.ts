@@ -84,7 +84,7 @@ export class Performer {
     const recorded = own ?? (await this.#adopt(sandboxed, attachment));
     if (recorded.call !== undefined) {
       const begun = withAttachment(this.recordOf(sandboxed), { ...recorded, state: 'unfinished' });
-      // A full disk must not keep what is recorded already from being taken away.
+      // A full disk must not keep what is recorded already from being detached.
       if (own === undefined) records.put(begun);
       else records.putOrKeep(begun);
       const { list, input } = recorded.call;

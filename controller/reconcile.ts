@@ -209,7 +209,7 @@ export class Reconciler {
         if (origin === 'birth') return [{ network, ifname, links: names, result: undefined }];
         const result = record.attachments.find((item) => item.ifname === ifname)?.result ?? {};
         const own = linkNames(ifname, result, links);
-        // What could not be taken away is still there, and so is said to be.
+        // What could not be detached is still there, and is reported so.
         const isThere = state === 'attached' || own.some((name) => linkNamed(links, name) !== undefined);
         return state === 'pending' || !isThere ? [] : [{ network, ifname, links: own, result }];
       })

@@ -187,7 +187,7 @@ static void append(struct text *text, const char *more) {
   for (; *more != '\0' && text->length < sizeof text->data; more++) text->data[text->length++] = *more;
 }
 
-/* The answer to the caller. The process's exit code: a result that nobody has got is none. */
+/* The answer to the caller. The process's exit code: a result that nobody received is none. */
 static int answer_caller(const void *output, size_t length, int code) {
   static struct text complaint;
   signal(SIGPIPE, SIG_IGN);
@@ -292,7 +292,7 @@ static const char *variable(const char *name, const char *otherwise) {
   return value == NULL || *value == '\0' ? otherwise : value;
 }
 
-/* `waymark` in the folder of this very file, wherever it is called from; NULL if that cannot be told. */
+/* `waymark` in the folder of this very file, wherever it is called from; NULL if that is unknown. */
 static const char *beside_this_file(void) {
   static const char NAME[] = "waymark";
   static char path[PATH_MAX];

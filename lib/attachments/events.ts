@@ -135,7 +135,7 @@ function ifGone(error: unknown): boolean {
   throw error;
 }
 
-/** The peer's texts. `why` is ours, behind what the peer says. */
+/** The peer's texts, followed by `why`, which is ours. */
 export const messages = {
   added: (pod: Pod, ifname: string, network: string, request: NetworkRequest) =>
     `${about(pod)}: added interface ${ifname} to network: ${nameOf(network)}${attributes(request)}`,

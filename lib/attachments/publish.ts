@@ -9,7 +9,7 @@ const ATTEMPTS = 5;
 
 /**
  * Writes a pod's status, if it has to change: `compose` says what the entries have to be, given those that are there. Only
- * if nobody changed the pod since it was read; else it is read anew. Was anything written? Throws ApiError.
+ * if nobody changed the pod since it was read; else it is read again. Was anything written? Throws ApiError.
  */
 export async function publishStatus(
   client: Pick<ApiClient, 'get' | 'mergePatch'>,

@@ -7,7 +7,7 @@ import { clip, shorten } from '../cni/text.ts';
 /** The annotation with the networks that a pod wants (NPWG's de-facto standard 1.3, section 4). */
 export const NETWORKS_ANNOTATION = 'k8s.v1.cni.cncf.io/networks';
 
-/** What a selection asks for beside a network and an interface name. Absent: nothing in particular. */
+/** What a selection requests besides a network and an interface name. A missing key requests nothing in particular. */
 export type NetworkRequest = {
   readonly ips?: readonly string[];
   readonly mac?: string;
@@ -100,7 +100,7 @@ export function isolated(
   return { ...all, selections, refusals: [...all.refusals, ...refused] };
 }
 
-/** The same text for the same request, in whatever form and order it was written. */
+/** The same text for the same request, in whichever form and order it was written. */
 export function fingerprintOf(request: NetworkRequest): string {
   return canonicalJson(request);
 }

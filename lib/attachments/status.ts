@@ -78,7 +78,7 @@ export function defaultOf(links: readonly PodLink[], network: string): JsonObjec
   return [{ name: network, interface: 'eth0', ...seen, default: true, dns: {} }];
 }
 
-/** Do two statuses say the same, in whatever form? */
+/** Are two statuses equal in meaning, whatever their form? */
 export function isSameStatus(a: readonly JsonObject[], b: readonly JsonObject[]): boolean {
   return canonicalJson(a) === canonicalJson(b);
 }

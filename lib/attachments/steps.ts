@@ -57,7 +57,7 @@ export type Plan = {
   readonly refusals: readonly Refusal[];
 };
 
-/** Names that are never ours to give, whatever the pod holds. */
+/** Names that we never give, whatever the pod holds. */
 const RESERVED = new Set(['lo', 'eth0', 'all', 'default']);
 
 /**
@@ -147,7 +147,7 @@ function claim(
   return claims;
 }
 
-// A selection that cannot be read may mean this attachment: nothing is taken away because of a misspelling.
+// A selection that cannot be read may mean this attachment: nothing is detached because of a misspelling.
 function mayBeMeant({ ifname, links, network }: Attachment, refusals: readonly Refusal[]): boolean {
   return refusals.some((refusal) => {
     if (refusal.interface !== undefined) return refusal.interface === ifname || links.includes(refusal.interface);

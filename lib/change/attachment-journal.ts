@@ -46,13 +46,13 @@ export class AttachmentJournal {
   }
 
   /**
-   * Writes down changes that are about to be made, behind those of an ADD before: one that was killed, or the same one
+   * Records changes that are about to be made, after those of an earlier ADD: one that was killed, or the same one
    * again. Returns what was recorded before. Entries of a namespace that is gone are dropped. Of several `attached`, the
    * first one stays.
    */
   record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[], attached?: Attached): Entry[] {
     const before = this.#entriesHere()?.entries ?? [];
-    // A change without a source, as DEL has them, is known whatever wanted it: DEL must not need room on the disk.
+    // A change without a source, as DEL has them, is known whichever source wanted it: DEL must not need room on the disk.
     const known = new Set(
       before.flatMap(({ source, attached: _, ...entry }) =>
         [{ ...entry, source }, entry].map((each) => JSON.stringify(each)),

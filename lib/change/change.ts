@@ -69,7 +69,7 @@ export function meaningOf(change: Change, error: NetlinkError): Refusal | undefi
 }
 
 /**
- * Does this refusal, when a change is undone, say that there is nothing left to undo? Any other is a failure.
+ * Does this refusal of an undo mean that there is nothing left to undo? Any other is a failure.
  *
  * "Plugins should generally complete a DEL action without error even if some resources are missing."
  */

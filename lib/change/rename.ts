@@ -42,7 +42,7 @@ export type Detours = { begin(rename: RenameLink): void; end(rename: RenameLink)
  * the recorded rename keeps what was lost.
  *
  * `rename.lost` is there if an earlier attempt ended on that way; it says what to put back. Then it is done as far as it
- * can be, and told if something was refused: what the kernel does not take any more must not hold up a pod for ever.
+ * can be, and reports what was refused: something that the kernel no longer accepts must not hold up a pod forever.
  */
 export async function renameLink(
   socket: RouteSocket,

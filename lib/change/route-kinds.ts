@@ -60,7 +60,7 @@ function hasHopsOf(present: Route, ours: Route): boolean {
   return isComplete && (hasSeparateHops(ours) || present.hops.length === ours.hops.length);
 }
 
-// Is it the route that was recorded, or what is left of it, whatever metrics the kernel, or somebody, has given it since?
+// Is it the recorded route, or what is left of it, even if the kernel or somebody has changed its metrics since?
 // With another protocol than ours it is somebody else's, and is never deleted.
 function isThatOf(present: Route, recorded: Route): boolean {
   const isAlike = present.type === recorded.type && present.protocol === recorded.protocol;

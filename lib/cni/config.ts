@@ -8,7 +8,7 @@ import { clip } from './text.ts';
 /** Where journals are kept unless the config says otherwise; gone after a reboot, as the namespaces are. */
 export const DEFAULT_DATA_DIR = '/run/waymark';
 
-/** The keys that every plugin takes beside the spec's and its own. */
+/** The keys that every plugin accepts in addition to the spec's and its own. */
 export const commonKeys = {
   interface: z.optional(interfaceName),
   dataDir: z._default(absolutePath, DEFAULT_DATA_DIR),

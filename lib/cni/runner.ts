@@ -151,7 +151,7 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
 }
 
 /**
- * The pod's namespace, where the verb has one. Throws CniError 3 if it does not exist, 4 if it is none, 8 if it is the
+ * The pod's namespace, where the verb has one. Throws CniError 3 if it does not exist, 4 if it is not a namespace, 8 if it is the
  * host's own.
  */
 export function openPodNamespace(

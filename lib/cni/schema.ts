@@ -91,7 +91,7 @@ type Issue = z.core.$ZodIssue;
 
 function problemsOf(issue: Issue, base: PropertyKey[]): Problem[] {
   const path = [...base, ...issue.path];
-  // What is none of several forms is told in the terms of the last, which is the general one.
+  // If no branch of a union matches, report the problems of the last one, which is the most general.
   if (issue.code === 'invalid_union') return (issue.errors.at(-1) ?? []).flatMap((inner) => problemsOf(inner, path));
   if (issue.code !== 'unrecognized_keys') return [{ path: pathText(path), message: issue.message }];
   return issue.keys.map((key) => ({ path: pathText([...path, key]), message: 'is not a known key' }));

@@ -20,7 +20,7 @@ export function isAtLeast(version: CniVersion, lowest: CniVersion): boolean {
 
 /**
  * Numeric comparison of any two versions, those that we do not support included: below, at or above 0. A part that is
- * missing counts as 0. undefined if one of them is no version.
+ * missing counts as 0. undefined if one of them is not a version.
  */
 export function compareVersions(a: string, b: string): number | undefined {
   const left = partsOf(a);

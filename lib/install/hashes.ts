@@ -5,13 +5,13 @@ import { lstat, open } from 'node:fs/promises';
 const CHUNK_BYTES = 1 << 20;
 
 /**
- * The SHA-256 of files, in hex. Each is read once only, as long as its inode, size and times stay the same: so it costs
- * nothing to ask again, and hard links are one.
+ * The SHA-256 of files, in hex. A file is read only once, as long as its inode, size and times stay the same: so asking
+ * again costs nothing, and hard links count as one file.
  */
 export class Hashes {
   readonly #known = new Map<string, { stamp: string; sha256: string }>();
 
-  /** undefined for what is missing or no regular file; a symbolic link is none. Throws what reading throws. */
+  /** undefined if the file is missing or not a regular file, such as a symbolic link. Throws what reading throws. */
   async of(path: string): Promise<string | undefined> {
     const stat = await statOf(path);
     if (stat === undefined || !stat.isFile()) return undefined;
@@ -25,7 +25,7 @@ export class Hashes {
   }
 }
 
-/** What lstat(2) says of a path; undefined if there is nothing. */
+/** What lstat(2) reports about a path; undefined if nothing is there. */
 export async function statOf(path: string): Promise<BigIntStats | undefined> {
   try {
     return await lstat(path, { bigint: true });

@@ -5,8 +5,8 @@ import { InstallError } from './errors.ts';
 import type { Readiness } from './keep.ts';
 
 /**
- * Answers the kubelet: `/healthz` is 200 as long as this process can answer, `/readyz` only while all is in place, else
- * 503 with the problem. Throws InstallError if the address cannot be had.
+ * Answers the kubelet's probes: `/healthz` returns 200 as long as this process can answer, `/readyz` only while everything is
+ * in place, otherwise 503 with the problem. Throws InstallError if it cannot listen on the address.
  */
 export async function serveHealth({ host, port }: Address, readiness: Readiness): Promise<Server> {
   const server = createPages({

@@ -9,7 +9,7 @@ import { openStaging, removeStagings, stage } from './staging.ts';
 import { versionOf } from './verify.ts';
 import { findMissing, type Wanted, type WantedExecutable } from './wanted.ts';
 
-/** What goes where. `signal` ends it early, with nothing half done. */
+/** What goes where. `signal` ends the installation early, with nothing half done. */
 export type Installation = {
   readonly binDir: string;
   readonly wanted: Wanted;
@@ -17,19 +17,19 @@ export type Installation = {
   readonly signal: AbortSignal;
 };
 
-/** What was done: the paths that were replaced, in order, and the version that is in place. */
+/** The result: the paths that were replaced, in order, and the version that is in place. */
 export type Installed = { readonly version: string; readonly replaced: readonly string[] };
 
 /** May files be replaced now? Throws if not. */
 export type Guard = () => void;
 
-/** Another installer that starts removes our staging folder, which it takes for a dead one's; then we begin again. */
+/** Another installer that starts removes our staging folder, because it takes us for dead; then we start over. */
 const ATTEMPTS = 3;
 
 /**
- * Puts in place what is not in place yet. A file is replaced by a rename, after all of them are on the disk and were
- * seen to work; so whoever runs one has the old one or the new one, whole. Throws InstallError or FileError; then
- * all is as before, unless it was a rename that failed.
+ * Puts in place what is not in place yet. Files are replaced by renames, after all of them are on disk and have been seen
+ * to work; so whoever runs one gets the old one or the new one, complete. Throws InstallError or FileError; then
+ * everything is as before, unless it was a rename that failed.
  */
 export async function install(installation: Installation, guard: Guard = () => undefined): Promise<Installed> {
   const { binDir, wanted, hashes, signal } = installation;
@@ -63,22 +63,23 @@ async function replace({ binDir, wanted, hashes, signal }: Installation, staged:
   const lists = await findMissing(wanted.lists, hashes);
   const all = [...wanted.executables, ...wanted.lists];
 
-  // From here on without a pause, so that what the guard saw still holds.
+  // Synchronous from here on, so that what the guard saw still holds.
   guard();
   const before = readRecordIfWhole(binDir);
   if (staged.length + lists.length > 0) writeRecord(binDir, recordDuring(version, before, all));
   for (const file of staged) renameSync(file.staged, file.path);
   if (staged.length > 0) sync(binDir);
-  // Last, since a runtime uses a list as soon as it is there.
+  // Lists last, because a runtime uses a list as soon as it exists.
   for (const { path, content } of lists) replaceFile(path, content, { durable: true });
   writeRecord(binDir, recordAfter(version, before, all));
   const [lost] = await findMissing(all, hashes);
-  // Such as on a file system that keeps no owners or modes: it would be repaired for ever.
-  if (lost !== undefined) throw new InstallError(`${lost.path} was replaced, and yet is not as it was installed`);
+  // For example on a file system without owners or modes: the file would be repaired forever.
+  if (lost !== undefined)
+    throw new InstallError(`${lost.path} was replaced, but still differs from what was installed`);
   return { version, replaced: [...staged, ...lists].map(({ path }) => path) };
 }
 
-// A folder that does not exist is rather a mistake in a flag than one to be made.
+// A folder that does not exist is more likely a mistake in a flag than a folder to create.
 async function assertPlaces(files: readonly WantedExecutable[]): Promise<void> {
   for (const { path } of files) {
     const folder = dirname(path);

@@ -10,19 +10,19 @@ import { findMissing } from './wanted.ts';
 /** Is everything in place as it was installed? `problem` says what is not. */
 export type Readiness = { problem: string | undefined };
 
-/** How often it is looked whether all is in place, should the kernel not tell of a change. */
+/** How often to check whether everything is in place, in case the kernel reports no change. */
 const CHECK_EVERY_MS = 10_000;
 
-/** What changes together is looked at together. */
+/** Changes that come this close together are handled together. */
 const SETTLE_MS = 100;
 
-/** Another installer has put other files in place of ours. They stay: otherwise two would replace each other for ever. */
+/** Another installer has put other files in place of ours. They stay: otherwise two installers would replace each other's files forever. */
 class Superseded extends InstallError {}
 
 /**
- * Keeps everything in place as it was installed, until the installation's `signal` ends it: what somebody removes or
- * changes is put back within a second where the kernel tells of changes, else within `checkEveryMs`; so is what could not
- * be put back at first. Each repair is a line in the log. It steps back from files that another installer has replaced.
+ * Keeps everything in place as it was installed, until the installation's `signal` ends it. What somebody removes or
+ * changes is restored within a second if the kernel reports the change, otherwise within `checkEveryMs`; so is what could
+ * not be restored at first. Each repair is a line in the log. Files that another installer has replaced are left alone.
  */
 export async function keepInstalled(
   installation: Installation,
@@ -33,11 +33,11 @@ export async function keepInstalled(
   const { binDir, wanted, signal } = installation;
   const folders = new Set([binDir, ...wanted.lists.map(({ path }) => dirname(path))]);
   while (!signal.aborted) {
-    // Watched afresh each time, and before looking: so no change is missed, nor that a folder is another one now.
+    // A new watch each time, set before the check: so no change is missed, not even a folder that was replaced.
     const change = watchFolders([...folders], log);
     try {
       const isRepaired = await check(installation, readiness, log);
-      // What could not be repaired would fail again at once, and writing is a change too.
+      // A repair that failed would fail again at once, and its own writes are changes too.
       await (isRepaired ? change.orAfter(checkEveryMs, signal) : pause(checkEveryMs, signal));
     } finally {
       change.close();
@@ -55,7 +55,7 @@ async function check(installation: Installation, readiness: Readiness, log: Log)
     if (installation.signal.aborted) return false;
     const { message } = error as Error;
     readiness.problem = message;
-    // Once, not every few seconds.
+    // Log it once, not every few seconds.
     if (message !== problemBefore) log[error instanceof Superseded ? 'warn' : 'error'](message);
     return false;
   }
@@ -93,7 +93,7 @@ function watchFolders(folders: readonly string[], log: Log): Change {
       watcher.on('error', () => seen.abort());
       watchers.push(watcher);
     } catch (error) {
-      // Too many watches on this node, or no folder at the moment: the check that comes by time sees it too.
+      // Too many watches on this node, or the folder is missing at the moment: the periodic check notices the change too.
       log.debug(`${folder} cannot be watched: ${(error as Error).message}`);
     }
   }
@@ -108,7 +108,7 @@ function watchFolders(folders: readonly string[], log: Log): Change {
   };
 }
 
-// Ends early, and quietly, by the signal.
+// Returns early, without an error, when the signal fires.
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

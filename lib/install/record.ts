@@ -4,17 +4,17 @@ import { readFileIfThere, replaceFile } from '../files/files.ts';
 import { InstallError } from './errors.ts';
 
 /**
- * Our own folder within the folder of executables: the record is in it, what is being installed, and what the
+ * Our own folder within the folder of executables. It contains the record, the files that are being installed, and what the
  * executables unpack for themselves.
  */
 export function ownFolder(binDir: string): string {
   return join(binDir, '.waymark');
 }
 
-/** A file that was installed, by its path and SHA-256. While it is being replaced it is there twice: as before, and as after. */
+/** An installed file, by path and SHA-256. While it is being replaced, the record lists it twice: with both contents. */
 export type InstalledFile = { readonly path: string; readonly sha256: string };
 
-/** What was installed last, and which version wrote it. */
+/** What was installed last, and by which version. */
 export type InstallRecord = { readonly version: string; readonly files: readonly InstalledFile[] };
 
 const RECORD = z.object({
@@ -35,7 +35,7 @@ export function readRecord(binDir: string): InstallRecord | undefined {
   }
 }
 
-/** The record, for one who is to write it anew: a damaged one is as good as none. Throws FileError. */
+/** The record, for a caller that will rewrite it: a damaged one counts as missing. Throws FileError. */
 export function readRecordIfWhole(binDir: string): InstallRecord | undefined {
   try {
     return readRecord(binDir);
@@ -47,13 +47,13 @@ export function readRecordIfWhole(binDir: string): InstallRecord | undefined {
 
 /** Replaces the record, unless it is the same. Throws FileError. */
 export function writeRecord(binDir: string, { version, files }: InstallRecord): void {
-  // By paths that hold wherever a container has the node's folders mounted.
+  // Relative paths hold wherever a container mounts the node's folders.
   const relatives = files.map(({ path, sha256 }) => ({ path: relative(binDir, path), sha256 }));
   const text = `${JSON.stringify({ version, files: relatives }, undefined, 2)}\n`;
   if (readFileIfThere(pathOf(binDir)) !== text) replaceFile(pathOf(binDir), text, { durable: true });
 }
 
-/** The record of what is in place now, with what earlier versions installed and this one does not. */
+/** The record of what is in place now, including what earlier versions installed and this one does not. */
 export function recordAfter(
   version: string,
   before: InstallRecord | undefined,
@@ -63,7 +63,7 @@ export function recordAfter(
   return { version, files: [...others, ...wanted.map(({ path, sha256 }) => ({ path, sha256 }))] };
 }
 
-/** The record that holds whether or not the files are replaced: it may say more than was done, never less. */
+/** The record while files are being replaced: it may name more than was done, never less. */
 export function recordDuring(
   version: string,
   before: InstallRecord | undefined,
@@ -77,7 +77,7 @@ export function recordDuring(
   return { version, files: [...already, ...added] };
 }
 
-/** Has somebody else installed, or begun to install, something else in the place of these files? */
+/** Has another installer put, or begun to put, other contents in the place of these files? */
 export function isAnothers(record: InstallRecord | undefined, ours: readonly InstalledFile[]): boolean {
   return (record?.files ?? []).some(({ path, sha256 }) =>
     ours.some((file) => file.path === path && file.sha256 !== sha256),

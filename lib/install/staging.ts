@@ -11,7 +11,7 @@ import type { WantedExecutable } from './wanted.ts';
 const PREFIX = 'staging-';
 
 /**
- * A new folder, on the same file system as what is to be replaced, in which each file bears its own name already. Throws
+ * A new folder on the same file system as the files to replace, in which each file already has its final name. Throws
  * InstallError.
  */
 export function openStaging(folder: string): string {
@@ -22,7 +22,7 @@ export function openStaging(folder: string): string {
   }
 }
 
-/** Removes what killed installers have left. Another one that is still at work finds out, and begins again. */
+/** Removes what killed installers have left. An installer that is still at work notices, and starts over. */
 export function removeStagings(folder: string): void {
   for (const name of readdirSync(folder)) {
     if (name.startsWith(PREFIX)) rmSync(join(folder, name), { recursive: true, force: true });
@@ -30,8 +30,8 @@ export function removeStagings(folder: string): void {
 }
 
 /**
- * Brings files to a staging folder: whole, on the disk, and seen to work. Each content is copied once, and not at all if
- * one of `inPlace` has it; the others are hard links. Throws InstallError.
+ * Puts files into a staging folder: complete, on disk, and seen to work. Each content is copied once, and not at all if one
+ * of `inPlace` has it; the others are hard links. Throws InstallError.
  */
 export async function stage(
   staging: string,
@@ -50,7 +50,7 @@ export async function stage(
   for (const { name, source, sha256 } of files) {
     signal.throwIfAborted();
     const path = join(staging, name);
-    if ((await hashes.of(path)) !== sha256) throw new InstallError(`${source} was changed while it was copied`);
+    if ((await hashes.of(path)) !== sha256) throw new InstallError(`${source} changed while it was being copied`);
     if (name !== COMMAND) await verifyPlugin(path, signal);
   }
 }

@@ -6,13 +6,12 @@ import { type Hashes, statOf } from './hashes.ts';
 import { LIST_EXTENSIONS } from './plan.ts';
 import { ownFolder, readRecord } from './record.ts';
 
-/** What became of an installed file: `changed` ones are not ours any more, and were left. */
+/** What happened to an installed file. One that was `changed` since is not ours any more, and was kept. */
 export type Uninstalled = { readonly path: string; readonly outcome: 'removed' | 'gone' | 'changed' };
 
 /**
- * Takes away what the record names, as far as it is still as it was installed, and our own folder. Lists go first, and
- * then the plugins that they name. Throws InstallError for a damaged record, and FileError for a folder that is
- * not ours.
+ * Removes the files of the record that are still as they were installed, and our own folder: lists first, then the plugins
+ * that they name. Throws InstallError for a damaged record, and FileError for a folder that is not ours.
  */
 export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninstalled[]> {
   const folder = ownFolder(binDir);
@@ -30,7 +29,7 @@ export async function uninstall(binDir: string, hashes: Hashes): Promise<Uninsta
     done.push({ path, outcome: await remove(path, ours, hashes) });
   }
   for (const changed of new Set(done.filter(wasRemoved).map(({ path }) => dirname(path)))) sync(changed);
-  // Last, so that one who was interrupted can begin again.
+  // Last, so that an interrupted uninstallation can start over.
   rmSync(folder, { recursive: true });
   sync(binDir);
   return done;
@@ -48,7 +47,7 @@ async function remove(path: string, ours: readonly string[], hashes: Hashes): Pr
   const isGone = (await statOf(path)) === undefined;
   const sha256 = await hashes.of(path);
   if (!isGone && (sha256 === undefined || !ours.includes(sha256))) return 'changed';
-  // With what a killed installer has left of a replacement beside it.
+  // Together with the temporary file that a killed installer may have left.
   removeFile(path);
   return isGone ? 'gone' : 'removed';
 }

@@ -6,8 +6,8 @@ import { InstallError } from './errors.ts';
 const TIMEOUT_MS = 30_000;
 
 /**
- * Does this executable, which its name tells what it is, answer VERSION with a document that has the newest version of
- * the spec? Throws InstallError if not.
+ * Does this executable, whose name selects the plugin, answer VERSION with a document that contains the newest version of the
+ * spec? Throws InstallError if not.
  */
 export async function verifyPlugin(path: string, signal: AbortSignal): Promise<void> {
   const config = JSON.stringify({ cniVersion: CURRENT_VERSION });
@@ -17,11 +17,11 @@ export async function verifyPlugin(path: string, signal: AbortSignal): Promise<v
   }
 }
 
-/** The version that the `waymark` executable says it has. Throws InstallError if it does not say one. */
+/** The version that the `waymark` executable prints. Throws InstallError if it prints none. */
 export async function versionOf(path: string, signal: AbortSignal): Promise<string> {
   const { stdout } = await run(path, ['--version'], {}, '', signal);
   const version = stdout.trim();
-  if (!/^\d+\.\d+\.\d+[\w.+-]*$/.test(version)) throw new InstallError(`${path} does not work: it names no version`);
+  if (!/^\d+\.\d+\.\d+[\w.+-]*$/.test(version)) throw new InstallError(`${path} does not work: it prints no version`);
   return version;
 }
 
@@ -48,7 +48,7 @@ function run(
       else if (signal.aborted) reject(error);
       else reject(new InstallError(`${path} does not work: ${reasonOf(error, stderr)}`, error));
     });
-    // It need not read what it is sent: that it works is seen by its answer.
+    // It need not read its stdin: its answer shows that it works.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(stdin);
   });

@@ -9,27 +9,27 @@ const EXECUTABLE_MODE = 0o755;
 const LIST_MODE = 0o600;
 const PERMISSIONS = 0o7777n;
 
-/** A file as it is to be, by its SHA-256 in hex: an executable comes from `source`, a network list has its `content`. */
+/** A file as it should be, by its SHA-256 in hex: an executable comes from `source`, a network list has its `content`. */
 export type WantedExecutable = PlannedFile & { readonly sha256: string; readonly mode: number };
 export type WantedList = WantedExecutable & { readonly content: Buffer };
 
-/** All that is to be in place. */
+/** Everything that should be in place. */
 export type Wanted = { readonly executables: readonly WantedExecutable[]; readonly lists: readonly WantedList[] };
 
-/** What is in the sources? Throws InstallError for one that is missing or no file, and RuntimeError for a wrong list. */
+/** Reads the sources. Throws InstallError for one that is missing or not a file, and RuntimeError for an invalid list. */
 export async function readSources(
   executables: readonly PlannedFile[],
   lists: readonly PlannedFile[],
   hashes: Hashes,
 ): Promise<Wanted> {
   const wanted = { executables: [] as WantedExecutable[], lists: [] as WantedList[] };
-  // One after the other, so that hard links are read once.
+  // One after another, so that hard links are read once.
   for (const planned of executables) wanted.executables.push(await readExecutable(planned, hashes));
   for (const planned of lists) wanted.lists.push(await readList(planned));
   return wanted;
 }
 
-/** Those that are not in place: missing, changed, with another owner or mode, or something else than a file. */
+/** Those that are not in place: missing, changed, with another owner or mode, or not a file. */
 export async function findMissing<W extends WantedExecutable>(wanted: readonly W[], hashes: Hashes): Promise<W[]> {
   const missing: W[] = [];
   for (const file of wanted) if (!(await isInPlace(file, hashes))) missing.push(file);

@@ -60,6 +60,6 @@ function stampOf(path: string): string {
     const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
     return `${stat?.ino} ${stat?.mtimeNs}`;
   } catch (error) {
-    throw new FileError(path, 'cannot be looked at', error);
+    throw new FileError(path, 'cannot be inspected', error);
   }
 }

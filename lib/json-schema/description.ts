@@ -1,8 +1,8 @@
 import type * as z from 'zod/mini';
 
 /**
- * What a key is for, and what its zod schema cannot say of itself: JSON Schema that is laid over what zod gives. `replaces`
- * says that zod's is left out.
+ * What a key is for, and what its zod schema cannot express: JSON Schema keywords that are added to zod's, or with `replaces`
+ * stand instead of zod's.
  */
 export type Description = {
   readonly description: string;
@@ -10,12 +10,12 @@ export type Description = {
   readonly [keyword: string]: unknown;
 };
 
-/** Descriptions by path: `routes[].dst`; `{}` stands for any key of a map, `''` for the whole. */
+/** Descriptions by path: `routes[].dst`; `{}` stands for any key of a map, `''` for the whole config. */
 export type Descriptions = { readonly [path: string]: Description };
 
 /**
- * What a plugin's `json-schema.ts` exports, for the JSON Schema of its config: the keys of its own, those of them that cannot
- * be set for one attachment, and a description of each.
+ * What a plugin's `json-schema.ts` exports for the JSON Schema of its config: its own keys, which of them cannot be set for
+ * one attachment, and a description of each.
  */
 export type ConfigSchema = {
   readonly keys: z.core.$ZodLooseShape;

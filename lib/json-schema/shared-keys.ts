@@ -2,7 +2,7 @@ import { HIGHEST_VERBOSITY, LOG_LEVEL_HELP, LOG_LEVEL_SYNONYMS, LOG_LEVELS } fro
 import type { Descriptions } from './description.ts';
 import { absolutePath, interfaceName } from './patterns.ts';
 
-// Editors offer the words of the enumeration; this takes them in any case, and what else the plugins take.
+// Editors offer the words of the enumeration; the pattern accepts them in any case, and everything else the plugins accept.
 const LOG_LEVEL_PATTERN = `^(${[...LOG_LEVELS, ...Object.keys(LOG_LEVEL_SYNONYMS)].map(inAnyCase).join('|')}|0?[0-9]|10)$`;
 
 function inAnyCase(word: string): string {
@@ -11,25 +11,29 @@ function inAnyCase(word: string): string {
 
 /** The keys of every plugin: `commonKeys` of lib/cni/config.ts. */
 export const COMMON: Descriptions = {
-  interface: { description: "The pod's interface to work on; by default the attachment's.", ...interfaceName },
-  dataDir: { description: 'The folder of the journals on the node.', ...absolutePath },
+  interface: { description: "The pod's interface to work on. Default: the attachment's interface.", ...interfaceName },
+  dataDir: { description: 'The folder on the node in which journals are kept.', ...absolutePath },
   logLevel: {
-    description: "What is logged; info by default. Multus' words and klog's numbers do too.",
+    description: "The least severe messages to log. Default: info. Multus' words and klog's numbers are accepted too.",
     replaces: true,
     anyOf: [
       { enum: LOG_LEVELS },
-      { type: 'string', pattern: LOG_LEVEL_PATTERN, patternErrorMessage: `It must be ${LOG_LEVEL_HELP}.` },
+      { type: 'string', pattern: LOG_LEVEL_PATTERN, patternErrorMessage: `Must be ${LOG_LEVEL_HELP}.` },
       { type: 'integer', minimum: 0, maximum: HIGHEST_VERBOSITY },
     ],
   },
-  logFile: { description: 'Where the log goes, as lines of JSON; stderr by default.', ...absolutePath },
-  skipcheck: { description: 'CHECK answers success, whatever the pod is like.' },
+  logFile: { description: 'The file to which the log is appended, as JSON lines. Default: stderr.', ...absolutePath },
+  skipcheck: { description: 'CHECK always succeeds.' },
 };
 
 /** The keys of the plugins that add routes: `routePolicyKeys` of lib/plugin/route-policy.ts. */
 export const ROUTE_POLICY: Descriptions = {
-  onConflict: { description: 'What to do where another route has the destination, table and priority of one of ours.' },
-  protocol: { description: 'rtm_protocol of our routes: how they are told from others (ip route show proto 87).' },
+  onConflict: {
+    description: 'What to do if another route has the same destination, table and priority as one of ours.',
+  },
+  protocol: {
+    description: 'rtm_protocol of our routes, which distinguishes them from others (ip route show proto 87).',
+  },
   reconcile: {
     description: 'For running pods: follow edits and heal, heal only, or neither. Accepted; no agent acts on it yet.',
   },

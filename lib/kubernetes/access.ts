@@ -7,7 +7,7 @@ import { AccessError } from './errors.ts';
 export type ApiAccess = {
   /** `https://host:port`, without a slash at the end; a path is possible (a proxy in front). */
   readonly server: string;
-  /** Read anew for every request, since tokens and certificates are replaced while we run. Throws AccessError. */
+  /** Read again for every request, since tokens and certificates are replaced while we run. Throws AccessError. */
   credentials(): Credentials;
 };
 
@@ -23,7 +23,7 @@ export type Credentials = {
 /** Where the kubelet puts a pod's own account. */
 export const ACCOUNT_FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** The pod's own account. undefined if this is no pod, or one without an account. */
+/** The pod's own account. undefined if this process is not in a pod, or its pod has no account. */
 export function inClusterAccess(env: Variables, folder: string = ACCOUNT_FOLDER): ApiAccess | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (!host) return undefined;

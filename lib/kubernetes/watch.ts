@@ -30,14 +30,14 @@ const PAGE_SIZE = 500;
 /** The server ends a watch after this long, plus a random part of as much, so that not all end at once. */
 const WATCH_SECONDS = 300;
 
-/** A watch that ends sooner than this without a word is a failure: something in front of the server does not let it through. */
+/** A watch that ends sooner than this without a word is a failure: a proxy before the server does not let it through. */
 const SHORTEST_MS = 1000;
 
 const MAX_LINE_BYTES = 64 << 20;
 
 /**
  * Keeps a copy of a list of the API: reads it page by page, then follows it by a watch, which is taken up where it broke
- * off. Where the server has forgotten that place (410), the list is read again, and only differences are told.
+ * off. Where the server has forgotten that place (410), the list is read again, and only differences are reported.
  */
 export class Watch<T> {
   readonly items = new Map<string, T>();

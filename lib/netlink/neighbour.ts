@@ -74,7 +74,7 @@ export function decodeNeighbour(message: NetlinkMessage): Neighbour | undefined 
   };
 }
 
-/** A request to add an entry, permanent unless it says otherwise. Refused with EEXIST if the address has one. */
+/** A request to add an entry, permanent by default. The kernel refuses it with EEXIST if the address has one. */
 export function addNeighbourRequest(
   entry: Omit<Neighbour, 'state'> & { mac: string; state?: NeighbourState },
 ): Request {
@@ -87,7 +87,7 @@ export function addNeighbourRequest(
   return { type: MessageType.NEWNEIGH, flags: FlagsNew.CREATE | FlagsNew.EXCL, payload };
 }
 
-/** A request to make the kernel find out, by itself, which hardware address the address has (NTF_USE). */
+/** A request to make the kernel resolve the address's hardware address by itself (NTF_USE). */
 export function resolveNeighbourRequest(entry: { link: number; address: string }): Request {
   const payload = payloadOf((out) => {
     out.emit(headerOf(entry, {}, { use: true }));
@@ -96,7 +96,7 @@ export function resolveNeighbourRequest(entry: { link: number; address: string }
   return { type: MessageType.NEWNEIGH, flags: FlagsNew.CREATE, payload };
 }
 
-/** A request to delete the entry of an address. Refused with ENOENT if it has none. */
+/** A request to delete the entry of an address. The kernel refuses it with ENOENT if there is none. */
 export function deleteNeighbourRequest(entry: { link: number; address: string }): Request {
   const payload = payloadOf((out) => {
     out.emit(headerOf(entry, {}));

@@ -64,7 +64,7 @@ export function isSameNamespace(a: Namespace, b: Namespace): boolean {
 
 function openFile(path: string): number {
   try {
-    // Not blocking, so that a FIFO in the place of a namespace is told instead of waited for.
+    // Not blocking, so that a FIFO in place of a namespace is reported instead of waited for.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw new NamespaceError(path, isMissing(error) ? 'does not exist' : 'cannot be opened', error);

@@ -69,7 +69,7 @@ function attachedNow({ netns, args }: Request, version: string): Attached {
   return { time: new Date().toISOString(), version, netns, ...pod };
 }
 
-// A damaged journal may have lost what an earlier ADD made: all that DEL could undo by the config is recorded anew.
+// A damaged journal may have lost what an earlier ADD made: everything that DEL could undo by the config is recorded again.
 function restorable(plan: Plan, observed: Observation): Planned[] {
   const isPending = (change: Change) => !holds(change, observed);
   return plan.changes.filter(({ change }) => isPending(change) || kindOf(change).isKnownByConfig(change, observed));
@@ -129,7 +129,7 @@ async function finishHalfMade(socket: RouteSocket, journal: AttachmentJournal): 
   }
 }
 
-// The failure to tell is the first one. A journal that says too much does no harm: what is not there is not undone.
+// Report the first failure. A journal that names too much does no harm: a change that was never made is not undone.
 function restoreJournal(journal: AttachmentJournal, before: Entry[], { notUndone }: ChangeRefused, log: Log): void {
   try {
     journal.restore(before, notUndone);

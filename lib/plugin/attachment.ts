@@ -26,7 +26,7 @@ export function attachmentLink(
   return linkOrError(name, observed, wanted === undefined ? undefined : 'interface');
 }
 
-/** The name that `attachmentLink` looks for: the one by which the plugins in front know the link. */
+/** The name that `attachmentLink` looks for: the one by which the earlier plugins know the link. */
 export function attachmentName(
   request: Pick<Request, 'ifname' | 'netns'>,
   wanted: string | undefined,

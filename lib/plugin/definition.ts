@@ -21,7 +21,7 @@ export type Definition<C> = {
   /** What `verify` makes sure of, as lines: `make sure that …`. */
   describeVerify?(input: PlanInput<C>, plan: Plan): string[];
   /**
-   * What the config says about an ADD to whatever pod, as lines: `add route …`. Throws CniError 7 for what is wrong in it
+   * What the config says about an ADD, whichever the pod, as lines: `add route …`. Throws CniError 7 for what is wrong in it
    * for every pod, and shows only in the plan.
    */
   outline(config: C & CommonConfig, request: Request): string[];

@@ -57,7 +57,7 @@ export function explainAdd<C>(definition: Definition<C>, request: Request, pod: 
   });
 }
 
-/** What does the config say about an ADD to whatever pod? Throws CniError 7 for what is wrong with it. */
+/** What does the config say about an ADD, whichever the pod? Throws CniError 7 for an invalid config. */
 export function outlineAdd<C>(definition: Definition<C>, request: Request): Promise<Explanation> {
   return translated(async () => {
     const { config, warnings } = await definition.parseConfig(request.document);

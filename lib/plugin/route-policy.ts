@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { integer } from '../cni/schema.ts';
 
-/** `rtm_protocol` of the routes that we add, unless the config says otherwise: how they are told from others. */
+/** `rtm_protocol` of the routes that we add, unless the config says otherwise: which distinguishes them from others. */
 export const DEFAULT_PROTOCOL = 87;
 
 /** The config keys of every plugin that adds routes. Protocols below 5 are the kernel's and the administrator's. */

@@ -4,7 +4,7 @@ import type { Link } from '../netlink/link.ts';
 import { RT_SCOPE_UNIVERSE } from '../netlink/route.ts';
 import type { Observation } from '../observation/observation.ts';
 
-/** The result of a plugin that no other stood in front of: what it saw of the interface that it worked on. */
+/** The result of a plugin without prevResult: what it saw of the interface that it worked on. */
 export function unchainedResult(link: Link, sandbox: string, observed: Observation): Result {
   const addresses = observed.addresses(link.index).filter(({ scope }) => scope === RT_SCOPE_UNIVERSE);
   return {

@@ -12,7 +12,7 @@ export type PluginConfig = JsonObject & { readonly type: string };
 /** A network as its file describes it (https://www.cni.dev/docs/spec/#section-1-network-configuration-format). */
 export type NetworkList = {
   readonly name: string;
-  /** The newest version that both the file and we know. */
+  /** The newest version that both the file and this build support. */
   readonly cniVersion: string;
   readonly disableCheck: boolean;
   readonly disableGC: boolean;
@@ -25,9 +25,9 @@ const LIST_EXTENSIONS = ['.conflist'];
 const SINGLE_EXTENSIONS = ['.conf', '.json'];
 
 /**
- * The network of this name among the files of a folder, in the order of their names: lists first, then the single
- * plugins of the old format, which are made lists of one. Throws RuntimeError; a file that cannot be read on the way is
- * one, since it may be the one that is meant.
+ * The network with this name among the files of a folder, in the order of their names: lists first, then single plugins in
+ * the old format, which become lists of one. Throws RuntimeError, also if a file on the way cannot be read, since that may
+ * be the one that is meant.
  */
 export function loadNetwork(folder: string, name: string): NetworkList {
   const others: string[] = [];
@@ -46,7 +46,7 @@ export function loadNetwork(folder: string, name: string): NetworkList {
 }
 
 /**
- * The network that a file describes: a list, or a single plugin of the old format, which is made a list of one. Throws
+ * The network that a file describes: a list, or a single plugin in the old format, which becomes a list of one. Throws
  * RuntimeError.
  */
 export function readNetworkFile(path: string): NetworkList {
@@ -56,8 +56,8 @@ export function readNetworkFile(path: string): NetworkList {
 }
 
 /**
- * The network that a file's text describes to a runtime; `path` tells it the old format, `.conf`, from a list. Throws
- * RuntimeError, also for a list whose plugins are all in files of their own.
+ * The network that a file's text describes to a runtime; the extension of `path` says whether it is a list or in the old
+ * format. Throws RuntimeError, also for a list whose plugins are all in files of their own.
  */
 export function parseNetworkFile(path: string, text: string): NetworkList {
   const document = parseObject(path, text);
@@ -86,7 +86,7 @@ export function parseNetwork(document: JsonObject, where: string, more: readonly
   };
 }
 
-// Since CNI 1.1 a list can have more plugins, a file each, in a folder of its name.
+// Since CNI 1.1 a list can have more plugins, each in a file, in a folder with the list's name.
 function networkFromFile(path: string, document: JsonObject): NetworkList {
   const wrong = (what: string) => new RuntimeError(`${path}: ${what}`);
   const onlyInlined = readFlag(document, 'loadOnlyInlinedPlugins', wrong);
@@ -113,16 +113,16 @@ function pluginConfig(value: unknown, where: string): PluginConfig {
 
 type Wrong = (what: string) => RuntimeError;
 
-// The newest of `cniVersions` and `cniVersion` that is not newer than ours; the single `cniVersion` as it stands.
+// The newest of `cniVersions` and `cniVersion` that this build supports; a `cniVersion` alone is taken as it is.
 function pickVersion(document: JsonObject, wrong: Wrong): string {
   const { cniVersion, cniVersions } = document;
-  if (cniVersion !== undefined && typeof cniVersion !== 'string') throw wrong('"cniVersion" is not a text');
+  if (cniVersion !== undefined && typeof cniVersion !== 'string') throw wrong('"cniVersion" is not a string');
   if (cniVersions === undefined) return cniVersion || IMPLIED_VERSION;
   if (!Array.isArray(cniVersions)) throw wrong('"cniVersions" is not a list');
   const offered: unknown[] = [...cniVersions, ...(cniVersion ? [cniVersion] : [])];
   const usable = offered.filter((version): version is string => {
     const comparison = typeof version === 'string' ? compareVersions(version, CURRENT_VERSION) : undefined;
-    if (comparison === undefined) throw wrong(`"cniVersions" has ${JSON.stringify(version)}, which is no version`);
+    if (comparison === undefined) throw wrong(`"cniVersions" has ${JSON.stringify(version)}, which is not a version`);
     return comparison <= 0;
   });
   const newestFirst = usable.toSorted((a, b) => compareVersions(b, a) ?? 0);
@@ -167,5 +167,5 @@ function parseObject(path: string, text: string): JsonObject {
     throw new RuntimeError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   if (isJsonObject(value)) return value;
-  throw new RuntimeError(`${path}: a JSON object is needed`);
+  throw new RuntimeError(`${path}: must be a JSON object`);
 }

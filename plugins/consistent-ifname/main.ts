@@ -3,7 +3,7 @@ import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from './config.ts';
 import { outlineConsistentName, planConsistentName } from './plan.ts';
 
-/** Gives a pod's interface a name that follows from its network's name. See README.md beside this file. */
+/** Names a pod's interface after its network. See README.md beside this file. */
 export const consistentIfname = definePlugin({
   name: 'consistent-ifname',
   version: VERSION,

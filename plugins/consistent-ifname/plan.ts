@@ -57,13 +57,13 @@ function linkToName(input: Input, name: string): Link {
   return macs.size > 0 && !macs.has(renamed.mac ?? '') ? linkOrError(known, observed, path) : renamed;
 }
 
-// The name by which the plugins in front know the link.
+// The name by which the earlier plugins know the link.
 function knownName({ config, request, previous, observed }: Input): string {
   return attachmentName(request, config.interface, previous, observed);
 }
 
 /**
- * By which name, other than this one, do the plugins in front know the link? undefined if they know it by this one. A
+ * By which name, other than this one, do the earlier plugins know the link? undefined if they know it by this one. A
  * repeated ADD, a CHECK and a DEL without a journal find it among the altnames, or else it is the known name if it is free.
  */
 function firstName(input: Input, link: Link, name: string): string | undefined {
@@ -99,7 +99,7 @@ type Renaming = {
 /**
  * The result after the rename (docs/decisions/0007-first-name-in-results.md). The new name replaces the first one: entries
  * keep their places, so addresses point at the same interface. With `both`, the altname has an entry of its own at the
- * end, where the CHECK of the plugins in front finds CNI_IFNAME; for a pod's first interface the addresses point there too,
+ * end, where the CHECK of the earlier plugins finds CNI_IFNAME; for a pod's first interface the addresses point there too,
  * because the runtime takes the pod's addresses from `eth0`, and refuses a pod without any. With `first`, the altname is the
  * only name.
  */

@@ -7,7 +7,7 @@ const numbered = {
   type: 'object',
   properties: {
     offset: {
-      description: "Counted from the network's own address (0), or from the highest (-1) back.",
+      description: "Counted from the network's own address (0), or backwards from the highest address (-1).",
       type: 'integer',
       minimum: Number.MIN_SAFE_INTEGER,
       maximum: Number.MAX_SAFE_INTEGER,
@@ -19,20 +19,20 @@ const numbered = {
 const someAddress = (family: string) => ({
   type: 'string',
   pattern: `^(first|last|${family})$`,
-  patternErrorMessage: 'It may be first, last, an address of the family or {"offset": n}.',
+  patternErrorMessage: 'Must be first, last, an address of the family or {"offset": n}.',
 });
 
 const descriptions: Descriptions = {
   '': { description: "Routes the node's own addresses through the gateway of the pod's subnet." },
   hostInterface: {
-    description: "The node's interface whose addresses are routed; by default that of its default route.",
+    description: "The node's interface whose addresses are routed. Default: the interface of the node's default route.",
     ...interfaceName,
   },
-  hostAddresses: { description: 'These addresses instead; the node is not looked at.', uniqueItems: true },
+  hostAddresses: { description: 'Route these addresses instead of those of the node.', uniqueItems: true },
   'hostAddresses[]': { description: 'An address of the node.', ...address, ...specified },
   gateway: {
     description:
-      "The gateway, as it lies in the pod's subnet: first, last, an address, or by number; or one of these for each family.",
+      "Which address of the pod's subnet is the gateway: first, last, an address, or a number; or one of these for each family.",
     replaces: true,
     default: 'first',
     anyOf: [
@@ -41,18 +41,18 @@ const descriptions: Descriptions = {
       {
         type: 'object',
         properties: {
-          ipv4: { description: 'The one for IPv4.', anyOf: [{ ...someAddress(IPV4), ...specified }, numbered] },
-          ipv6: { description: 'The one for IPv6.', anyOf: [{ ...someAddress(IPV6), ...specified }, numbered] },
+          ipv4: { description: 'The gateway for IPv4.', anyOf: [{ ...someAddress(IPV4), ...specified }, numbered] },
+          ipv6: { description: 'The gateway for IPv6.', anyOf: [{ ...someAddress(IPV6), ...specified }, numbered] },
         },
         additionalProperties: false,
       },
     ],
   },
-  families: { description: 'The families that must be routed; by default those that both sides have.' },
-  'families[]': { description: 'A family.' },
-  waitSeconds: { description: 'How long ADD waits for a default route or an address to appear.' },
+  families: { description: 'The families that must be routed. Default: those in which both sides have an address.' },
+  'families[]': { description: 'An address family.' },
+  waitSeconds: { description: 'How many seconds ADD waits for a default route or an address to appear.' },
   verifyGateway: { description: 'ADD fails unless every gateway answers.' },
-  'verifyGateway.timeoutSeconds': { description: 'How long it may take to answer.' },
+  'verifyGateway.timeoutSeconds': { description: 'How long a gateway may take to answer, in seconds.' },
   ...ROUTE_POLICY,
 };
 

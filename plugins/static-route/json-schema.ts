@@ -28,7 +28,7 @@ const ON_LINK_GATEWAY = {
   ],
 };
 
-// A `then` with a single `not`, so that editors show its message and not those of what is in it.
+// Each `then` has a single `not`, so that editors show its message and not those of its parts.
 const ROUTE_RULES = {
   allOf: [
     {
@@ -42,14 +42,14 @@ const ROUTE_RULES = {
     {
       if: { required: ['nexthops'] },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-      then: { not: isGiven('gw', 'dev'), errorMessage: 'With nexthops, gw and dev go into each of them.' },
+      then: { not: isGiven('gw', 'dev'), errorMessage: 'With nexthops, put gw and dev into each of them.' },
     },
     {
       if: { required: ['onlink'], properties: { onlink: { const: true } } },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
       then: {
         not: { not: ON_LINK_GATEWAY },
-        errorMessage: 'onlink needs a gw, here or in each of nexthops.',
+        errorMessage: 'onlink requires a gw, here or in each of nexthops.',
       },
     },
   ],
@@ -62,29 +62,37 @@ function routeList(key: string, description: string): Descriptions {
     '[].dst': { description: 'The destination: 10.10.0.0/16, 2001:db8::/32 or default.', ...destination },
     '[].gw': {
       description:
-        "The gateway. Left out: the one that the previous result names, else on the link. auto: the same, else the subnet's first address.",
+        "The gateway. If omitted: the gateway in prevResult, else the route is on the link. auto: the gateway in prevResult, else the subnet's first address.",
       ...addressOrAuto,
       ...specified,
     },
     '[].dev': {
-      description: "Another interface of the pod than the attachment's, by name or altname.",
+      description: "The pod's interface, by name or altname, if it is not the attachment's.",
       ...interfaceName,
     },
-    '[].nexthops': { description: 'Several next hops, over which packets are spread.' },
+    '[].nexthops': { description: 'Several next hops, over which traffic is distributed.' },
     '[].nexthops[]': { description: 'One of several next hops.' },
-    '[].nexthops[].gw': { description: 'The gateway of this hop; without it, on the link.', ...address, ...specified },
+    '[].nexthops[].gw': {
+      description: 'The gateway of this hop. If omitted, the hop is on the link.',
+      ...address,
+      ...specified,
+    },
     '[].nexthops[].dev': { description: "The hop's interface, by name or altname.", ...interfaceName },
     '[].nexthops[].weight': {
-      description: 'How much of the traffic this hop gets, in relation to the others; 1 by default.',
+      description: 'The share of the traffic that this hop gets, relative to the others. Default: 1.',
     },
     '[].src': { description: 'The preferred source address.', ...address, ...specified },
-    '[].priority': { description: 'The metric: of routes to one destination the lowest counts.' },
-    '[].table': { description: 'The routing table; 254, the main one, by default.' },
-    '[].scope': { description: 'The scope, for IPv4: 0 universe, 253 link.' },
+    '[].priority': {
+      description: 'The metric: of several routes to one destination, the kernel uses the one with the lowest.',
+    },
+    '[].table': { description: 'The routing table. Default: 254, the main one.' },
+    '[].scope': { description: 'The scope (IPv4 only): 0 universe, 253 link.' },
     '[].mtu': { description: 'The MTU of the path.' },
     '[].advmss': { description: 'The maximum segment size to advertise.' },
-    '[].onlink': { description: 'The gateway is on the link, whatever the subnets of the link are.' },
-    '[].type': { description: 'What is done with packets; all but unicast send them nowhere, and have no next hop.' },
+    '[].onlink': { description: 'The gateway is on the link, even if no subnet of the link contains it.' },
+    '[].type': {
+      description: 'What the kernel does with packets. Types other than unicast forward nothing and have no next hop.',
+    },
   };
   return Object.fromEntries(Object.entries(keys).map(([suffix, value]) => [`${key}${suffix}`, value]));
 }
@@ -185,20 +193,20 @@ const descriptions: Descriptions = {
   '': {
     description: "Adds static routes to a pod's interface: all of them or none.",
     allOf: [
-      { not: { required: ['topology', 'topologyFile'] }, errorMessage: 'One map is enough: topology or topologyFile.' },
+      { not: { required: ['topology', 'topologyFile'] }, errorMessage: 'Set only one of topology and topologyFile.' },
     ],
   },
   ...routeList('routes', 'The routes.'),
-  ...routeList('addroutes', 'More routes: the name that route-override has for them.'),
-  delroutes: { description: 'Routes of the main table, out of the interface, that are taken away first.' },
-  'delroutes[]': { description: 'One route to take away; keys beside dst and gw are not looked at.' },
+  ...routeList('addroutes', 'More routes, under the key that route-override uses.'),
+  delroutes: { description: "The interface's routes in the main table to delete first." },
+  'delroutes[]': { description: 'One route to delete. Keys other than dst and gw are ignored.' },
   'delroutes[].dst': { description: 'Its destination.', ...destination },
-  'delroutes[].gw': { description: 'Its gateway; left out, whatever it is.', ...address },
-  flushroutes: { description: 'Take away every route of the interface but connected and link-local ones.' },
-  flushgateway: { description: 'Take away the default routes of the interface.' },
-  missingFamily: { description: 'What to do with a route of a family that the interface has no address of.' },
-  topology: { description: 'A map of subnets and their gateways, as ddsnet4u has it.' },
-  'topology.vrf': { description: 'The subnets by vrf.' },
+  'delroutes[].gw': { description: 'Its gateway. If omitted, any gateway.', ...address },
+  flushroutes: { description: "Delete all of the interface's routes except connected and link-local ones." },
+  flushgateway: { description: "Delete the interface's default routes." },
+  missingFamily: { description: 'What to do with a route if the interface has no address of its family.' },
+  topology: { description: "A map of subnets and their gateways, in ddsnet4u's format." },
+  'topology.vrf': { description: 'The subnets of each vrf.' },
   'topology.vrf{}': { description: 'One vrf: its subnets are routed to each other.' },
   'topology.vrf{}.subnets': {
     description: 'The subnets, in CIDR notation.',

@@ -33,7 +33,7 @@ export function withoutListed(mapped: readonly WantedRoute[], listed: readonly W
 }
 
 /**
- * What `mergedRoutes` would refuse whatever the pod is like: two routes whose next hops are written out, and differ. So
+ * What `mergedRoutes` would refuse for any pod: two routes whose next hops are written out, and differ. So
  * `waymark explain` reports it without a pod.
  */
 export function clashes({ routes, addroutes }: { routes: RouteConfig[]; addroutes: RouteConfig[] }): Problem[] {

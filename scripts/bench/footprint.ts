@@ -5,7 +5,7 @@ import { oursForAll, PODS } from './burst.ts';
 import { shimOf } from './ours.ts';
 import type { Report } from './report.ts';
 
-/** After so many calls the agent's memory is looked at; growth counts from the second on. */
+/** The agent's memory is read after this many calls; growth counts from the second reading on. */
 const CALLS = [0, 10_000, 100_000];
 const SETTLE_MS = 1000;
 

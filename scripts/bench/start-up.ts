@@ -10,7 +10,7 @@ export const ROUNDS_FACTOR = 6;
 /** The routes of an ordinary call. */
 export const TWO_ROUTES = [{ dst: '10.10.0.0/16' }, { dst: '10.20.0.0/16', gw: '10.131.0.9' }];
 
-/** How long an ordinary call takes: an ADD of two routes behind the result of another plugin, and each call undone. */
+/** How long an ordinary call takes: an ADD of two routes after another plugin's result, and each call undone. */
 export function benchStartUp(bench: Bench): Report {
   const prevResult = previousResult(bench.pod);
   const config = { ...quietly(bench), prevResult, routes: TWO_ROUTES };

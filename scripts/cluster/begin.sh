@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a cluster's namespaces and waits until they are gone; then takes away what is left of it on the machine: its
+# Starts a cluster's namespaces and waits until they are gone; then removes what is left of it on the machine: its
 # control groups and its folder. Everything else goes with the namespaces.
 # Usage: begin.sh <folder> <name> stdin|forever   (until stdin ends, or until SIGTERM)
 set -uo pipefail

@@ -59,7 +59,7 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
   show('get', 'pod', 'routed', '-o', 'jsonpath={.metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/network-status}');
   show('events', '--for', 'pod/routed');
 
-  print('\nThe agent is rolled out anew while ten pods start:');
+  print('\nA rolling update of the agent, while ten pods start:');
   cluster.kubectl(['-n', 'waymark', 'rollout', 'restart', 'daemonset/waymark']);
   const names = Array.from({ length: 10 }, (_, index) => `pod-${index + 1}`);
   apply(names.map((name) => pod(name, 'sites')));
@@ -71,7 +71,7 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
   if (missing.length > 0) throw new Error(`without the route: ${missing.join(', ')}`);
   print('all ten have the route to 172.16.0.0/12');
 
-  print('\nEverything is taken away:');
+  print('\nEverything is removed:');
   show('delete', 'pods', '-l', 'demo');
   cluster.kubectl(['delete', 'net-attach-def', 'sites', 'green', 'node']);
   await until('nothing is left', 60, () => leftovers(cluster).length === 0);

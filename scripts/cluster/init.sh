@@ -17,7 +17,7 @@ ip address add 10.96.0.1/32 dev lo
 for bridge in br0 br1; do ip link add "$bridge" type bridge forward_delay 0 && ip link set "$bridge" up; done
 ip address add 10.0.32.1/24 dev br0
 echo 1 >/proc/sys/net/ipv4/ip_forward
-# The nodes send to each other's pods through here, and need not be told a shorter way.
+# The nodes send to each other's pods through here, and need no shorter way.
 for which in all default; do echo 0 >"/proc/sys/net/ipv4/conf/$which/send_redirects"; done
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 

@@ -3,7 +3,7 @@
 # Usage: remove-cgroups.sh <cluster>[/<node>]
 set -uo pipefail
 
-# A group can be taken away only when the kernel has buried its last process, which takes a moment.
+# A group can be removed only when the kernel has reaped its last process, which takes a moment.
 for ((attempt = 0; attempt < 100; attempt++)); do
   left=0
   for group in /sys/fs/cgroup/*/"$1"; do

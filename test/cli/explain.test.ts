@@ -87,7 +87,7 @@ function explainFile(node: Scratch, file: string, args: string[] = [], env: Env 
   return { status, lines: stdout.trim().split('\n'), stderr };
 }
 
-/** The routes that bear our protocol, as `ip -j` has them, in the words of the explanation. */
+/** The routes with our protocol, as `ip -j` has them, in the words of the explanation. */
 function ourRoutes(pod: Scratch): string[] {
   const routes = ['-4', '-6'].flatMap((family) => pod.ipJson(`${family} -d route show table all proto 87`));
   return routes.map((route) => {
@@ -192,7 +192,7 @@ t.test('says the same with --json, as one document', { skip: noNamespaces }, asy
   t.equal(status, 0);
   const { network, notes, plugins } = JSON.parse(lines.join('\n'));
   t.equal(network, 'green');
-  t.strictSame(notes, ['what bridge would answer is not known, nor its gateways: see --prev-result']);
+  t.strictSame(notes, ['the result of bridge and its gateways are unknown: see --prev-result']);
   t.strictSame(
     plugins.map(({ type, ours, reached }: { [key: string]: unknown }) => [type, ours, reached]),
     CHAIN.map(({ type }) => [type, type !== 'bridge', true]),
@@ -271,7 +271,7 @@ t.test('a plugin finds what those before it would have changed', { skip: noNames
 const REFUSED: [title: string, code: number, plugin: Plugin][] = [
   ['a config with several faults', 7, { type: 'static-route', routes: [{ dst: '10.9.0.1/16' }, { dst: 'x', gww: 1 }] }],
   ['a misspelt key', 7, { type: 'seamless-gateway', hostAddress: ['10.0.32.2'] }],
-  ['a name that is none', 7, { type: 'consistent-ifname', prefix: 'much-too-long' }],
+  ['an invalid name', 7, { type: 'consistent-ifname', prefix: 'much-too-long' }],
   ['a placeholder that nothing is known for', 7, { type: 'consistent-ifname', key: '$' + '{K8S_POD_NAME}' }],
   ['a map that is not there', 7, { type: 'static-route', topologyFile: '/nonexistent/map.yaml' }],
   ['no such interface', 100, { type: 'static-route', interface: 'net7', routes: [{ dst: '10.9.0.0/16' }] }],
@@ -305,7 +305,7 @@ t.test('without a pod every error of every config is found', { skip: noNamespace
   const broken = REFUSED.filter(([, code]) => code === 7).map(([, , plugin]) => plugin);
   const { status, lines } = world.explain([{ type: 'bridge' }, ...broken]);
   t.equal(status, 1);
-  t.equal(lines[1], 'no pod is looked at, only the configs: see --netns and --prev-result');
+  t.equal(lines[1], 'no pod is inspected, only the configs: see --netns and --prev-result');
   for (const [index, plugin] of broken.entries()) {
     const [answer] = await world.addAll([plugin]);
     const details = answer?.details?.split('\n').map((line) => `  ${line}`) ?? [];
@@ -414,37 +414,48 @@ t.test('reads a single plugin of the old format, and keys of runtimes', { skip: 
   ]);
 });
 
-t.test('what is no list, no namespace or no result is told in a sentence', { skip: noNamespaces }, async (t) => {
-  const world = worldOf(t);
-  const { node, folder } = world;
-  const list = world.write('list.conflist', {
-    cniVersion: '1.1.0',
-    name: 'green',
-    plugins: [{ type: 'static-route' }],
-  });
-  const cases: [args: string[], stderr: RegExp][] = [
-    [['/nonexistent.conflist'], /^waymark: \/nonexistent\.conflist cannot be read: ENOENT/],
-    [[world.write('a.conflist', '{')], /^waymark: .*a\.conflist cannot be read: /],
-    [[world.write('b.conflist', { plugins: [] })], /^waymark: .*b\.conflist: the network has no "name"/],
-    [[world.write('c.conflist', { name: 'a', plugins: [{}] })], /^waymark: .*c\.conflist: plugins\[0\]: .* no "type"/],
-    [[list, '--netns', '/nonexistent'], /^waymark: CNI_NETNS="\/nonexistent" does not exist/],
-    [[list, '--netns', folder], /^waymark: CNI_NETNS=".*" is not a namespace/],
-    [[list, '--netns', `/run/netns/${node.name}`], /^waymark: CNI_NETNS=".*" is the host's own network namespace/],
-    [[list, '--prev-result', '/nonexistent.json'], /^waymark: \/nonexistent\.json cannot be read: ENOENT/],
-  ];
-  for (const [[file = '', ...args], stderr] of cases) {
-    const ran = explainFile(node, file, args);
-    t.equal(ran.status, 1, stderr.source);
-    t.match(ran.stderr, stderr);
-    t.notMatch(ran.stderr, /\n {4}at /, 'no stack trace');
-  }
-  const wrong = world.write('wrong.json', { cniVersion: '1.1.0', ips: [{ address: '10.0.0.1' }] });
-  const { status, lines } = explainFile(node, list, ['--prev-result', wrong]);
-  t.equal(status, 1);
-  t.match(about(lines, 0)[0], /^error 7: invalid prevResult: prevResult\.ips\[0\]\.address: /);
-  const unknown = world.write('new.conflist', { cniVersion: '9.0.0', name: 'a', plugins: [{ type: 'static-route' }] });
-  t.match(about(explainFile(node, unknown).lines, 0)[0], /^error 1: incompatible CNI versions/);
-});
+t.test(
+  'a file that is not a list, a namespace or a result is reported in one sentence',
+  { skip: noNamespaces },
+  async (t) => {
+    const world = worldOf(t);
+    const { node, folder } = world;
+    const list = world.write('list.conflist', {
+      cniVersion: '1.1.0',
+      name: 'green',
+      plugins: [{ type: 'static-route' }],
+    });
+    const cases: [args: string[], stderr: RegExp][] = [
+      [['/nonexistent.conflist'], /^waymark: \/nonexistent\.conflist cannot be read: ENOENT/],
+      [[world.write('a.conflist', '{')], /^waymark: .*a\.conflist cannot be read: /],
+      [[world.write('b.conflist', { plugins: [] })], /^waymark: .*b\.conflist: the network has no "name"/],
+      [
+        [world.write('c.conflist', { name: 'a', plugins: [{}] })],
+        /^waymark: .*c\.conflist: plugins\[0\]: .* no "type"/,
+      ],
+      [[list, '--netns', '/nonexistent'], /^waymark: CNI_NETNS="\/nonexistent" does not exist/],
+      [[list, '--netns', folder], /^waymark: CNI_NETNS=".*" is not a namespace/],
+      [[list, '--netns', `/run/netns/${node.name}`], /^waymark: CNI_NETNS=".*" is the host's own network namespace/],
+      [[list, '--prev-result', '/nonexistent.json'], /^waymark: \/nonexistent\.json cannot be read: ENOENT/],
+    ];
+    for (const [[file = '', ...args], stderr] of cases) {
+      const ran = explainFile(node, file, args);
+      t.equal(ran.status, 1, stderr.source);
+      t.match(ran.stderr, stderr);
+      t.notMatch(ran.stderr, /\n {4}at /, 'no stack trace');
+    }
+    const wrong = world.write('wrong.json', { cniVersion: '1.1.0', ips: [{ address: '10.0.0.1' }] });
+    const { status, lines } = explainFile(node, list, ['--prev-result', wrong]);
+    t.equal(status, 1);
+    t.match(about(lines, 0)[0], /^error 7: invalid prevResult: prevResult\.ips\[0\]\.address: /);
+    const unknown = world.write('new.conflist', {
+      cniVersion: '9.0.0',
+      name: 'a',
+      plugins: [{ type: 'static-route' }],
+    });
+    t.match(about(explainFile(node, unknown).lines, 0)[0], /^error 1: incompatible CNI versions/);
+  },
+);
 
 t.test('a list of ours alone needs no previous result', { skip: noNamespaces }, async (t) => {
   const world = worldOf(t);

@@ -56,7 +56,7 @@ t.test('a source that changes after it was hashed is not installed', { skip: noC
   const { signal } = new AbortController();
   await t.rejects(install({ binDir, wanted, hashes, signal }), {
     name: 'InstallError',
-    message: /waymark was changed while it was copied$/,
+    message: /waymark changed while it was being copied$/,
   });
   t.strictSame(
     everythingIn(binDir).filter((name) => name !== '.waymark'),

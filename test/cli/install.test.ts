@@ -57,7 +57,7 @@ const REFUSED: [args: string[], message: RegExp][] = [
   [['--listen', '127.0.0.1:0', '--once', '--from', '/x'], /^waymark: --listen is of no use with --once$/m],
   [
     ['--net-list', '/x/a.json', '--once', '--from', '/x'],
-    /^waymark: \/x\/a\.json is no network list: its name does not/m,
+    /^waymark: \/x\/a\.json is not a network configuration list: its name does not/m,
   ],
   [['--from', '/nowhere', '--once'], /^waymark: \/nowhere\/waymark cannot be installed: ENOENT/m],
   [['--frm', '/x'], /unknown option '--frm'/],
@@ -131,7 +131,7 @@ t.test('stays, and repairs what is removed or changed', { skip: noCompiler }, as
   }
   rmSync(join(binDir, '.waymark'), { recursive: true });
   await until(() => existsSync(join(binDir, '.waymark/installed.json')), 'the record is back', resident.stderr);
-  await until(() => resident.log().at(-1)?.msg === 'repaired the record', 'it is told', resident.stderr);
+  await until(() => resident.log().at(-1)?.msg === 'repaired the record', 'it is reported', resident.stderr);
   t.strictSame(everythingIn(binDir), INSTALLED);
   writeFileSync(join(binDir, 'bridge'), 'another’s');
   process.kill(resident.pid, 'SIGTERM');
@@ -151,10 +151,10 @@ t.test('is ready while all is in place, and says what is not', { skip: notRoot |
   t.equal(await get('/healthz'), '200 ok\n');
   t.equal(await get('/readyz'), '200 ready\n');
 
-  // A folder in its place cannot be repaired, and is told once.
+  // A folder in its place cannot be repaired, and is reported once.
   unlinkSync(paths[1] ?? '');
   mkdirSync(paths[1] ?? '');
-  await until(() => resident.log().length > 0, 'it is told', resident.stderr);
+  await until(() => resident.log().length > 0, 'it is reported', resident.stderr);
   t.match(resident.log(), [{ level: 'error', msg: `${paths[1]} is a folder` }]);
   t.equal(await get('/readyz'), `503 ${paths[1]} is a folder\n`);
   t.equal(await get('/healthz'), '200 ok\n');

@@ -175,7 +175,7 @@ t.test('refuses a wrong list before anything is touched', { skip: noCompiler }, 
   const first = release(t, '1.0.0');
   for (const [content, message] of [
     ['{', /a\.conflist cannot be read/],
-    ['[]', /a JSON object is needed/],
+    ['[]', /must be a JSON object/],
     [{ name: 'a' }, /the list has no plugins/],
     [{ plugins: [{ type: 'bridge' }] }, /has no "name"/],
     [{ name: 'a', plugins: [{}] }, /has no "type"/],

@@ -72,7 +72,7 @@ t.test('tells once what it cannot repair, tries again, and is ready when it coul
   mkdirSync(binDir);
   const { isWhole, lines, readiness } = await keeping(t, binDir);
   rmSync(binDir, { recursive: true });
-  await until(() => readiness.problem === `${binDir} does not exist`, 'it is told');
+  await until(() => readiness.problem === `${binDir} does not exist`, 'it is reported');
   await new Promise((resolve) => setTimeout(resolve, 3 * CHECK_EVERY_MS));
   t.equal(lines.length, 1);
   mkdirSync(binDir);

@@ -38,6 +38,6 @@ for (const name of ['a.json', 'a', '.conflist', '.a.conflist', 'a b.conf', 'ä.c
 
 t.test('refuses two lists of one name', async (t) => {
   t.throws(() => planLists(['a/n.conf', 'b/n.conf'], '/etc/cni/net.d'), {
-    message: 'two network lists are called n.conf',
+    message: 'two network configuration lists are named n.conf',
   });
 });

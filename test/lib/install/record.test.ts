@@ -66,7 +66,7 @@ t.test('is not written again when nothing changed', async (t) => {
   t.equal(statSync(join(binDir, '.waymark/installed.json')).ino, ino);
 });
 
-t.test('a damaged one is told, or as good as none to one who writes it anew', async (t) => {
+t.test('a damaged one is reported, or counts as missing to a caller that rewrites it', async (t) => {
   const binDir = scratchFolder(t);
   t.equal(readRecord(binDir), undefined);
   mkdirSync(join(binDir, '.waymark'));

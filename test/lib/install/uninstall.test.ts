@@ -21,7 +21,7 @@ function installed(t: Test): { binDir: string; paths: string[]; netDir: string }
   return { binDir, paths, netDir };
 }
 
-t.test('takes away what it put there, lists first, and nothing else', async (t) => {
+t.test('removes what it installed, lists first, and nothing else', async (t) => {
   const { binDir, netDir, paths } = installed(t);
   const outcomes = await uninstall(binDir, new Hashes());
   t.strictSame(
@@ -55,7 +55,7 @@ t.test('is fine when a file is gone already', async (t) => {
   t.strictSame(outcomes, ['removed', 'gone', 'removed']);
 });
 
-t.test('takes away the old or the new file that a killed installer has left', async (t) => {
+t.test('removes the old or the new file that a killed installer has left', async (t) => {
   for (const content of ['the old one', 'the new one']) {
     const { binDir, paths } = installed(t);
     const path = paths[0] ?? '';

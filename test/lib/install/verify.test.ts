@@ -39,5 +39,5 @@ t.test('refuses what cannot be run, and a command that says no version', async (
   chmodSync(path, 0o755);
   await t.rejects(verifyPlugin(path, signal), { name: 'InstallError', message: /does not work: ended with/ });
   writeFileSync(path, '#!/bin/sh\necho hello\n');
-  await t.rejects(versionOf(path, signal), { name: 'InstallError', message: /names no version/ });
+  await t.rejects(versionOf(path, signal), { name: 'InstallError', message: /prints no version/ });
 });

@@ -52,7 +52,7 @@ t.test('loadNetwork', async (t) => {
     ['the newest that we know of cniVersions', { cniVersions: ['0.4.0', '1.1.0', '9.0.0', '1.0.0'] }, '1.1.0'],
     ['cniVersion where it is the newest', { cniVersion: '1.1.0', cniVersions: ['0.4.0'] }, '1.1.0'],
     ['cniVersion alone, even if we do not know it', { cniVersion: '9.0.0' }, '9.0.0'],
-    ['0.1.0 where there is none', { cniVersion: undefined }, '0.1.0'],
+    ['0.1.0 if there is none', { cniVersion: undefined }, '0.1.0'],
   ];
   for (const [title, keys, picked] of versions) {
     t.test(`picks ${title}`, async (t) => {
@@ -68,15 +68,15 @@ t.test('loadNetwork', async (t) => {
   const failures: [title: string, files: { [name: string]: unknown }, message: RegExp][] = [
     ['a network that is not there', { 'a.conflist': list('other') }, /^no network "net" in /],
     ['a file that is not JSON', { 'a.conflist': '{' }, /a\.conflist cannot be read/],
-    ['a file that is no object', { 'a.conflist': [] }, /a\.conflist: a JSON object is needed/],
+    ['a file that is not an object', { 'a.conflist': [] }, /a\.conflist: must be a JSON object/],
     ['a list without plugins', { 'a.conflist': list('net', { plugins: [] }) }, /the list has no plugins/],
     [
       'a plugin without a type',
       { 'a.conflist': list('net', { plugins: [{}] }) },
       /plugins\[0\]: the plugin has no "type"/,
     ],
-    ['a version that is none', { 'a.conflist': list('net', { cniVersions: ['x'] }) }, /"cniVersions" has "x"/],
-    ['a flag that is none', { 'a.conflist': list('net', { disableCheck: 'no' }) }, /"disableCheck" is neither/],
+    ['an invalid version', { 'a.conflist': list('net', { cniVersions: ['x'] }) }, /"cniVersions" has "x"/],
+    ['an invalid flag', { 'a.conflist': list('net', { disableCheck: 'no' }) }, /"disableCheck" is neither/],
   ];
   for (const [title, files, message] of failures) {
     t.test(`refuses ${title}`, async (t) => {
