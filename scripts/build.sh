@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
+# The snapshot in the executables depends on what its process has compiled itself.
+unset NODE_COMPILE_CACHE
 [[ -x $WAYMARK_RUNTIME ]] || { echo "build: the npm packages are missing; \`npm ci\` installs them" >&2; exit 1; }
 
 bash scripts/build-native.sh

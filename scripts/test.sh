@@ -9,6 +9,8 @@ bash scripts/setup.sh
 bash scripts/build.sh
 bash scripts/lint.sh
 
+# Node.js keeps what it has compiled: most of the time that a test's processes take is that of reading TypeScript.
+export NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE:-$PWD/build/compiled}
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 failed=0

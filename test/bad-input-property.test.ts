@@ -229,8 +229,8 @@ for (const [name, configs, runs] of [
     { skip: noNamespaces },
     async (t) => {
       const seen = new Map<number, number>();
-      await holdsForAll(t, configs, runs, async (pod, config, folder) => {
-        const code = await addAndTakeBack(pod, contained(config, folder));
+      await holdsForAll(t, configs, runs, async (place, config) => {
+        const code = await addAndTakeBack(place, contained(config, place.folder));
         seen.set(code, (seen.get(code) ?? 0) + 1);
       });
       t.comment(`answers of ADD by code: ${[...seen].map(([code, count]) => `${code}: ${count}`).join(', ')}`);
@@ -242,7 +242,7 @@ for (const [name, configs, runs] of [
 }
 
 t.test('nonsense is answered with an error and changes nothing', { skip: noNamespaces }, async (t) => {
-  await holdsForAll(t, nonsense, RUNS.nonsense, async (pod, input, folder) => {
+  await holdsForAll(t, nonsense, RUNS.nonsense, async ({ pod, folder }, input) => {
     const stdin = typeof input === 'string' ? containedText(input, folder) : input;
     for (const verb of ['ADD', 'CHECK', 'DEL']) {
       assertAnswer(await call(staticRoute, variables(verb, pod.path), stdin));
@@ -250,19 +250,22 @@ t.test('nonsense is answered with an error and changes nothing', { skip: noNames
   });
 });
 
+/** A pod, its routes before the input, and a folder for files. */
+type Place = { readonly pod: Scratch; readonly before: string; readonly folder: string };
+
 /** Holds for all inputs that `work` does not throw, and leaves the pod's routes as they were. */
 async function holdsForAll<T>(
   t: Test,
   inputs: fc.Arbitrary<T>,
   numRuns: number,
-  work: (pod: Scratch, input: T, folder: string) => Promise<void>,
+  work: (place: Place, input: T) => Promise<void>,
 ): Promise<void> {
   let pod = podWithForeignRoutes(scratchPod(t));
   let folder = scratchFolder(t);
   let before = tablesOf(pod);
   const property = fc.asyncProperty(inputs, async (input) => {
     try {
-      await work(pod, input, folder);
+      await work({ pod, before, folder }, input);
       assertSame(tablesOf(pod), before, 'the tables are not as before');
     } catch (error) {
       // The next input, a smaller one, is tried on a pod that this one has not spoilt.
@@ -278,13 +281,12 @@ async function holdsForAll<T>(
 }
 
 /** The code of the ADD; 0 for success. Throws if it is not followed by what has to follow. */
-async function addAndTakeBack(pod: Scratch, stdin: Json): Promise<number> {
+async function addAndTakeBack({ pod, before }: Place, stdin: Json): Promise<number> {
   const ask = async (verb: string) => {
     const answer = await call(staticRoute, variables(verb, pod.path), stdin);
     assertAnswer(answer);
     return answer;
   };
-  const before = tablesOf(pod);
   const add = await ask('ADD');
   if (add.code === 1) assertSame(tablesOf(pod), before, 'a failed ADD changed something');
 

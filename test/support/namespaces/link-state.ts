@@ -49,16 +49,16 @@ const ROUTES = [
   'route add blackhole 10.10.0.0/16',
   'route add local 10.14.0.0/24 dev eth0 table local proto static',
   'route add 192.168.99.0/24 via 192.168.7.2 dev side',
-  '-6 route add default via fd00::22 dev eth0',
-  '-6 route add fd01::/64 via fd00::22 dev eth0 metric 7 src fd00::1 proto 87',
-  '-6 route add fd01::/64 via fd00::22 dev eth0 table 5000',
-  '-6 route add fd02::/64 dev eth0',
-  '-6 route add fd03::/64 via fe80::99 dev eth0',
-  '-6 route add fd05::/64 via fd00::22 pref high',
-  '-6 route add fd06::/64 via fd00::22 mtu 1300 advmss 1200',
-  '-6 route add fd07::/64 nexthop via fd00::22 dev eth0 nexthop via fd00:7::2 dev side weight 3',
-  '-6 route add fd07:1::/64 nexthop via fd00::22 dev eth0 nexthop via fd00::23 dev eth0',
-  '-6 route add fd99::/64 via fd00:7::2 dev side',
+  'route add default via fd00::22 dev eth0',
+  'route add fd01::/64 via fd00::22 dev eth0 metric 7 src fd00::1 proto 87',
+  'route add fd01::/64 via fd00::22 dev eth0 table 5000',
+  'route add fd02::/64 dev eth0',
+  'route add fd03::/64 via fe80::99 dev eth0',
+  'route add fd05::/64 via fd00::22 pref high',
+  'route add fd06::/64 via fd00::22 mtu 1300 advmss 1200',
+  'route add fd07::/64 nexthop via fd00::22 dev eth0 nexthop via fd00:7::2 dev side weight 3',
+  'route add fd07:1::/64 nexthop via fd00::22 dev eth0 nexthop via fd00::23 dev eth0',
+  'route add fd99::/64 via fd00:7::2 dev side',
 ];
 
 const NEIGHBOURS = [
@@ -82,12 +82,16 @@ const SYSCTLS = [
 export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }): Scratch {
   const pod = scratchNamespace(t);
   const more = addresses === 'several' ? MORE_ADDRESSES : [];
-  for (const command of [...COMMANDS, ...more]) pod.ip(command);
+  inOneProcess(pod, [...COMMANDS, ...more]);
   const writes = SYSCTLS.map((setting) => setting.split('=')).map(([key, value]) => `echo ${value} >${key}`);
   inSysctls(pod, [...writes, 'echo 1 >ipv6/conf/eth0/accept_dad'].join(' && '));
   settle(pod);
-  for (const command of [...ROUTES, ...NEIGHBOURS]) pod.ip(command);
+  inOneProcess(pod, [...ROUTES, ...NEIGHBOURS]);
   return pod;
+}
+
+function inOneProcess(pod: Scratch, commands: readonly string[]): void {
+  run('ip', ['-n', pod.name, '-batch', '-'], commands.join('\n'));
 }
 
 export type LinkStates = { [table: string]: string };

@@ -42,20 +42,16 @@ export function scratchNamespace(t: Test): Scratch {
     name,
     'sh',
     '-c',
-    'for c in all default; do echo 0 >/proc/sys/net/ipv6/conf/$c/accept_dad; done',
+    'for c in all default; do echo 0 >/proc/sys/net/ipv6/conf/$c/accept_dad; done; ip link set lo up',
   ]);
-  const ip = (command: string) => run('ip', ['-n', name, ...command.split(' ')]);
-  ip('link set lo up');
   return {
     name,
     path: `/run/netns/${name}`,
-    ip,
+    ip: (command) => run('ip', ['-n', name, ...command.split(' ')]),
     ipJson: (command) => JSON.parse(run('ip', ['-n', name, '-j', ...command.split(' ')]) || '[]'),
     routes: () => {
-      waitForKernel(ip);
-      return ['-4', '-6']
-        .map((family) => run('ip', ['-n', name, '-j', '-d', family, 'route', 'show', 'table', 'all']))
-        .join('\n');
+      waitForKernel(name);
+      return run('ip', ['-n', name, '-j', '-d', 'route', 'show', 'table', 'all']);
     },
     remove,
   };
@@ -65,20 +61,40 @@ export function scratchNamespace(t: Test): Scratch {
  * Waits until the kernel has given every link with a carrier its link-local address and multicast route, which takes some
  * time after the link is up. If a link gets none, this waits for half a second.
  */
-function waitForKernel(ip: Scratch['ip']): void {
+function waitForKernel(name: string): void {
   for (let i = 0; i < 25; i++) {
-    const links = ip('-o link show up')
+    const [up = [], multicast = [], tentative = [], local = []] = run('ip', ['-n', name, ...BATCH], QUESTIONS)
+      .trim()
       .split('\n')
-      .filter((line) => /[<,]LOWER_UP/.test(line) && !line.includes('LOOPBACK'))
-      .map((line) => /^\d+: ([^@:]+)/.exec(line)?.[1]);
-    const multicast = ip('-6 route show table local ff00::/8');
-    if (links.every((link) => multicast.includes(` dev ${link} `)) && !ip('-6 address show tentative')) {
-      const local = ip('-o -6 address show scope link');
-      if (links.every((link) => local.includes(` ${link} `))) return;
-    }
+      .map((line): { [key: string]: unknown }[] => JSON.parse(line));
+    const links = up.filter(({ flags = [] }) => isCarried(flags as string[])).map(({ ifname }) => ifname);
+    const hasAll = (entries: { dev?: unknown; ifname?: unknown }[]) =>
+      links.every((link) => entries.some(({ dev, ifname }) => (dev ?? ifname) === link));
+    if (hasAll(multicast) && !tentative.some(({ ifname }) => ifname !== undefined) && hasAll(local)) return;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   }
 }
+
+// In one process, because tests ask hundreds of times. Each answer is a line.
+const BATCH = ['-6', '-j', '-batch', '-'];
+const QUESTIONS = [
+  'link show up',
+  'route show table local ff00::/8',
+  'address show tentative',
+  'address show scope link',
+].join('\n');
+
+function isCarried(flags: readonly string[]): boolean {
+  return flags.includes('LOWER_UP') && !flags.includes('LOOPBACK');
+}
+
+const POD = [
+  'link add eth0 type veth peer name peer',
+  'link set peer up',
+  'link set eth0 up',
+  'address add 10.244.1.5/24 dev eth0',
+  'address add fd00:244:1::5/64 dev eth0 nodad',
+];
 
 /**
  * A pod as the plugins before ours leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
@@ -86,11 +102,7 @@ function waitForKernel(ip: Scratch['ip']): void {
  */
 export function scratchPod(t: Test): Scratch {
   const pod = scratchNamespace(t);
-  pod.ip('link add eth0 type veth peer name peer');
-  pod.ip('link set peer up');
-  pod.ip('link set eth0 up');
-  pod.ip('address add 10.244.1.5/24 dev eth0');
-  pod.ip('address add fd00:244:1::5/64 dev eth0 nodad');
+  run('ip', ['-n', pod.name, '-batch', '-'], POD.join('\n'));
   settle(pod);
   return pod;
 }

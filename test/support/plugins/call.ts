@@ -23,6 +23,9 @@ export type Document = {
 
 export type Env = { [name: string]: string | undefined };
 
+/** For processes that run sources: where Node.js keeps what it has compiled, if scripts/test.sh has said so. */
+export const COMPILED: Env = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE };
+
 /** The variables of an ordinary call. */
 export function variables(command: string, netns: string, more: Env = {}): Env {
   return {
@@ -77,7 +80,7 @@ export function executeIn(
 ): Promise<Answer> {
   const main = join(import.meta.dirname, '../../../plugins', plugin, 'process.ts');
   const child = spawn('ip', ['netns', 'exec', node.name, process.execPath, main, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, ...COMPILED, ...env },
   });
   return new Promise((resolve, reject) => {
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { PLUGIN_NAMES } from '../../../plugins/index.ts';
+import { installed, noSingle } from '../build/single.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchNamespace, works } from '../namespaces/namespace.ts';
-import { bundleFolder, type Document } from './call.ts';
+import type { Document } from './call.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 
@@ -14,7 +15,7 @@ const REFERENCE_FOLDERS = [join(ROOT, '.tools/bin'), '/usr/lib/cni'];
 export const REFERENCE_FOLDER: string = REFERENCE_FOLDERS.find((folder) => existsSync(join(folder, 'bridge'))) ?? '';
 
 export const noReferencePlugins: string | false =
-  noNamespaces || (REFERENCE_FOLDER === '' ? 'needs the reference CNI plugins' : false);
+  noNamespaces || noSingle || (REFERENCE_FOLDER === '' ? 'needs the reference CNI plugins' : false);
 
 export const noCnitool: string | false =
   noReferencePlugins || (works('cnitool', ['--help']) ? false : 'needs cnitool, which needs Go');
@@ -58,14 +59,15 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
   const pod = scratchNamespace(t);
   const lists = join(folder, 'net.d');
   const dataDir = join(folder, 'data');
+  const executables = installed(t);
   mkdirSync(lists);
   mkdirSync(join(folder, 'cni'));
 
   const drive: Node['drive'] = (driver, command, network, env = {}) => {
-    const program = driver === 'cnitool' ? 'cnitool' : `${join(bundleFolder('waymark'), 'waymark')} cni`;
+    const program = driver === 'cnitool' ? 'cnitool' : `${join(executables, 'waymark')} cni`;
     // cnitool has no option for its cache, so both get a folder of the test's own mounted on /var/lib.
     const script = `mkdir -p ${folder}/lib/cni && mount --bind ${folder}/lib /var/lib && exec ${program} ${command} ${network} ${pod.path}`;
-    const path = [...PLUGIN_NAMES.map(bundleFolder), REFERENCE_FOLDER].join(':');
+    const path = [executables, REFERENCE_FOLDER].join(':');
     const { status, stdout, stderr } = spawnSync('ip', ['netns', 'exec', node.name, 'sh', '-c', script], {
       encoding: 'utf8',
       env: { ...process.env, CNI_PATH: path, NETCONFPATH: lists, ...env },

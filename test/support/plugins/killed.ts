@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { noNamespaces, works } from '../namespaces/namespace.ts';
-import { bundleOf } from './call.ts';
+import { bundleOf, COMPILED } from './call.ts';
 
 // Processes of a plugin that are killed halfway, with SIGKILL.
 
@@ -11,7 +11,7 @@ export const noStrace: string | false = noNamespaces || (works('strace', ['-V'])
 export function dyingCall(plugin: string, changes: number, env: object, config: object): string | null {
   const harness = join(import.meta.dirname, 'call-and-die.ts');
   const { signal } = spawnSync(process.execPath, [harness, plugin, String(changes)], {
-    env: env as NodeJS.ProcessEnv,
+    env: { ...COMPILED, ...env },
     input: JSON.stringify(config),
   });
   return signal;
