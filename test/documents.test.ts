@@ -186,7 +186,7 @@ t.test('the example of explain is what it prints', { skip: noReferencePlugins },
   const [, , file = '', ...args] = command.slice(2).split(' ');
   const world = nodeWithUplink(t);
   const list: List = JSON.parse(read(file));
-  // What the plugins in front of ours answer.
+  // The result of the plugins before ours.
   world.writeList({ ...list, plugins: list.plugins.slice(0, 1) });
   const result = world.must('waymark cni', 'add', list.name);
   writeFileSync(join(world.folder, 'result.json'), JSON.stringify(result));
@@ -202,7 +202,7 @@ t.test('the example of explain is what it prints', { skip: noReferencePlugins },
 });
 
 t.test(
-  'the example of each plugin’s README works behind the reference bridge',
+  'the example of each plugin’s README works after the reference bridge',
   { skip: noReferencePlugins },
   async (t) => {
     for (const plugin of PLUGIN_NAMES) {
@@ -280,7 +280,7 @@ function addFirstNetwork({ node, pod }: Node): void {
   }
 }
 
-/** A console example run anew in the pod: each command, and what it prints. */
+/** A console example, run again in the pod: each command, and what it prints. */
 function printedIn(pod: Scratch, example: string): string[] {
   const commands = linesOf(example).filter((line) => line.startsWith('$ ip '));
   return commands.flatMap((line) => [line, ...linesOf(pod.ip(line.slice('$ ip '.length)))]);

@@ -47,7 +47,7 @@ t.test('the files in conf/schema/ and dist/schema/ are what the source gives', a
   for (const folder of [FOLDER, join(ROOT, 'dist/schema')]) {
     t.strictSame(readdirSync(folder).sort(), Object.keys(files).sort());
     for (const [file, schema] of Object.entries(files)) {
-      t.equal(readFileSync(join(folder, file), 'utf8'), textOf(schema), `${file}; npm run schema writes it anew`);
+      t.equal(readFileSync(join(folder, file), 'utf8'), textOf(schema), `${file}; npm run schema regenerates it`);
     }
   }
 });

@@ -128,7 +128,7 @@ t.test('the kernel finds the same in that root, whatever links there are', { ski
   );
 });
 
-t.test('what depends on who looks is looked at as the process does', { skip: noNamespaces }, async (t) => {
+t.test('what depends on who looks is resolved as the process resolves it', { skip: noNamespaces }, async (t) => {
   const node = scratchNamespace(t);
   const { pid } = await idle(t, ['nsenter', `--net=${node.path}`, 'sleep', '1000']);
   const inode = statSync(node.path).ino;
@@ -199,7 +199,7 @@ t.test('the network namespace is the process’s, also after it has ended', { sk
   close();
 });
 
-t.test('no descriptor stays open, and a process that is gone is told', { skip: noMounts }, async (t) => {
+t.test('no descriptor stays open, and a process that is gone is reported', { skip: noMounts }, async (t) => {
   const place = await enclosed(t, 'true');
   callerOf(process.pid).close();
   const before = descriptorsOf('self');

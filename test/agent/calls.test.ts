@@ -81,13 +81,13 @@ function callsOf({ name, config, adds }: PluginUnderTest): [string, (place: Plac
   return [
     ['VERSION', verb('VERSION'), keys()],
     ['no verb', verb(''), keys()],
-    ['a verb that there is not', verb('WALK'), keys()],
+    ['an unknown verb', verb('WALK'), keys()],
     ['no variables', () => ({ CNI_COMMAND: 'ADD' }), keys()],
     ['no JSON', verb('ADD'), text('{')],
     ['no config', verb('ADD'), text('')],
     ['9 MiB', verb('ADD'), text(`{"a":"${'x'.repeat(9 << 20)}`.slice(0, (8 << 20) + 1))],
     ['a wrong config', verb('ADD'), keys({ skipchek: true, dataDir: 'relative' })],
-    ['a version that there is not', verb('ADD'), keys({ cniVersion: '9.0.0' })],
+    ['an unknown version', verb('ADD'), keys({ cniVersion: '9.0.0' })],
     ['an unknown key', verb('CHECK'), keys({ deviceID: '0000:00' })],
     ['STATUS', verb('STATUS'), current],
     ['STATUS of a version that has none', verb('STATUS'), keys()],
@@ -160,7 +160,7 @@ t.test('an ADD that waits does not hold up the others', { skip: noNamespaces }, 
   t.equal(metrics.get('waymark_requests_patient'), 1);
   waiting.ip('address add 10.244.1.5/24 dev eth0');
   const bytes = await answer;
-  t.equal(bytes.toString('latin1', 4, 5), 'A', 'it was told that it is accepted');
+  t.equal(bytes.toString('latin1', 4, 5), 'A', 'it was accepted');
   t.match(waiting.ipJson('route show proto 87'), [{ dst: '10.0.32.2', gateway: '10.244.1.1' }]);
 });
 
@@ -254,7 +254,7 @@ t.test(
   },
 );
 
-t.test('a plugin that throws, in whatever way, harms no other', { skip: noRoot }, async (t) => {
+t.test('a plugin that throws, in any way, harms no other', { skip: noRoot }, async (t) => {
   const circular: { self?: object } = {};
   circular.self = circular;
   const ways: { [name: string]: () => Promise<object | undefined> } = {
@@ -374,7 +374,7 @@ t.test('a caller in a root of its own has its files found as it sees them', { sk
       {},
       /cannot be read: \/var\/run\/none\.yaml: ENOENT/,
     ],
-    ['a folder that is none', { dataDir: '/var/run/map.yaml/x' }, {}, /: \/run\/map\.yaml\/x|\/run\/map\.yaml/],
+    ['a path that is not a folder', { dataDir: '/var/run/map.yaml/x' }, {}, /: \/run\/map\.yaml\/x|\/run\/map\.yaml/],
     [
       'a namespace that is not there',
       {},
@@ -387,7 +387,7 @@ t.test('a caller in a root of its own has its files found as it sees them', { sk
     t.equal(code, 1, title);
     const { msg, details = '' } = JSON.parse(stdout);
     t.match(`${msg} ${details}`, message, title);
-    t.notMatch(stdout, '/proc/self/fd', 'paths are told as the caller knows them');
+    t.notMatch(stdout, '/proc/self/fd', 'paths are reported as the caller knows them');
   }
 
   t.equal((await call('DEL')).code, 0);

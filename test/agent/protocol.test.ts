@@ -153,7 +153,7 @@ t.test('a byte more than the request is refused, with it or after it', async (t)
   t.ok(refuses(() => reader.push(Buffer.from('x'))));
 });
 
-t.test('whatever bytes come, they are a request, half of one, or a ProtocolError', async () => {
+t.test('any bytes are a request, half of one, or a ProtocolError', async () => {
   const bytes = requestBytes(CALL);
   const garbage = fc.oneof(
     fc.uint8Array({ maxLength: 100 }),

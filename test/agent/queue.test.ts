@@ -70,7 +70,7 @@ t.test('work whose key is busy does not hold up what came after it', async (t) =
   await Promise.all(done);
 });
 
-t.test('work that fails makes way for the next, and its failure is told', async (t) => {
+t.test('work that fails makes way for the next, and its failure is reported', async (t) => {
   const queue = new Queue(PLENTY);
   const failed = queue.run('a', async () => {
     throw new Error('broken');

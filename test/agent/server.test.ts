@@ -73,11 +73,11 @@ t.test('whatever a client sends, the others notice nothing, and nothing of it st
     ['two requests in one', [whole, whole]],
     ['a request and a byte', [Buffer.concat([whole, Buffer.from('x')])]],
     ['an environment without an end', [header(3, 0), Buffer.from('abc')]],
-    ['a plugin that there is not', [requestBytes({ ...DEL, plugin: 'bridge' })]],
+    ['an unknown plugin', [requestBytes({ ...DEL, plugin: 'bridge' })]],
     ['a plugin with the name of a property', [requestBytes({ ...DEL, plugin: '__proto__' })]],
     ['no plugin', [requestBytes({ ...DEL, plugin: '' })]],
     ['100 MB that begin well', [header(1 << 20, 8 << 20), ...HUNDRED_MEGABYTES]],
-    ['100 MB behind a small request', [whole, ...HUNDRED_MEGABYTES]],
+    ['100 MB after a small request', [whole, ...HUNDRED_MEGABYTES]],
   ];
   await t.test('while it goes on', async (t) => {
     for (let i = 0; i < 50; i++) await ask(socket, DEL);

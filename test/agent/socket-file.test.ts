@@ -146,7 +146,7 @@ t.test('a socket that takes our place while we take ours away stays', async (t) 
   t.strictSame(readdirSync(join(path, '..')), ['agent.sock']);
 });
 
-t.test('whoever listened before goes on with what it has, and takes only its own file away', async (t) => {
+t.test('a previous listener keeps its connections, and removes only its own file', async (t) => {
   const path = join(scratchFolder(t), 'agent.sock');
   const removeFirst = await listenAt(server(t, 'first'), path);
   t.equal(await whoListens(path), 'first');
@@ -159,7 +159,7 @@ t.test('whoever listened before goes on with what it has, and takes only its own
   removeSecond();
 });
 
-t.test('a path that is too long for a socket is told, and nothing is left', async (t) => {
+t.test('a path that is too long for a socket is reported, and nothing is left', async (t) => {
   const folder = scratchFolder(t);
   await t.rejects(listenAt(server(t, 'x'), join(folder, 'x'.repeat(120))), { message: /listen/ });
   t.strictSame(readdirSync(folder), []);

@@ -11,7 +11,7 @@ import {
   scratchNode,
 } from '../support/plugins/chain.ts';
 
-// The plugins in front look the link up by CNI_IFNAME: in CHECK, which reads the result too, and in DEL.
+// The earlier plugins look the link up by CNI_IFNAME: in CHECK, which reads the result too, and in DEL.
 
 const GREEN = 'net9f27410725ab';
 const OURS: ListPlugin = { type: 'consistent-ifname' };
@@ -25,7 +25,7 @@ const TUNING: ListPlugin = {
   allmulti: true,
   sysctl: { 'net.ipv4.ip_default_ttl': '77' },
 };
-/** With the routes to the pod's subnets given back, which sbr moves away and the CHECK of those in front looks for. */
+/** With the routes to the pod's subnets given back, which sbr moves away and the CHECK of the earlier plugins looks for. */
 const SBR: ListPlugin[] = [
   { type: 'sbr' },
   {
@@ -47,7 +47,7 @@ const CHAINS: [title: string, plugins: ListPlugin[]][] = [
   ['macvlan, tuning and sbr', [MACVLAN, TUNING, ...SBR, OURS]],
   ['ptp, tuning and sbr', [{ ...PTP, ipam: IPAM }, TUNING, ...SBR, OURS]],
   ['bridge, static-route and tuning', [BRIDGE, STATIC_ROUTE, TUNING, OURS]],
-  ['bridge, with static-route behind', [BRIDGE, OURS, STATIC_ROUTE]],
+  ['bridge, with static-route after it', [BRIDGE, OURS, STATIC_ROUTE]],
 ];
 
 const VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'];
@@ -75,7 +75,7 @@ function nodeLinks({ node }: Node): unknown[] {
 
 for (const cniVersion of VERSIONS) {
   for (const [title, plugins] of CHAINS) {
-    t.test(`behind ${title}, in a list of ${cniVersion}`, { skip: noCnitool }, async (t) => {
+    t.test(`after ${title}, in a list of ${cniVersion}`, { skip: noCnitool }, async (t) => {
       const results: { [driver: string]: unknown } = {};
       for (const driver of ['cnitool', 'waymark cni'] satisfies Driver[]) {
         const world = worldOf(t, plugins, cniVersion);
@@ -121,7 +121,7 @@ t.test('CHECK of the list notices that the link lost its name', { skip: noCnitoo
 });
 
 t.test(
-  'behind sbr alone, CHECK of the list says what it says without the rename',
+  'after sbr alone, CHECK of the list says what it says without the rename',
   { skip: noReferencePlugins },
   async (t) => {
     const answers = [
@@ -141,7 +141,7 @@ t.test(
 );
 
 t.test(
-  'a further interface has one entry in the result; with resultNames "both" or "first" the CHECK of a plugin in front passes',
+  'a further interface has one entry in the result; with resultNames "both" or "first" the CHECK of an earlier plugin passes',
   { skip: noReferencePlugins },
   async (t) => {
     for (const [resultNames, names, status] of [
@@ -172,7 +172,7 @@ t.test(
 );
 
 t.test(
-  'without the altname the CHECK of a plugin in front fails, as the README says; DEL does not',
+  'without the altname the CHECK of an earlier plugin fails, as the README says; DEL does not',
   { skip: noReferencePlugins },
   async (t) => {
     for (const first of [BRIDGE, MACVLAN, PTP]) {
@@ -191,7 +191,7 @@ t.test(
 );
 
 t.test(
-  'sysctls by IFNAME of tuning: /proc/sys knows no altnames, so its CHECK fails behind a rename, not by mode "altname"',
+  'sysctls by IFNAME of tuning: /proc/sys knows no altnames, so its CHECK fails after a rename, not with mode "altname"',
   { skip: noReferencePlugins },
   async (t) => {
     const tuning: ListPlugin = { type: 'tuning', sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1' } };
@@ -212,7 +212,7 @@ t.test(
 );
 
 t.test(
-  'DEL without journals gives the name back before the plugins in front delete by it',
+  'DEL without journals gives the name back before the earlier plugins delete by it',
   { skip: noReferencePlugins },
   async (t) => {
     for (const first of [BRIDGE, MACVLAN, PTP]) {

@@ -97,7 +97,7 @@ t.test('what one driver added the other checks and deletes', { skip: noCnitool }
   }
 });
 
-t.test('GC takes away every attachment', { skip: noCnitool }, async (t) => {
+t.test('GC removes every attachment', { skip: noCnitool }, async (t) => {
   for (const driver of ['cnitool', 'waymark cni'] satisfies Driver[]) {
     const world = scratchNode(t);
     world.writeList({ cniVersion: '1.1.0', name: 'net', plugins: [BRIDGE, STATIC_ROUTE] });

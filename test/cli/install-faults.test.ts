@@ -120,7 +120,7 @@ t.test('a full disk leaves the old files and no new ones', { skip: noUnshare || 
 });
 
 t.test(
-  'a read-only folder is told; where nothing is to do it is no matter',
+  'a read-only folder is reported; it does not matter if there is nothing to do',
   { skip: noUnshare || noCompiler },
   async (t) => {
     const { binDir, to, paths } = place(t);

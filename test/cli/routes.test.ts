@@ -68,7 +68,7 @@ t.test('says what it found, what it assumes and what it does', { skip: noNamespa
 });
 
 t.test(
-  'takes waymark.yaml before ddsnet4u.yaml, and a folder before those behind it',
+  'takes waymark.yaml before ddsnet4u.yaml, and a folder before those after it',
   { skip: noNamespaces },
   async (t) => {
     const pod = podAt(t, '140.252.147.50/28');
@@ -82,7 +82,7 @@ t.test(
   },
 );
 
-t.test('leaves routes that are there already, whoever put them there', { skip: noNamespaces }, async (t) => {
+t.test('leaves routes that exist already, whoever added them', { skip: noNamespaces }, async (t) => {
   const pod = podAt(t, '140.252.147.50/28');
   writeFileSync(
     join(pod.folder, 'map.json'),

@@ -43,7 +43,7 @@ function namesBelow(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
 }
 
-t.test('where there is nothing yet, writes the file for the owner only, and nothing else', async (t) => {
+t.test('if there is nothing yet, writes the file for the owner only, and nothing else', async (t) => {
   const umask = process.umask(0);
   t.teardown(() => process.umask(umask));
   const { top, inFirst, unpack } = folders(t);
@@ -70,7 +70,7 @@ const damages: [string, Buffer][] = [
   ['is empty', Buffer.alloc(0)],
   ['was cut short', ADDON.subarray(0, 4096)],
   ['has one byte changed', Buffer.from(ADDON).fill((ADDON[7000] ?? 0) ^ 1, 7000, 7001)],
-  ['has bytes behind it', Buffer.concat([ADDON, Buffer.from('x')])],
+  ['has bytes after it', Buffer.concat([ADDON, Buffer.from('x')])],
   ['is zeros of the right length', Buffer.alloc(ADDON.length)],
 ];
 

@@ -67,7 +67,7 @@ t.test('a cluster whose first process is killed is gone as a whole', { skip }, a
   t.pass('nothing is left');
 });
 
-t.test('what the command is not told in its own words is refused', async (t) => {
+t.test('an argument that the command does not know is refused', async (t) => {
   for (const args of [
     ['--nodes', '0'],
     ['--multus', 'fat'],

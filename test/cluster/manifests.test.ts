@@ -85,7 +85,7 @@ const UPGRADES: readonly { overlays: readonly string[]; folder: string; uninstal
 
 for (const { overlays, folder, uninstall } of UPGRADES) {
   await tier(
-    `${overlays.join(', ')}: each becomes ready, and the last is taken away without a trace`,
+    `${overlays.join(', ')}: each becomes ready, and the last is removed without a trace`,
     async (t, cluster) => {
       const node = cluster.node('node-1');
       const everything = () => node.run(['find', folder, '!', '-type', 'd']).trim().split('\n').sort();

@@ -17,7 +17,7 @@ for (const entry of PLUGINS) {
 
 function testNamespaces(t: Test, entry: PluginUnderTest): void {
   for (const verb of ['ADD', 'CHECK', 'DEL'] as const) {
-    t.test(`${verb} refuses the host's own namespace by whatever path, unless CNI_NETNS_OVERRIDE is set`, async (t) => {
+    t.test(`${verb} refuses the host's own namespace by any path, unless CNI_NETNS_OVERRIDE is set`, async (t) => {
       const { ask } = setUp(t, entry);
       // An interface that the host does not have, so that nothing can happen there if this test fails.
       const config = { ...entry.config, interface: 'wm-none0' };

@@ -72,7 +72,7 @@ function testVersions(t: Test, entry: PluginUnderTest): void {
 function testResults(t: Test, entry: PluginUnderTest, version: CniVersion): void {
   const isOld = version === '0.1.0' || version === '0.2.0';
 
-  t.test(`${version}: prevResult is passed through to the letter when there is nothing to do`, async (t) => {
+  t.test(`${version}: prevResult is passed through unchanged when there is nothing to do`, async (t) => {
     const { ask, pod } = setUp(t, entry);
     for (const prevResult of [previousResult(version, pod.path), unusualResult(version, pod.path)]) {
       const answer = await ask(variables('ADD', pod.path), { ...entry.idle, prevResult }, version);

@@ -159,7 +159,7 @@ onNode('what others attached is detached under the rules of an attachment: types
       /net1 from network: blue: plugin "bridge" is not among those of --allow-types/,
       /net2 from network: green: namespace isolation: a pod in default may not use definitions in other/,
     ]);
-    t.ok('net1' in pod.links() && 'net2' in pod.links(), 'nothing is taken away');
+    t.ok('net1' in pod.links() && 'net2' in pod.links(), 'nothing is detached');
     await node.controller.stop();
   }
 });

@@ -21,7 +21,7 @@ onNode('a running pod follows its annotation: add, remove, replace', async (t) =
 
   pod.select([{ name: 'green', interface: 'second' }, { name: 'blue' }, { name: 'blue' }]);
   await pod.has('net1', 'net2', 'second');
-  t.equal(pod.links().net1?.mac, net1?.mac, 'what was there is not touched');
+  t.equal(pod.links().net1?.mac, net1?.mac, 'what existed is not touched');
   t.strictSame(
     pod.status().map((entry) => entry.interface),
     ['eth0', 'second', 'net1', 'net2'],
@@ -271,7 +271,7 @@ onNode('asks the API server no more than docs/hot-plug.md says', async (t) => {
   await until(() => node.events('AddedInterface').length === 2);
   const perEdit = ['GET network-attachment-definitions/green', 'PATCH pods/web/status', 'POST events'];
   t.strictSame(asked(), perEdit, 'one definition, one status, one event');
-  // Our own status comes back by the watch, and is looked at once more.
+  // Our own status comes back through the watch, and is examined once more.
   await until(async () => {
     const before = node.cri.calls;
     await new Promise((resolve) => setTimeout(resolve, 500));

@@ -29,7 +29,7 @@ t.test('what was written is there after a restart, and gone when nothing is atta
   t.strictSame(new Records(folder).all(), []);
 });
 
-t.test('a file that cannot be read is told, and stays', async (t) => {
+t.test('a file that cannot be read is reported, and stays', async (t) => {
   const folder = join(t.testdir(), 'records');
   new Records(folder).put(withAttachment(RECORD, NET1));
   writeFileSync(join(folder, 'cut.json'), '{"version":1');

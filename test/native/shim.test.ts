@@ -165,7 +165,7 @@ function testBrokenAnswers(t: Test, node: ShimNode): void {
   const whole = Buffer.concat([ACCEPTED, result(0, RESULT, LOG)]);
   const prefixes = Array.from({ length: whole.length }, (_, i) => whole.subarray(0, i));
 
-  t.test('an agent that breaks off at whatever byte: the single-file executable answers, alone', async (t) => {
+  t.test('an agent that breaks off at any byte: the single-file executable answers, alone', async (t) => {
     const answers = [...prefixes, ...prefixes.slice(20).map((bytes) => bytes.subarray(20))];
     await standInAgent(t, node.socket, (connection, { environment }) => {
       connection.end(answers[Number(environment.find((entry) => entry.startsWith('CNI_ARGS='))?.slice(9))] ?? whole);
@@ -180,7 +180,7 @@ function testBrokenAnswers(t: Test, node: ShimNode): void {
     ['an unknown kind', answerHeader('X')],
     ['a kind of no byte', answerHeader('\0')],
     ['padding that is not zero', answerHeader('R\0\x01')],
-    ['an exit code that is none', answerHeader('R', 256)],
+    ['an invalid exit code', answerHeader('R', 256)],
     ['64 MiB and a byte', answerHeader('R', 0, (64 << 20) + 1, 0)],
     ['64 MiB and a byte, of both', answerHeader('R', 0, 64 << 20, 1)],
     ['lengths that overflow', answerHeader('R', 0, 0xffffffff, 0xffffffff)],
@@ -192,7 +192,7 @@ function testBrokenAnswers(t: Test, node: ShimNode): void {
     ['a request', Buffer.concat([Buffer.from('WMK\x01'), Buffer.alloc(100, 1)])],
   ];
   for (const [what, bytes] of garbage) {
-    t.test(`an answer that is none (${what}): the single-file executable answers, alone`, async (t) => {
+    t.test(`an invalid answer (${what}): the single-file executable answers, alone`, async (t) => {
       // Left open: the shim does not wait for more, and closes its end before it goes on.
       let isClosed = false;
       await standInAgent(t, node.socket, (connection) => {

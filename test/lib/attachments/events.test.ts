@@ -80,7 +80,7 @@ t.test('an event is about the pod, and counts up when it happens again', async (
   ]);
 });
 
-t.test('one that the server has forgotten is written anew', async (t) => {
+t.test('one that the server has forgotten is created again', async (t) => {
   const { api, events, pass } = await recorder(t);
   events.record(POD, 'FailedAddingInterface', 'text');
   await events.written();

@@ -76,7 +76,7 @@ t.test('makes a list of kactus’ Network: the plugin, with the keys of its conf
   );
 });
 
-t.test('leaves an IPAM claim to whoever provides the network: no plugin is told, as with Multus', async (t) => {
+t.test('leaves an IPAM claim to the provider of the network: no plugin gets it, as with Multus', async (t) => {
   const text = '[{"name":"blue","ipam-claim-reference":"vm.blue"}]';
   const [selection] = parseSelections(text, 'shop').selections;
   if (selection === undefined) throw new Error('it is refused');

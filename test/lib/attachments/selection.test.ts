@@ -98,7 +98,7 @@ t.test('refuses both of two with one interface name', async (t) => {
   ]);
 });
 
-t.test('an annotation that is no list, or too long, says nothing about what is wanted', async (t) => {
+t.test('an annotation that is not a list, or too long, says nothing about what is wanted', async (t) => {
   t.match(read('{"name":"blue"}'), { selections: [], problem: /not a list/ });
   t.match(read('[{"name":'), { problem: /not JSON/ });
   t.match(read(Array(MAX_SELECTIONS + 1).fill({ name: 'blue' })), { problem: /101 networks are selected/ });

@@ -103,7 +103,7 @@ const ROWS: Row[] = [
     ['detach net1 from default/blue (link lost)', 'attach net1 to default/blue'],
   ],
   [
-    'takes away what was cut short, then makes it',
+    'detaches what was cut short, then attaches it',
     'blue@net1',
     [made('blue@net1', { state: 'unfinished' })],
     ['detach net1 from default/blue (unfinished)', 'attach net1 to default/blue'],
@@ -161,7 +161,7 @@ t.test('refuses names that are not ours to give, and touches nothing for it', as
     t.strictSame(steps(`blue@${name}`, pod([], others)), []);
     t.match(refusals(`blue@${name}`, pod([], others)), [{ interface: name, reason: /of somebody else/ }]);
   }
-  t.match(refusals('blue@eth0', pod([], ['lo'])), [{ interface: 'eth0' }], 'not even where there is none');
+  t.match(refusals('blue@eth0', pod([], ['lo'])), [{ interface: 'eth0' }], 'not even if there is none');
   t.strictSame(
     steps('blue', pod([], ['lo', 'eth0', 'net1'])),
     ['attach net2 to default/blue'],

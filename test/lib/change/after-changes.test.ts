@@ -78,7 +78,7 @@ t.test('a route of another who has the same key stays', async (t) => {
   t.strictSame(after.routesIn(4, 254), [others]);
 });
 
-t.test('changes are told in the names that hold by then', async (t) => {
+t.test('changes are described with the names that links will have by then', async (t) => {
   const pod = observed({ eth0: ['10.0.0.5/24'] });
   const route = on(1, via('10.0.0.1', '10.7.0.0/16'));
   t.strictSame(

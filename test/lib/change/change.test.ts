@@ -154,7 +154,7 @@ t.test('a change of a newer build is not read', async (t) => {
 
 const HOLDS: [what: string, change: Change, routes: Route[], there: boolean][] = [
   ['a route is there', CHANGES['add-route'], [ROUTE], true],
-  ['a route is there whoever added it', CHANGES['add-route'], [{ ...ROUTE, protocol: 3 }], true],
+  ['a route exists, whoever added it', CHANGES['add-route'], [{ ...ROUTE, protocol: 3 }], true],
   ['a route with another metric is another', CHANGES['add-route'], [{ ...ROUTE, priority: 7 }], false],
   ['a route with another mtu is another', CHANGES['add-route'], [{ ...ROUTE, mtu: 1400 }], false],
   ['an IPv6 route with a hop appended still goes where ours goes', { op: 'add-route', route: V6 }, [TWO_HOPS], true],

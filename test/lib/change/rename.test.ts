@@ -65,7 +65,7 @@ t.test('a link on a kernel that renames only links which are down', { skip: noNa
     const result = success(await world.ask('ADD', counting));
     t.equal(downs, 1, 'it went down once');
     t.match(result, { interfaces: [{ name: GREEN }, { name: 'eth0' }] });
-    t.notMatch(world.pod.ip('-6 address show'), /tentative|dadfailed/, 'no address is looked after again');
+    t.notMatch(world.pod.ip('-6 address show'), /tentative|dadfailed/, 'no address is checked for duplicates again');
     t.notMatch(world.journal(), /"lost"/);
     t.strictSame(statesOf(world.pod), statesOf(twin.pod));
 

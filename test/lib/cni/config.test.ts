@@ -60,7 +60,7 @@ t.test('a warning shows no more of a key than fits on a line', async (t) => {
   t.ok((parse({ ['x'.repeat(1 << 20)]: 1 }).warnings[0]?.length ?? 0) < 200);
 });
 
-t.test('the keys of the spec are neither warned of nor looked at', async (t) => {
+t.test('the keys of the spec are neither warned about nor validated', async (t) => {
   const keys = ['cniVersion', 'name', 'type', 'args', 'ipam', 'dns', 'ipMasq', 'capabilities', 'runtimeConfig'];
   const document = Object.fromEntries(
     [...keys, 'prevResult', 'cni.dev/valid-attachments', 'cni.dev/attachments'].map((key) => [key, 5]),
@@ -75,7 +75,7 @@ t.test('a key that is left out has its default, one that is null is refused', as
   }
 });
 
-t.test('args.cni takes the place of the config, and its problems are told by their own path', async (t) => {
+t.test('args.cni takes the place of the config, and its problems are reported with their own path', async (t) => {
   const document = { routes: ['a'], onConflict: 'fail', args: { cni: { routes: ['b', 'c'] } } };
   t.match(parse(document).config, { routes: ['b', 'c'], onConflict: 'fail' });
   t.match(problemsOf({ routes: ['a'], args: { cni: { routes: [1] } } }), [/^args\.cni\.routes\[0\]: /]);

@@ -51,7 +51,7 @@ t.test('keys that nobody knows are carried along into every version, not dropped
   for (const version of SUPPORTED_VERSIONS) t.match(toVersion(result, version), { vendor: { a: [1] } }, version);
 });
 
-t.test('routes are added behind those that are there; none added gives the very same result', async (t) => {
+t.test('routes are appended to those that exist; none added gives the very same result', async (t) => {
   const result: Result = { routes: [{ dst: '10.1.0.0/16' }] };
   t.equal(withRoutes(result, []), result);
   t.strictSame(withRoutes(result, [{ dst: '10.2.0.0/16' }]).routes, [{ dst: '10.1.0.0/16' }, { dst: '10.2.0.0/16' }]);

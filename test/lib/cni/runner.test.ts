@@ -7,7 +7,7 @@ import { noNamespaces, scratchFolder, scratchNamespace } from '../../support/nam
 
 const descriptors = () => readdirSync('/proc/self/fd').length;
 
-t.test('leaks no descriptor, whatever fails', { skip: noNamespaces }, async (t) => {
+t.test('leaks no descriptor, whichever call fails', { skip: noNamespaces }, async (t) => {
   const { path } = scratchNamespace(t);
   const request = { netns: path, verb: 'ADD', allowOwnNamespace: false } as const;
   const before = descriptors();

@@ -20,7 +20,7 @@ t.test('a version is at least itself and those before it, not those after it', a
   });
 });
 
-t.test('versions are compared as numbers, not as text; what is no version compares with nothing', async (t) => {
+t.test('versions are compared as numbers, not as text; an invalid version compares with nothing', async (t) => {
   const table: [string, string, -1 | 0 | 1 | undefined][] = [
     ['1.0.0', '1.0.0', 0],
     ['0.4.0', '1.0.0', -1],

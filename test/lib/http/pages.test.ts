@@ -40,7 +40,7 @@ t.test(
   },
 );
 
-t.test('whatever else is asked for is not found', { skip: noRoot }, async (t) => {
+t.test('any other path is not found', { skip: noRoot }, async (t) => {
   const { socket } = await agentHere(t);
   const paths = [
     '/',

@@ -260,7 +260,7 @@ t.test('claimsOfOthers', async (t) => {
     );
   });
 
-  t.test('are none where there is no folder', async (t) => {
+  t.test('are none if there is no folder', async (t) => {
     t.strictSame(journalIn(join(scratchFolder(t), 'missing')).claimsOfOthers('ns'), []);
   });
 });

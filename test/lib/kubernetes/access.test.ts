@@ -14,7 +14,7 @@ const config = (user: object, cluster: object = { server: 'https://host:6443/' }
     users: [{ name: 'u', user }],
   });
 
-t.test('the pod’s own account, whose token is read anew', async (t) => {
+t.test('the pod’s own account, whose token is read again', async (t) => {
   const folder = t.testdir({ token: 'one\n', 'ca.crt': 'CA' });
   const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
   const access = inClusterAccess(env, folder);
@@ -24,7 +24,7 @@ t.test('the pod’s own account, whose token is read anew', async (t) => {
   t.equal(access?.credentials().token, 'two');
 });
 
-t.test('no account where this is no pod, or none was given to it', async (t) => {
+t.test('no account outside a pod, or in a pod without one', async (t) => {
   t.equal(inClusterAccess({}, t.testdir({ token: 'one' })), undefined);
   t.equal(inClusterAccess({ KUBERNETES_SERVICE_HOST: '10.96.0.1' }, t.testdir({})), undefined);
 });

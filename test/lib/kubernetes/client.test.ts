@@ -91,7 +91,7 @@ t.test('what is not the API server’s JSON is an ApiError, and so is silence', 
   t.equal((await failure(client.get(POD))).status, undefined, 'nobody listens');
 });
 
-t.test('reads the token and the CA anew, so a replaced one is used', async (t) => {
+t.test('reads the token and the CA again, so a replaced one is used', async (t) => {
   const folder = t.testdir();
   const path = (name: string) => join(folder, name);
   const make = (name: string) => {

@@ -83,15 +83,18 @@ t.test('openSocket', { skip: noNamespaces }, async (t) => {
   });
 });
 
-t.test('openSocket throws errno and system call for what is no namespace, and stays at home', async (t) => {
-  const before = ownNamespaces();
-  const file = openSync('/proc/self/status', 'r');
-  t.teardown(() => closeSync(file));
-  t.match(refusalOf(file), { syscall: 'setns', errno: 22, message: 'setns: Invalid argument' });
-  t.match(refusalOf(-1), { syscall: 'fcntl', errno: 9 });
-  t.match(refusalOf(999_999), { syscall: 'fcntl', errno: 9 });
-  t.strictSame(ownNamespaces(), before);
-});
+t.test(
+  'openSocket throws errno and system call for a file that is not a namespace, and stays in its own',
+  async (t) => {
+    const before = ownNamespaces();
+    const file = openSync('/proc/self/status', 'r');
+    t.teardown(() => closeSync(file));
+    t.match(refusalOf(file), { syscall: 'setns', errno: 22, message: 'setns: Invalid argument' });
+    t.match(refusalOf(-1), { syscall: 'fcntl', errno: 9 });
+    t.match(refusalOf(999_999), { syscall: 'fcntl', errno: 9 });
+    t.strictSame(ownNamespaces(), before);
+  },
+);
 
 t.test('openSocket throws TypeError for what is no descriptor', async (t) => {
   const wrong = openSocket as unknown as (...args: unknown[]) => unknown;

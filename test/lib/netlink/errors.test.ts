@@ -55,7 +55,7 @@ t.test('NetlinkError', async (t) => {
     );
     t.equal(error.cause, cause);
   });
-  t.test('has no colon behind the name where the kernel said nothing', async (t) => {
+  t.test('has no colon after the name if the kernel said nothing', async (t) => {
     const error = new NetlinkError('delete route', 3);
     t.equal(error.message, 'delete route: ESRCH');
     t.equal(error.kernelMessage, undefined);

@@ -53,7 +53,7 @@ t.test('in a real namespace', { skip: noNamespaces }, async (t) => {
     t.strictSame(eth0?.altnames, ['net1', 'an-altname-that-is-longer-than-fifteen-bytes', 'änders']);
   });
 
-  t.test('findLink is undefined for what no link bears, and for what is only the start of a name', async (t) => {
+  t.test('findLink is undefined for a name that no link has, and for the start of a name', async (t) => {
     for (const key of [
       9999,
       'eth',

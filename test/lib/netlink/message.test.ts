@@ -42,7 +42,7 @@ t.test('attributesOf', async (t) => {
       ],
     );
   });
-  t.test('of nothing are none', async (t) => {
+  t.test('of nothing is nothing', async (t) => {
     t.strictSame(attributesOf(Buffer.alloc(0)), []);
   });
   t.test('that are longer than the message are refused', async (t) => {

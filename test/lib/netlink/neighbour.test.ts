@@ -48,7 +48,7 @@ t.test('decodeNeighbour', async (t) => {
     [0x80, 'PERMANENT'],
   ];
   for (const [bits, state] of states) {
-    t.test(`reads state ${bits} as ${state}, and no mac where there is none`, async (t) => {
+    t.test(`reads state ${bits} as ${state}, and no mac if there is none`, async (t) => {
       t.strictSame(decode(2, bits, destination), { link: 9, address: '10.0.0.1', state });
     });
   }

@@ -127,7 +127,7 @@ t.test('DEL', { skip: noNamespaces }, async (t) => {
     t.equal(pod.routes(), pod.before);
   });
 
-  t.test('without a journal takes away what the config would have added', async (t) => {
+  t.test('without a journal removes what the config would have added', async (t) => {
     const pod = podWith(t);
     success(await pod.verb('ADD'));
     rmSync(pod.journal);
@@ -135,7 +135,7 @@ t.test('DEL', { skip: noNamespaces }, async (t) => {
     t.equal(pod.routes(), pod.before);
   });
 
-  t.test('with a journal that was cut short, wherever, takes away all that was added', async (t) => {
+  t.test('with a journal that was cut short, at any point, removes everything that was added', async (t) => {
     const pod = podWith(t);
     success(await pod.verb('ADD'));
     const { size } = statSync(pod.journal);
@@ -201,7 +201,7 @@ t.test('DEL', { skip: noNamespaces }, async (t) => {
     t.equal(pod.routes(), pod.before);
   });
 
-  t.test('takes away one of two networks of the same container and interface, not the other', async (t) => {
+  t.test('removes one of two networks of the same container and interface, not the other', async (t) => {
     const pod = podWith(t);
     const other = { name: 'other', routes: [{ dst: '10.99.0.0/16', gw: '10.244.1.1' }] };
     success(await pod.verb('ADD'));
@@ -341,7 +341,7 @@ t.test('GC', { skip: noNamespaces }, async (t) => {
     t.ok(existsSync(pod.journal));
   });
 
-  t.test('is refused with 7 for a list that is none', async (t) => {
+  t.test('is refused with 7 for an invalid list', async (t) => {
     const pod = podWith(t);
     success(await pod.verb('ADD'));
     t.match((await pod.verb('GC', { config: { 'cni.dev/valid-attachments': [{ containerID: 1 }] } })).document, {

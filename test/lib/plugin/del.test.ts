@@ -7,7 +7,7 @@ import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, type Env, success, variables } from '../../support/plugins/call.ts';
 
-// What DEL takes away, what it leaves alone, and what it cannot do anything about.
+// What DEL removes, what it leaves alone, and what it cannot do anything about.
 
 const ROUTES = [{ dst: '10.1.0.0/16', gw: '10.244.1.1' }];
 const ENOBUFS = 105;
@@ -185,7 +185,7 @@ function loseAnswers(t: Test): { count: number } {
 }
 
 t.test('an answer of the kernel that is lost', { skip: noNamespaces }, async (t) => {
-  t.test('fails ADD, which takes away what it may have made', async (t) => {
+  t.test('fails ADD, which removes what it may have made', async (t) => {
     const { pod, ask, journal } = worldOf(t);
     const before = pod.routes();
     const lost = loseAnswers(t);

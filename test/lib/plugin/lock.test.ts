@@ -88,7 +88,7 @@ t.test('while another is at work on the attachment', { skip: noNamespaces }, asy
   });
 });
 
-t.test('DEL makes no folder and no file where there is nothing to undo', { skip: noNamespaces }, async (t) => {
+t.test('DEL makes no folder and no file if there is nothing to undo', { skip: noNamespaces }, async (t) => {
   const { folder, ask } = worldOf(t);
   success(await ask('DEL'));
   t.notOk(existsSync(join(folder, '..')));

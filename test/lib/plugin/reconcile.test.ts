@@ -25,7 +25,7 @@ const ADDED = { changes: [ADD], conflicts: [], kept: [], routes: [WANTED] };
 
 for (const onConflict of ['fail', 'replace', 'keep'] as const) {
   t.test(`onConflict ${onConflict}`, async (t) => {
-    t.strictSame(reconcile([], onConflict), ADDED, 'a route is added where there is none');
+    t.strictSame(reconcile([], onConflict), ADDED, 'a route is added if there is none');
     t.strictSame(reconcile([WANTED], onConflict), ADDED, 'an identical one is no conflict');
     t.strictSame(reconcile([{ ...WANTED, protocol: 3 }], onConflict), ADDED, 'whoever added it');
     t.strictSame(reconcile([OTHER], onConflict, [OTHER]), ADDED, 'nor is one that goes before');

@@ -95,13 +95,13 @@ export async function agentProcess(t: Test, options: AgentProcessOptions = {}): 
   return { socket, child, pid: child.pid ?? -1, stderr: () => stderr, ended };
 }
 
-/** Waits until a condition holds; throws with the text of `told` if it never does. */
-export async function until(isSo: () => boolean | Promise<boolean>, told: () => string = () => ''): Promise<void> {
+/** Waits until a condition holds; throws with the text of `context` if it never does. */
+export async function until(isSo: () => boolean | Promise<boolean>, context: () => string = () => ''): Promise<void> {
   for (const end = Date.now() + 30_000; Date.now() < end; ) {
     if (await isSo()) return;
     await pause(10);
   }
-  throw new Error(`the condition never held: ${told()}`);
+  throw new Error(`the condition never held: ${context()}`);
 }
 
 export function pause(ms: number): Promise<void> {

@@ -8,7 +8,7 @@ export type NodeState = {
   readonly [kind in 'namespaces' | 'leases' | 'results' | 'journals']: readonly string[];
 };
 
-/** All that pods have on a node: to compare before and after. A lease is told with its container's id. */
+/** All that pods have on a node: to compare before and after. A lease is listed with its container's ID. */
 export function stateOf(node: ClusterNode): NodeState {
   const files = (...folders: string[]) => linesOf(node, `find ${folders.join(' ')} -type f 2>/dev/null || true`);
   return {

@@ -54,7 +54,7 @@ export async function comeAndGo(
   const start = await many(podNames(count), 10, (name) => node.runPod(name));
   t.strictSame(start.failed, [], `${count} pods start`);
   const seen = await many(start.done, 1, async (pod) => ({ ...look(pod), misreported: misreported(pod) }));
-  t.strictSame(seen.failed, [], 'all can be looked at');
+  t.strictSame(seen.failed, [], 'all can be inspected');
   const different = [...new Set(seen.done.map((facts) => JSON.stringify(facts)))].map((facts) => JSON.parse(facts));
   t.strictSame(different, [{ ...CONFIGURED, misreported: [] }], 'all have the names and the routes, and say so');
   t.equal(new Set(start.done.map(({ status }) => status.network?.ip)).size, count, 'each has an address of its own');
@@ -73,7 +73,7 @@ export async function comeAndGo(
 const CALLS = { ADD: 1, DEL: 2 };
 
 /**
- * Asserts that the agent has answered every call for that many started pods, of which some still run, and none with an
+ * Asserts that the agent has answered every call for that many started pods, some of which still run, and none with an
  * error: no shim fell back.
  */
 export function agentServed(t: Test, node: ContainerdNode, came: number, stillThere = 0): void {

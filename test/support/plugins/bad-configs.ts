@@ -28,7 +28,7 @@ export const NOT_A_CONFIG: readonly Case[] = [
   ['10 MB of white space', Buffer.alloc(10 << 20, ' '), 6],
   ['10 MB of a config', `{"name":"net","x":"${'x'.repeat(10 << 20)}"}`, 6],
   ['NUL bytes', Buffer.alloc(100), 6],
-  ['a NUL byte behind the config', '{"cniVersion":"1.1.0","name":"net"}\0', 6],
+  ['a NUL byte after the config', '{"cniVersion":"1.1.0","name":"net"}\0', 6],
   ['a NUL byte within a string', '{"cniVersion":"1.1.0","name":"n\0et"}', 6],
   ['UTF-8 that breaks off', Buffer.from([...Buffer.from('{"name":"n'), 0xc3, 0x22, 0x7d]), 6],
   ['an overlong form of "/"', Buffer.from([...Buffer.from('{"name":"'), 0xc0, 0xaf, 0x22, 0x7d]), 6],

@@ -13,7 +13,7 @@ export type Case = {
   /** What `prevResult` has instead of what it has in every case. */
   readonly previous?: object;
   readonly version?: string;
-  /** The differences that are wanted, and why. Without it there is none. */
+  /** The differences that are wanted, and why. Without it, there are none. */
   readonly different?: { readonly in: readonly Aspect[]; readonly why: string };
 };
 

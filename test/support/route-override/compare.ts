@@ -96,7 +96,7 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-// The main table as `ip -d` prints it, but for who added a route: that is how ours are told from others.
+// The main table as `ip -d` prints it, but for who added a route: that distinguishes ours from others.
 function routesOf(pod: Scratch): string[] {
   return ['-4', '-6'].flatMap((family) =>
     pod
