@@ -99,13 +99,13 @@ function routeList(key: string, description: string): Descriptions {
 
 const prefixOrAddress = {
   pattern: `^(${PREFIX}|${IPV4}|${IPV6})$`,
-  patternErrorMessage: 'A prefix or an address is needed, such as 10.0.0.0/8 or fd00::5.',
+  patternErrorMessage: 'Must be a prefix or an address, such as 10.0.0.0/8 or fd00::5.',
 };
 
 const MARK = '(0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10})';
 const PORT = '[0-9]{1,5}';
 
-// Texts, with numbers in their place.
+// Strings, or numbers instead.
 function numberOr(pattern: string, highest: number, patternErrorMessage: string) {
   return {
     replaces: true as const,
@@ -116,47 +116,50 @@ function numberOr(pattern: string, highest: number, patternErrorMessage: string)
   };
 }
 
-const ports = numberOr(`${PORT}(-${PORT})?`, 65_534, 'A port is needed, or a range such as 5000-5999.');
+const ports = numberOr(`${PORT}(-${PORT})?`, 65_534, 'Must be a port, or a range such as 5000-5999.');
 
 const rules: Descriptions = {
-  rules: { description: 'Policy rules, which say what table is asked for which packets.' },
+  rules: { description: 'Policy rules, which select the routing table for packets.' },
   'rules[]': {
-    description: 'One rule; of both families if neither from nor to says which.',
+    description: 'One rule. Without from and to, it is made for both families.',
     allOf: [
       {
         if: { required: ['action'], properties: { action: { not: { const: 'lookup' } } } },
         // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
         then: {
           not: { required: ['table'] },
-          errorMessage: 'A rule of this action looks nothing up: leave out table.',
+          errorMessage: 'A rule with this action looks nothing up: leave out table.',
         },
-        else: { required: ['table'], errorMessage: 'A rule that looks a route up needs a table.' },
+        else: { required: ['table'], errorMessage: 'A rule that looks up a route needs a table.' },
       },
     ],
   },
   'rules[].from': { description: 'The source: a prefix or an address.', ...prefixOrAddress },
   'rules[].to': { description: 'The destination: a prefix or an address.', ...prefixOrAddress },
-  'rules[].iif': { description: 'The interface that packets come in by; lo for those of the pod.', ...interfaceName },
-  'rules[].oif': { description: 'The interface that the socket is bound to.', ...interfaceName },
+  'rules[].iif': {
+    description: 'The interface on which packets arrive; lo for those that the pod sends.',
+    ...interfaceName,
+  },
+  'rules[].oif': { description: 'The interface to which the sending socket is bound.', ...interfaceName },
   'rules[].fwmark': {
     description: "The packet's mark, as mark or mark/mask.",
-    ...numberOr(`${MARK}(/${MARK})?`, 0xffff_ffff, 'A mark is needed, such as 0x100, or a mark and a mask.'),
+    ...numberOr(`${MARK}(/${MARK})?`, 0xffff_ffff, 'Must be a mark, such as 0x100, or a mark and a mask.'),
   },
   'rules[].ipproto': {
     description: 'The IP protocol, by name or number.',
     ...numberOr(
       `(${Object.keys(IP_PROTOCOLS).join('|')}|[0-9]{1,3})`,
       255,
-      'The name or number of a protocol is needed.',
+      'Must be the name or number of a protocol.',
     ),
   },
   'rules[].sport': { description: 'The source port, or a range of ports.', ...ports },
   'rules[].dport': { description: 'The destination port, or a range of ports.', ...ports },
-  'rules[].table': { description: 'The routing table that is asked.' },
-  'rules[].priority': { description: 'The order: the rule with the lowest is asked first.' },
-  'rules[].action': { description: 'What is done with the packets: look a route up, or send them nowhere.' },
+  'rules[].table': { description: 'The routing table to look up.' },
+  'rules[].priority': { description: 'The kernel consults the rule with the lowest priority first.' },
+  'rules[].action': { description: 'What the kernel does with the packets: look up a route, or forward nothing.' },
   sourceRouting: {
-    description: "What is sent from the interface's addresses leaves by it, through a table of its own.",
+    description: "Packets from the interface's addresses leave by it, through a separate routing table.",
     replaces: true,
     anyOf: [
       { type: 'boolean' },
@@ -164,14 +167,14 @@ const rules: Descriptions = {
         type: 'object',
         properties: {
           table: {
-            description: 'The table; by default one that is free.',
+            description: 'The table. Default: a free one.',
             type: 'integer',
             minimum: 1,
             maximum: 0xffff_ffff,
             allOf: [
               {
                 not: { enum: [253, 254, 255] },
-                errorMessage: "This is a table of the kernel's: a table of its own is needed.",
+                errorMessage: 'Must not be one of the tables 253, 254 and 255.',
               },
             ],
           },
