@@ -1,6 +1,10 @@
 import t, { type Test } from 'tap';
 import { noNamespaces, works } from './namespace.ts';
 
+// A mount namespace begins as a copy, with the network namespaces that other tests have mounted at that moment.
+const OWN_MOUNTS =
+  "awk '/ - nsfs / { print $5 }' /proc/self/mountinfo | xargs -r umount -l && mount -t tmpfs -o mode=755 tmpfs /run";
+
 const INSIDE = 'WAYMARK_TEST_OWN_PROCESSES';
 
 /** Why a file's tests cannot run in a PID namespace of their own, or false. */
@@ -14,7 +18,7 @@ export const noOwnProcesses: string | false =
 export async function withOwnProcesses(file: string, tests: (t: Test) => Promise<void>): Promise<void> {
   if (process.env[INSIDE] !== undefined) return tests(t);
   await t.test('in a PID namespace of its own', { skip: noOwnProcesses }, async (t) => {
-    const run = ['sh', '-c', 'mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"', 'sh'];
+    const run = ['sh', '-c', `${OWN_MOUNTS} && exec "$@"`, 'sh'];
     const node = [process.execPath, ...process.execArgv, file];
     const args = ['--pid', '--fork', '--kill-child', '--mount-proc', ...run, ...node];
     await t.spawn('unshare', args, { env: { ...process.env, [INSIDE]: '1' } }, file);
