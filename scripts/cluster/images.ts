@@ -39,6 +39,7 @@ export function waymarkArchive(): string {
   const { mtimeMs, size } = statSync(built);
   const archive = join(ROOT, 'build', `cluster-image-${digest(`${mtimeMs} ${size}`)}.tar`);
   if (!existsSync(archive)) {
+    mkdirSync(join(ROOT, 'build'), { recursive: true });
     // Those of earlier builds.
     const others = ['-name', 'cluster-image-*', '!', '-name', `${basename(archive)}*`];
     run(['find', join(ROOT, 'build'), '-maxdepth', '1', ...others, '-delete']);

@@ -44,6 +44,7 @@ export function scratchNamespace(t: Test): Scratch {
     '-c',
     'for c in all default; do echo 0 >/proc/sys/net/ipv6/conf/$c/accept_dad; done; ip link set lo up',
   ]);
+  seedHash(name);
   return {
     name,
     path: `/run/netns/${name}`,
@@ -55,6 +56,14 @@ export function scratchNamespace(t: Test): Scratch {
     },
     remove,
   };
+}
+
+// `npm run vary` has the kernel's hash over next hops as another boot would have it.
+function seedHash(name: string): void {
+  const seed = process.env.WAYMARK_TEST_HASH_SEED;
+  if (seed === undefined) return;
+  const file = '/proc/sys/net/ipv4/fib_multipath_hash_seed';
+  run('ip', ['netns', 'exec', name, 'sh', '-c', `[ ! -e ${file} ] || echo ${Number(seed)} >${file}`]);
 }
 
 /**
@@ -88,8 +97,14 @@ function isCarried(flags: readonly string[]): boolean {
   return flags.includes('LOWER_UP') && !flags.includes('LOOPBACK');
 }
 
+// Which of the two comes first is chance on a node; `npm run vary` has it the other way round.
+const PAIR =
+  process.env.WAYMARK_TEST_LINKS === 'reversed'
+    ? 'link add peer type veth peer name eth0'
+    : 'link add eth0 type veth peer name peer';
+
 const POD = [
-  'link add eth0 type veth peer name peer',
+  PAIR,
   'link set peer up',
   'link set eth0 up',
   'address add 10.244.1.5/24 dev eth0',
