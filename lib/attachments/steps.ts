@@ -100,7 +100,10 @@ export function planSteps({ selections, refusals, problem }: Selections, observe
 export function serves(attachment: Attachment, selection: Selection): boolean {
   if (attachment.network !== selection.network) return false;
   const { request: wanted } = selection;
-  if (attachment.request !== undefined) return fingerprintOf(attachment.request) === fingerprintOf(wanted);
+  if (attachment.request !== undefined) {
+    const [made, asked] = attachment.origin === 'own' ? [attachment.request, wanted] : comparable(attachment, wanted);
+    return fingerprintOf(made) === fingerprintOf(asked);
+  }
   // Nobody knows what it was made for, so the kernel has to tell.
   const hasMac =
     wanted.mac === undefined || attachment.mac === undefined || canonicalMac(wanted.mac) === attachment.mac;
@@ -108,6 +111,14 @@ export function serves(attachment: Attachment, selection: Selection): boolean {
   return (
     hasMac && (addresses === undefined || (wanted.ips ?? []).every((ip) => addresses.includes(ip.split('/')[0] ?? '')))
   );
+}
+
+// Caches of others do not say who had a claim or the default route, and whether a device was asked for or just given.
+function comparable({ request = {} }: Attachment, wanted: NetworkRequest): [NetworkRequest, NetworkRequest] {
+  const cached = ({ ipamClaim: _, defaultRoute: __, ...rest }: NetworkRequest): NetworkRequest => rest;
+  if (wanted.deviceID !== undefined) return [cached(request), cached(wanted)];
+  const { deviceID: _, ...rest } = request;
+  return [cached(rest), cached(wanted)];
 }
 
 function detachReason(there: Attachment, selection: Selection): DetachReason | undefined {

@@ -134,6 +134,16 @@ const ROWS: Row[] = [
   ],
 ];
 
+t.test('what others attached stays as it is asked for, though their cache does not say all of it', async (t) => {
+  const there = (more: Partial<Attachment>) => pod([made('blue@net1', { origin: 'birth', ...more })]);
+  const swap = ['detach net1 from default/blue (swap)', 'attach net1 to default/blue'];
+  t.strictSame(steps([{ name: 'blue', 'default-route': ['10.1.1.1'] }], there({})), []);
+  t.strictSame(steps([{ name: 'blue', 'ipam-claim-reference': 'c' }], there({})), []);
+  t.strictSame(steps('blue', there({ request: { deviceID: 'd' } })), [], 'the device was given, not asked for');
+  t.strictSame(steps([{ name: 'blue', deviceID: 'e' }], there({ request: { deviceID: 'd' } })), swap);
+  t.strictSame(steps('blue', pod([made('blue@net1', { request: { ipamClaim: 'c' } })])), swap, 'of ours');
+});
+
 function birth(text: string, addresses: string[]): Attachment {
   const { request: _, ...rest } = made(text, { origin: 'birth', addresses });
   return rest;
