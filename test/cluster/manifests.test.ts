@@ -100,7 +100,13 @@ for (const { overlays, folder, uninstall } of UPGRADES) {
       t.strictSame(everything(), before, `nothing of ours is left in ${folder}`);
       cluster.kubectl(['delete', 'namespace', 'waymark', '--timeout=120s']);
       await until('the pods are gone', 60, () => !node.run(['ps', 'ax', '-o', 'args']).includes('/opt/waymark/bin'));
-      t.equal(node.run(['sh', '-c', 'ls /run/waymark 2>/dev/null || true']), '', 'no socket is left');
+      // The count of fallbacks lasts until the node boots.
+      const left = node.run(['sh', '-c', 'ls /run/waymark 2>/dev/null || true']).trim().split('\n');
+      t.strictSame(
+        left.filter((name) => !['', 'fallbacks'].includes(name)),
+        [],
+        'no socket is left',
+      );
     },
   );
 }
