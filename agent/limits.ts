@@ -5,7 +5,7 @@ import type { QueueLimits } from './queue.ts';
 export type AgentLimits = QueueLimits & {
   /** The largest config of a call. */
   readonly configBytes: number;
-  /** The configs of all calls that are being read, wait or run. */
+  /** The configs and variables of all calls that are being read, wait or run. */
   readonly allConfigsBytes: number;
   /** The largest table that is read from the kernel. */
   readonly dumpBytes: number;
@@ -46,9 +46,9 @@ export class Budget {
     return this.#used;
   }
 
-  /** Takes so many bytes, if there are as many. Is it done? */
-  take(bytes: number): boolean {
-    if (this.#used + bytes > this.#limit) return false;
+  /** Takes so many bytes, if no more than `most` are used then. Is it done? */
+  take(bytes: number, most = this.#limit): boolean {
+    if (this.#used + bytes > most) return false;
     this.#used += bytes;
     return true;
   }

@@ -77,7 +77,7 @@ export class Metrics {
     gauge('waymark_queue_length', 'Calls that wait for their turn', () => queue.waiting);
     gauge('waymark_requests_patient', 'Calls that wait for what is not there yet', () => queue.patient);
     gauge('waymark_socket_answers', 'Do shims find this agent? 1 or 0', () => (isFound() ? 1 : 0));
-    gauge('waymark_config_bytes', 'Configs of all calls that are being read, wait or run', configBytes);
+    gauge('waymark_config_bytes', 'Configs and variables of all calls that are being read, wait or run', configBytes);
     const info = new Gauge({
       name: 'waymark_build_info',
       help: '1',

@@ -19,16 +19,19 @@ export function startsLikeRequest(bytes: Uint8Array): boolean {
   return bytes[0] === MAGIC[0];
 }
 
+/** Takes room for a request, or throws. */
+type Take = (configBytes: number, environmentBytes: number) => void;
+
 /** Collects a request from the pieces that arrive. */
 export class RequestReader {
-  readonly #take: (configBytes: number) => void;
+  readonly #take: Take;
   #pieces: Buffer[] = [];
   #received = 0;
   #wanted: number | undefined;
   #held = 0;
 
-  /** `take` is called once the size of the config is known; what it throws, `push` throws. */
-  constructor(take: (configBytes: number) => void = () => {}) {
+  /** `take` is called once the sizes are known; what it throws, `push` throws. */
+  constructor(take: Take = () => {}) {
     this.#take = take;
   }
 
@@ -58,8 +61,8 @@ export class RequestReader {
     const { environment, stdin } = lengthsOf(start);
     // One byte beyond the limit is how a shim tells that there was more.
     if (environment > MAX_ENVIRONMENT_BYTES || stdin > MAX_CONFIG_BYTES + 1) throw new ProtocolError('too long');
-    this.#take(stdin);
-    this.#held = stdin;
+    this.#take(stdin, environment);
+    this.#held = stdin + environment;
     return HEADER_BYTES + environment + stdin;
   }
 

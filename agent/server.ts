@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerOf } from '../lib/native/peer.ts';
 import type { Calls, Client } from './calls.ts';
-import { type AgentLimits, Budget } from './limits.ts';
+import { type AgentLimits, Budget, LARGE_CONFIG_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import {
   ACCEPTED,
@@ -57,7 +57,7 @@ export class AgentServer {
     return server;
   }
 
-  /** The bytes of the configs of all calls that are being read, wait or run. */
+  /** The bytes of the configs and variables of all calls that are being read, wait or run. */
   get configBytes(): number {
     return this.#configs.used;
   }
@@ -90,7 +90,7 @@ export class AgentServer {
       clearTimeout(timer);
       this.#silent.delete(socket);
     };
-    const reader = new RequestReader((bytes) => this.#take(bytes));
+    const reader = new RequestReader((config, environment) => this.#take(config, environment));
     socket.on('close', () => {
       spoken();
       this.#configs.give(reader.release());
@@ -126,9 +126,12 @@ export class AgentServer {
   }
 
   // Before it is read: what is not served need not be held.
-  #take(configBytes: number): void {
-    if (configBytes > this.#options.limits.configBytes) throw new NotServed('config too large');
-    if (!this.#configs.take(configBytes)) throw new NotServed('too many configs');
+  #take(configBytes: number, environmentBytes: number): void {
+    const { limits } = this.#options;
+    if (configBytes > limits.configBytes) throw new NotServed('config too large');
+    // Large ones leave the last quarter to the ordinary ones, which are many times smaller.
+    const most = configBytes > LARGE_CONFIG_BYTES ? (limits.allConfigsBytes * 3) / 4 : limits.allConfigsBytes;
+    if (!this.#configs.take(configBytes + environmentBytes, most)) throw new NotServed('too many configs');
   }
 
   async #serve(socket: Socket, request: ShimRequest, pid: number): Promise<void> {
@@ -137,7 +140,9 @@ export class AgentServer {
       this.#refuse(socket, this.#stopping ? 'stopping' : 'unknown plugin');
       return;
     }
-    // Before anything else: a shim that heard nothing for too long would start the call again, concurrently.
+    // Before anything else: a shim that heard nothing for too long would start the call again, concurrently. If we were
+    // busy for longer than it waits, it has closed the connection by now, and the call does not start. If it closes just
+    // after that check, both do the same, one after the other, under the attachment's lock.
     socket.write(ACCEPTED);
     try {
       const call = await calls.serve(request, clientOf(socket, pid));

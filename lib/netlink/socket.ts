@@ -91,8 +91,8 @@ export class RouteSocket {
   }
 
   /**
-   * Reads a table. `operation` names it in errors. A dump that the kernel marks as interrupted is read again, so what
-   * is returned is a consistent picture. Throws NetlinkError; DumpTooLarge, and then the socket can only be closed: the
+   * Reads a table. `operation` names it in errors. A dump that the kernel marks as interrupted is read again; it marks
+   * those of links and addresses, and not those of routes (routes.ts). Throws NetlinkError; DumpTooLarge, and then the socket can only be closed: the
    * kernel is not done with the dump.
    */
   dump(operation: string, request: Request): NetlinkMessage[] {

@@ -52,8 +52,10 @@ function writable(client: Socket): Promise<void> {
   });
 }
 
+const HEADER_BYTES = 16;
+
 function header(environment: number, stdin: number): Buffer {
-  const bytes = Buffer.alloc(16);
+  const bytes = Buffer.alloc(HEADER_BYTES);
   bytes.write('WMK\x01', 'latin1');
   bytes.writeUInt32LE(environment, 8);
   bytes.writeUInt32LE(stdin, 12);
@@ -202,14 +204,14 @@ t.test('a request that comes in pieces is answered', { skip: noRoot }, async (t)
 });
 
 t.test('what is longer than a config may be gets the executable’s answer', { skip: noRoot }, async (t) => {
-  const { socket } = await agentHere(t, { limits: { configBytes: 9 << 20, allConfigsBytes: 9 << 20 } });
+  const { socket } = await agentHere(t, { limits: { configBytes: 9 << 20, allConfigsBytes: 16 << 20 } });
   const { code, stdout } = await ask(socket, { ...DEL, stdin: Buffer.alloc((8 << 20) + 1, 0x20) });
   t.equal(code, 1);
   t.match(JSON.parse(stdout), { code: 6, msg: /larger than 8388608 bytes/ });
 });
 
 t.test('a config beyond the limit, or beyond what all may have, is not read', { skip: noRoot }, async (t) => {
-  const { socket, log } = await agentHere(t, { limits: { configBytes: 100_000, allConfigsBytes: 250_000 } });
+  const { socket, log } = await agentHere(t, { limits: { configBytes: 100_000, allConfigsBytes: 400_000 } });
   const refused = async (reason: string) => {
     const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
     return metrics.get(`waymark_connections_refused_total{reason="${reason}"}`) ?? 0;
@@ -218,16 +220,27 @@ t.test('a config beyond the limit, or beyond what all may have, is not read', { 
   t.equal(await refused('config too large'), 1);
 
   const padded = { ...DEL, stdin: `${DEL.stdin}${' '.repeat(100_000 - DEL.stdin.length)}` };
-  // Of these two nothing but the header and one byte arrives.
+  // Of these two nothing but the header and one byte arrives. They have their variables too.
   const half = await Promise.all([connection(socket), connection(socket)]);
   for (const client of half) client.write(requestBytes(padded).subarray(0, 17));
+  const bytes = 2 * (requestBytes(padded).length - HEADER_BYTES);
   const held = async () =>
     parseMetrics((await page({ socketPath: socket }, '/metrics')).body).get('waymark_config_bytes');
-  await until(async () => (await held()) === 200_000);
-  t.strictSame(await ask(socket, padded), { accepted: false, stdout: '', stderr: '' });
+  await until(async () => (await held()) === bytes);
+  t.strictSame(
+    await ask(socket, padded),
+    { accepted: false, stdout: '', stderr: '' },
+    'large ones have three quarters',
+  );
   t.equal(await refused('too many configs'), 1);
   t.equal((await ask(socket, DEL)).code, 0, 'a small one has room');
-  for (const client of half) client.destroy();
+  // Small, but for its variables.
+  const third = await connection(socket);
+  third.write(header(400_000 - bytes - 10, 10));
+  await until(async () => (await held()) === 400_000);
+  t.strictSame(await ask(socket, DEL), { accepted: false, stdout: '', stderr: '' });
+  t.equal(await refused('too many configs'), 2);
+  for (const client of [...half, third]) client.destroy();
   await until(async () => (await held()) === 0);
   t.equal((await ask(socket, padded)).code, 0, 'what they held is given back');
   await until(async () => (await held()) === 0);
