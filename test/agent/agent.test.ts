@@ -5,7 +5,7 @@ import t from 'tap';
 import { listenAt } from '../../agent/socket-file.ts';
 import type { Plugin } from '../../lib/cni/runner.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
-import { agentHere, freePort, noRoot, page, parseMetrics, pause, until } from '../support/agent/agent.ts';
+import { agentHere, freePort, noRoot, page, parseMetrics, until } from '../support/agent/agent.ts';
 import { ask, connection, received, requestBytes } from '../support/agent/agent-client.ts';
 import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
 import { variables } from '../support/plugins/call.ts';
@@ -57,7 +57,7 @@ t.test('an agent that is stopped finishes what runs, and refuses all else', { sk
   void stopped.then(() => {
     done = true;
   });
-  await pause(50);
+  for (let i = 0; i < 5; i++) await page(listen, '/healthz');
   t.notOk(done, 'what runs is waited for');
   release();
   t.match(await runs, { code: 0 });

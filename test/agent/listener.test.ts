@@ -50,7 +50,8 @@ t.test(
     const second = await agentHere(t, { socket, checkMs: 50 });
     await until(() => first.log.some(({ msg }) => msg === `another process listens at ${socket}`));
     t.match(await page(listen, '/readyz'), { status: 503, body: `another process listens at ${socket}\n` });
-    await pause(300);
+    // Each looks at the socket once more.
+    for (let i = 0; i < 5; i++) await page(listen, '/readyz');
     t.equal((await ask(socket, VERSION)).code, 0);
     t.equal(second.log.filter(({ level }) => level > 30).length, 0, 'the second is left in peace');
     t.equal(first.log.filter(({ level }) => level > 30).length, 1, 'it is said once');
@@ -122,12 +123,14 @@ t.test(
 
 t.test('an agent that has nothing to do sleeps', { skip: noRoot }, async (t) => {
   const { pid } = await agentProcess(t);
-  // What is left of the start: compilers, collectors.
-  await pause(2000);
-  const before = wakeUps(pid);
-  await pause(4000);
-  const perSecond = (wakeUps(pid) - before) / 4;
-  t.ok(perSecond < 20, `${perSecond} wake-ups each second`);
+  // What is left of the start, such as compilers and collectors, takes as long as the machine lets it.
+  const figures: number[] = [];
+  while (figures.length < 15 && (figures.at(-1) ?? 100) >= 20) {
+    const before = wakeUps(pid);
+    await pause(2000);
+    figures.push((wakeUps(pid) - before) / 2);
+  }
+  t.ok((figures.at(-1) ?? 100) < 20, `wake-ups each second: ${figures}`);
 });
 
 /** How often all threads of a process have gone to sleep by themselves so far. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { NotServed, Queue, type Turn } from '../../agent/queue.ts';
+import { until } from '../support/until.ts';
 
 const PLENTY = { running: 100, waiting: 100, waitMs: 60_000 };
 
@@ -130,7 +131,7 @@ t.test('work that pauses makes room for other keys, and keeps its own', async (t
   const [after, other] = [work(), work()];
   const paused: string[] = [];
   const patient = queue.run('a', async ({ pause }) => {
-    await pause(50, never);
+    await pause(1000, never);
     paused.push('over');
   });
   await settle();
@@ -138,9 +139,8 @@ t.test('work that pauses makes room for other keys, and keeps its own', async (t
   const done = [queue.run('a', after.run), queue.run('b', other.run)];
   await settle();
   t.strictSame([after.begun, other.begun], [false, true]);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(() => queue.waiting === 2);
   t.strictSame(paused, [], 'it goes on only when there is a place again');
-  t.equal(queue.waiting, 2);
   other.end();
   await patient;
   after.end();

@@ -28,9 +28,13 @@ t.test('a key’s work never runs twice at the same time, and once more if it wa
 t.test('keys do not wait for each other; one that wants to look again is called again', async (t) => {
   const seen: string[] = [];
   let again: Again = { afterMs: 5 };
+  let release = () => {};
   const queue = new WorkQueue(async (key) => {
     seen.push(key);
-    if (key === 'slow') await new Promise((resolve) => setTimeout(resolve, 200));
+    if (key === 'slow')
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
     return key === 'again' ? again : undefined;
   });
   queue.kick('slow');
@@ -38,6 +42,7 @@ t.test('keys do not wait for each other; one that wants to look again is called 
   await until(() => seen.filter((key) => key === 'again').length === 3);
   again = undefined;
   t.equal(queue.running, 1);
+  release();
   await queue.stop();
 });
 

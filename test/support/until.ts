@@ -2,7 +2,7 @@
 export async function until(
   holds: () => boolean | Promise<boolean>,
   otherwise = 'it never came to that',
-  seconds = 20,
+  seconds = 120,
 ): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await holds()); ) {
     if (Date.now() > end) throw new Error(otherwise);

@@ -70,10 +70,14 @@ t.test('the state of a link (dead, linkdown, offload) is no part of a hop', asyn
   t.strictSame(decodeHops(Buffer.from('0800190007000000', 'hex')), [{ oif: 7 }]);
 });
 
-t.test('a length that is too short to be one is refused, and does not loop for ever', { timeout: 5000 }, async (t) => {
-  t.throws(() => decodeHops(Buffer.from('0000000007000000', 'hex')), RangeError);
-  t.throws(() => decodeHops(Buffer.from('0700000007000000', 'hex')), RangeError);
-});
+t.test(
+  'a length that is too short to be one is refused, and does not loop for ever',
+  { timeout: 60_000 },
+  async (t) => {
+    t.throws(() => decodeHops(Buffer.from('0000000007000000', 'hex')), RangeError);
+    t.throws(() => decodeHops(Buffer.from('0700000007000000', 'hex')), RangeError);
+  },
+);
 
 t.test('RTA_VIA is the family and the address', async (t) => {
   t.equal(Buffer.from(encodeVia('10.0.0.1')).toString('hex'), '02000a000001');

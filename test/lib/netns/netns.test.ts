@@ -40,7 +40,7 @@ t.test('a path to something else "is not a namespace"', async (t) => {
   }
 });
 
-t.test('a FIFO is not a namespace, and is not waited for', { timeout: 5000 }, async (t) => {
+t.test('a FIFO is not a namespace, and is not waited for', { timeout: 60_000 }, async (t) => {
   const path = join(scratchFolder(t), 'fifo');
   run('mkfifo', [path]);
   t.strictSame(problemOf(t, path), { path, problem: 'is not a namespace' });

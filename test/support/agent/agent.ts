@@ -97,7 +97,8 @@ export async function agentProcess(t: Test, options: AgentProcessOptions = {}): 
 
 /** Waits until a condition holds; throws with the text of `context` if it never does. */
 export async function until(isSo: () => boolean | Promise<boolean>, context: () => string = () => ''): Promise<void> {
-  for (const end = Date.now() + 30_000; Date.now() < end; ) {
+  // Long enough for a machine that is busy with something else.
+  for (const end = Date.now() + 120_000; Date.now() < end; ) {
     if (await isSo()) return;
     await pause(10);
   }

@@ -47,6 +47,8 @@ export class Calls {
   /** Calls whose answer the spec does not permit. */
   readonly lost: string[] = [];
   readonly milliseconds: number[] = [];
+  /** How many calls of a verb have no answer yet. */
+  readonly open: { [verb: string]: number } = {};
 
   get count(): number {
     return this.milliseconds.length;
@@ -89,6 +91,8 @@ export type ClientOptions = {
   readonly socket: string;
   readonly dataDir: string;
   readonly calls: Calls;
+  /** The shims, if not those of this build. */
+  readonly shims?: string;
 };
 
 /** One pod's runtime. */
@@ -150,21 +154,24 @@ export class PodClient {
   }
 
   async #call(plugin: { type: string }, verb: string, prevResult: Document): Promise<Document | undefined> {
-    const { netns, containerID, socket, dataDir, calls } = this.#options;
+    const { netns, containerID, socket, dataDir, calls, shims = SHIMS } = this.#options;
     const env = variables(verb, netns, {
       CNI_CONTAINERID: containerID,
       WAYMARK_SOCKET: socket,
       WAYMARK_STANDALONE: STANDALONE,
     });
     const stdin = JSON.stringify({ ...plugin, cniVersion: '1.1.0', name: 'green', dataDir, prevResult });
-    return calls.take(plugin.type, verb, await callShim(join(SHIMS, plugin.type), { env, stdin }));
+    calls.open[verb] = (calls.open[verb] ?? 0) + 1;
+    const answer = await callShim(join(shims, plugin.type), { env, stdin });
+    calls.open[verb]--;
+    return calls.take(plugin.type, verb, answer);
   }
 }
 
 /** A client for each of the pods, whose links are alternately renamed and given an altname. */
 export function clientsOf(
   pods: ManyPods,
-  options: Pick<ClientOptions, 'socket' | 'dataDir' | 'calls'>,
+  options: Pick<ClientOptions, 'socket' | 'dataDir' | 'calls' | 'shims'>,
 ): (ClientOptions & { client: PodClient })[] {
   return pods.paths.map((netns, i) => {
     const own = {
