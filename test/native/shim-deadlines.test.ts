@@ -9,6 +9,7 @@ import {
   result,
   SHIPPED,
   type ShimAnswer,
+  type ShimCall,
   type ShimNode,
   shimNode,
   standaloneCall,
@@ -73,7 +74,7 @@ function testFirstAnswer(t: Test, node: ShimNode): void {
   t.test('a caller who lets the config drip has all the time that it takes', async (t) => {
     await standInAgent(t, node.socket, (connection) => connection.end(result(0, 'answer')));
     const redirection = '< <(for i in 1 2 3 4; do sleep 0.3; echo; done)';
-    const answer = await callShim(node.shim, { env: node.env, redirection });
+    const answer = await callInTime(node, { redirection });
     t.equal(String(answer.stdout), 'answer');
     t.ok(answer.milliseconds > FIRST_ANSWER_MS);
   });
@@ -101,7 +102,7 @@ function testResult(t: Test, node: ShimNode): void {
   for (const [what, answer] of agents) {
     t.test(`accepted, and ${what}: after the deadline error 11, and nobody else does the call`, async (t) => {
       await standInAgent(t, node.socket, answer);
-      const { code, stdout, stderr, milliseconds } = await callShim(node.shim, { env: node.env, stdin: CONFIG });
+      const { code, stdout, stderr, milliseconds } = await callInTime(node, { stdin: CONFIG });
       t.match({ code, stderr }, { code: 1, stderr: '' });
       t.match(JSON.parse(String(stdout)), {
         cniVersion: '0.4.0',
@@ -118,8 +119,21 @@ function testResult(t: Test, node: ShimNode): void {
       connection.write(ACCEPTED);
       setTimeout(() => connection.end(result(0, 'answer')), FIRST_ANSWER_MS + 100);
     });
-    t.equal(String((await callShim(node.shim, { env: node.env, stdin: CONFIG })).stdout), 'answer');
+    const answer = await callInTime(node, { stdin: CONFIG }, ({ stdout }) => String(stdout) === 'answer');
+    t.equal(String(answer.stdout), 'answer');
   });
+}
+
+// On a busy machine the stand-in may be too late, which is not what these tests are about: then they try again.
+async function callInTime(
+  node: ShimNode,
+  call: Omit<ShimCall, 'env'>,
+  isInTime = (answer: ShimAnswer) => standaloneCall(answer) === undefined,
+): Promise<ShimAnswer> {
+  for (let tries = 1; ; tries++) {
+    const answer = await callShim(node.shim, { env: node.env, ...call });
+    if (isInTime(answer) || tries === 20) return answer;
+  }
 }
 
 function testPermission(t: Test, node: ShimNode): void {

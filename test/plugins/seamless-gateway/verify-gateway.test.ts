@@ -4,7 +4,6 @@ import { success } from '../../support/plugins/call.ts';
 import {
   BOTH,
   FOUR,
-  pause,
   ROUTE_4,
   ROUTE_6,
   SIX,
@@ -13,6 +12,7 @@ import {
   type World,
   world,
 } from '../../support/plugins/gateway-world.ts';
+import { until } from '../../support/until.ts';
 
 t.test('verifyGateway', { skip: noNamespaces }, async (t) => {
   const families = [
@@ -59,8 +59,8 @@ t.test('verifyGateway', { skip: noNamespaces }, async (t) => {
 
     t.test(`IPv${family}: a gateway that answers late is waited for`, async (t) => {
       const scene = world(t, node, [pod]);
-      const waiting = verify(scene, 20);
-      await pause(600);
+      const waiting = verify(scene, 60);
+      await until(() => neighbours(scene).some(({ state }) => /INCOMPLETE|FAILED/.test(String(state))));
       scene.node.ip(`address add ${gateway} dev pod0`);
       success(await waiting);
       t.strictSame(scene.ours(), [route]);

@@ -88,7 +88,7 @@ t.test('what is missing', { skip: noNamespaces }, async (t) => {
       };
       await refused({}, code);
       const waited = await refused({ waitSeconds: 1.5 }, 107);
-      t.ok(waited >= 1500 && waited < 10_000, `107 after ${waited} ms`);
+      t.ok(waited >= 1500, `107 after ${waited} ms`);
 
       const waiting = scene.ask('ADD', { ...keys, waitSeconds: 20 });
       await untilItWaits(scene.pod);

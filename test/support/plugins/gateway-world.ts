@@ -86,7 +86,7 @@ function stateOf(pid: string): string | undefined {
   }
 }
 
-export const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Addresses of both families for the pod. */
 export const BOTH = [FOUR.pod, SIX.pod];
