@@ -59,7 +59,9 @@ export function diagnosisLines({ findings }: Diagnosis): string[] {
     `${finding.level.padEnd(WIDTH)} ${finding.check}: ${finding.text}`,
     ...(finding.level === 'ok' ? [] : [`${' '.repeat(WIDTH)} -> ${finding.remedy}`]),
   ]);
-  return [...lines, `${count('problem')} problems, ${count('warning')} warnings`].map((line) => printable(line));
+  return [...lines, `${counted(count('problem'), 'problem')}, ${counted(count('warning'), 'warning')}`].map((line) =>
+    printable(line),
+  );
 }
 
 const WIDTH = 'problem'.length;
@@ -73,4 +75,8 @@ export function nodePlace(): { pathOf(path: string): string; close(): void } {
     // Which the check of privileges reports.
     return here;
   }
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -368,7 +368,7 @@ t.test('the worst of all is the level, and a person reads it line by line', asyn
   });
   t.equal(both.level, 'problem');
   const lines = diagnosisLines(both);
-  t.equal(lines.at(-1), '1 problems, 1 warnings');
+  t.equal(lines.at(-1), '1 problem, 1 warning');
   t.match(lines, ['ok      kernel: Linux 6.12.1-amd64']);
   const at = lines.findIndex((line) => line.startsWith('problem open files: '));
   t.match(lines[at + 1], /^ {8}-> find the process/);
