@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { reasonOf } from '../lib/files/reason.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
 import { VERSION } from '../lib/version.ts';
+import { namesIn, textOf } from './doctor/readable.ts';
 import { type DoctorOptions, diagnosisLines, examine, nodePlace } from './doctor.ts';
 import { listLines, listNode } from './list.ts';
 import { podNamesRemover, redactedList } from './redact.ts';
@@ -136,20 +137,4 @@ function indented(json: string): string {
 
 function lines(text: readonly string[]): string {
   return `${text.join('\n')}\n`;
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).toSorted();
-  } catch {
-    return [];
-  }
 }

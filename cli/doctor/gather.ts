@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Inventory, takeInventory } from '../../lib/inventory/inventory.ts';
@@ -12,6 +12,7 @@ import { readPage, readStatus } from '../status.ts';
 import type { AgentFacts, Facts, Lease, List, Multus, OpenFiles, Privileges, RuntimeConfig } from './facts.ts';
 import { folderAt } from './folders.ts';
 import { installationIn } from './installation.ts';
+import { namesIn, textOf } from './readable.ts';
 
 export type Places = {
   readonly binDir: string;
@@ -199,21 +200,4 @@ function leases(pathOf: Places['pathOf']): Lease[] {
 function ageOf(path: string): number {
   const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
   return (Date.now() - changed) / 1000;
-}
-
-// What is missing or cannot be read has nothing to say; the checks of folders tell the reason.
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
