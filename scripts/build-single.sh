@@ -17,6 +17,8 @@ echo '{}' >"$work/js/package.json"
 for entry in single single-command; do
   ncc build "$work/js/cli/$entry.js" --out "$work/$entry" --minify --quiet --stats-out "build/stats/$entry.json"
 done
+# What Node.js has kept of an earlier run would be in the snapshot.
+unset NODE_COMPILE_CACHE
 # The snapshot builder provides no `module` for the bundle to export to.
 { echo 'var module = { exports: {} };'; cat "$work/single/index.js"; } >"$work/main.js"
 build_id=$(cat "$work/main.js" "$work/single-command/index.js" "$addon" | sha256sum | cut -c1-16)

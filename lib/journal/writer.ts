@@ -8,10 +8,10 @@ let known: string | undefined;
  * can be in the pod. Empty if it cannot be read.
  */
 export function writer(): string {
-  const own = known ?? readOwn();
   // A start-up snapshot must not have the one that it is taken in.
-  if (!startupSnapshot.isBuildingSnapshot()) known = own;
-  return own;
+  if (startupSnapshot.isBuildingSnapshot()) return '';
+  known ??= readOwn();
+  return known;
 }
 
 function readOwn(): string {

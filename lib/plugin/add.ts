@@ -66,7 +66,7 @@ async function addLocked<C>(
 function attachedNow({ netns, args }: Request, version: string): Attached {
   const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name } = args;
   const pod = namespace !== undefined && name !== undefined && { pod: `${namespace}/${name}` };
-  return { time: new Date().toISOString(), version, netns, ...pod };
+  return { time: new Date(Date.now()).toISOString(), version, netns, ...pod };
 }
 
 // A damaged journal may have lost what an earlier ADD made: everything that DEL could undo by the config is recorded again.
