@@ -25,7 +25,12 @@ export function multiNetworkWith(
     runsOthers: true,
     parseConfig: parseMultiNetworkConfig,
     handlers: {
-      ADD: (call) => translated(() => alone(call, () => add(workOf(call, services)))),
+      ADD: (call) =>
+        translated(async () => {
+          // A config that is wrong must not leave a folder for its lock.
+          const work = workOf(call, services);
+          return alone(call, () => add(work));
+        }),
       DEL: (call) =>
         translated(() => alone(call, () => del({ call, services, delegation: delegationOf(call, services) }))),
       CHECK: (call) => translated(() => checkUnlessSkipped(call, services)),
