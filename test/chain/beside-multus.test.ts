@@ -1,0 +1,64 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { installed } from '../support/build/single.ts';
+import { ASKED, type Asked, type Fate } from '../support/multus/annotations.ts';
+import { entry, type Made } from '../support/multus/entry.ts';
+import { noReferencePlugins } from '../support/plugins/chain.ts';
+
+// The same annotations and configs through Multus' thin plugin and through multi-network, each on a node of its own.
+// scripts/cluster/build-multus.sh builds Multus.
+
+const TOOLS = join(import.meta.dirname, '../../.tools');
+const BUILT = existsSync(TOOLS) ? readdirSync(TOOLS).find((name) => name.startsWith('multus-')) : undefined;
+const MULTUS = join(TOOLS, BUILT ?? 'multus', 'multus');
+const skip =
+  noReferencePlugins || (existsSync(MULTUS) ? false : 'needs Multus’ thin plugin, as scripts/cluster builds it');
+
+t.setTimeout(240_000);
+
+t.test('pods get what Multus gives them, or the difference is known', { skip }, async (t) => {
+  const multus = await entry(t, MULTUS, 'multus', { logToStderr: false });
+  const waymark = await entry(t, join(installed(t), 'multi-network'), 'multi-network', {});
+  for (const [index, asked] of ASKED.entries()) {
+    const [theirs, ours] = await Promise.all([multus.make(asked, index), waymark.make(asked, index)]);
+    t.equal(ours.left, '', `${asked.title}: DEL leaves nothing`);
+    if (theirs.left !== '') t.comment(`${asked.title}: DEL of Multus: ${theirs.left}`);
+    compare(t, asked, theirs.made, ours.made);
+    if (!('refused' in ours.made)) isExact(t, asked, ours.made);
+  }
+});
+
+t.test('the page says how many rows there are, and how many differ', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/multi-network.md'), 'utf8').replaceAll('\n', ' ');
+  const equal = ASKED.filter(({ differs }) => differs === undefined).length;
+  t.match(page, `gives ${ASKED.length} annotations and configs`);
+  t.match(page, `${equal} are equal, refusals included; ${ASKED.length - equal} differ`);
+});
+
+function compare(t: Test, { title, fails, differs }: Asked, theirs: Made, ours: Made): void {
+  if (differs !== undefined) {
+    const expected = [differs.multus, differs.waymark];
+    t.strictSame([fateOf(theirs), fateOf(ours)], expected, `${title}: ${differs.why}`);
+  } else if (fails !== undefined) {
+    t.equal(fateOf(theirs), 'is refused', `${title}: by Multus too`);
+    t.match('refused' in ours ? ours.refused : 'starts', fails, title);
+  } else t.strictSame(compared(ours), compared(theirs), title);
+}
+
+function fateOf(made: Made): Fate {
+  return 'refused' in made ? 'is refused' : 'starts';
+}
+
+function compared(made: Made): object {
+  if ('refused' in made) return made;
+  const { links, routes, status, result } = made;
+  return { links, routes, status, result };
+}
+
+// What Multus leaves to the last plugin: the result is of the version that was asked for, and the status says what is there.
+function isExact(t: Test, { title, config }: Asked, made: Exclude<Made, { refused: string }>): void {
+  t.equal(made.version, config?.cniVersion ?? '1.0.0', `${title}: the version of the result`);
+  const said = made.written.map(({ interface: name, mac, mtu }) => [String(name), { mac, mtu }]);
+  t.strictSame(Object.fromEntries(said), made.kernel, `${title}: the status has each interface as the kernel has it`);
+}
