@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readlinkSync, statfsSync } from 'node:fs';
+import { startupSnapshot } from 'node:v8';
 import type { Place } from '../lib/cni/place.ts';
-import { namespaceOfProcess, openNamespace } from '../lib/netns/netns.ts';
+import { isSameNamespace, namespaceOfProcess, openNamespace } from '../lib/netns/netns.ts';
 
 /** Where the process that calls is, for as long as its call lasts. */
 export type Caller = Place & { close(): void };
@@ -21,7 +22,7 @@ export function callerOf(pid: number): Caller {
       files.close();
       network.close();
     };
-    return { ...files, ownNamespace, close };
+    return { ...files, ownNamespace, isOwn: (namespace) => isSameNamespace(namespace, network), close };
   } catch (error) {
     network.close();
     throw error;
@@ -29,7 +30,7 @@ export function callerOf(pid: number): Caller {
 }
 
 function filesOf(pid: number): Pick<Caller, 'pathOf' | 'asCallerSees' | 'close'> {
-  if (mountsOf(pid) === mountsOf('self')) {
+  if (mountsOf(pid) === ownMounts()) {
     const pathOf = (path: string) => (MAY_NAME_SELF.test(path) ? pathWithin('', path, pid) : path);
     return { pathOf, asCallerSees: (text) => text, close: () => undefined };
   }
@@ -48,6 +49,15 @@ function filesOf(pid: number): Pick<Caller, 'pathOf' | 'asCallerSees' | 'close'>
     closeSync(mounts);
     throw error;
   }
+}
+
+let known: string | undefined;
+
+// They stay as they are for as long as this process lives. A start-up snapshot must not have those that it is taken in.
+function ownMounts(): string {
+  if (startupSnapshot.isBuildingSnapshot()) return mountsOf('self');
+  known ??= mountsOf('self');
+  return known;
 }
 
 // The mount namespace and the root in it, as `mnt:[4026531841] /`.

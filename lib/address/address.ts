@@ -25,8 +25,12 @@ export class AddressError extends Error {
  */
 export function canonicalAddress(text: string): string {
   if (text.includes('/')) throw new AddressError(text, 'is a prefix, not an address');
-  return text.includes(':') ? canonical6(text) : parse4(text).correctForm();
+  if (text.includes(':')) return canonical6(text);
+  // Mostly it is, and the library takes ten times as long for each of up to 10,000 routes.
+  return CANONICAL_4.test(text) ? text : parse4(text).correctForm();
 }
+
+const CANONICAL_4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 /** Which family has this canonical address or prefix text? Only IPv6 has colons. */
 export function familyOf(text: string): Family {
@@ -38,11 +42,16 @@ export function addressToBytes(address: string): Uint8Array {
   if (familyOf(address) === 6) return Uint8Array.from(parse6(address).toUnsignedByteArray());
   // Without the library, because this runs several times for each of up to 10,000 routes.
   const bytes = new Uint8Array(4);
-  address.split('.').forEach((part, index) => {
-    bytes[index] = Number(part);
-  });
+  let index = 0;
+  for (let i = 0; i < address.length; i++) {
+    const digit = address.charCodeAt(i) - ZERO;
+    if (digit < 0) index++;
+    else bytes[index] = (bytes[index] ?? 0) * 10 + digit;
+  }
   return bytes;
 }
+
+const ZERO = 48;
 
 /** The canonical text of 4 or 16 bytes from the kernel. Throws RangeError for another length. */
 export function addressFromBytes(bytes: Uint8Array): string {

@@ -2,7 +2,7 @@ import { readSync, writeSync } from 'node:fs';
 import type { Prefix } from '../address/prefix.ts';
 import { reasonOf } from '../files/reason.ts';
 import type { ChangeOptions } from '../netlink/socket.ts';
-import { isSameNamespace, type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
+import { type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { CniCode, CniError } from './errors.ts';
 import { createLog, type Log } from './log.ts';
 import { parseLogLevel } from './log-level.ts';
@@ -163,20 +163,11 @@ export function openPodNamespace(
   const namespace = openIfThere(request, place);
   if (namespace === undefined || allowOwnNamespace) return namespace;
   try {
-    if (!isOwnNamespace(namespace, place)) return namespace;
+    if (!place.isOwn(namespace)) return namespace;
     throw new CniError(CniCode.invalidNamespace, `CNI_NETNS="${netns}" is the host's own network namespace`);
   } catch (error) {
     namespace.close();
     throw error;
-  }
-}
-
-function isOwnNamespace(namespace: Namespace, { ownNamespace }: Place): boolean {
-  const own = openNamespace(ownNamespace);
-  try {
-    return isSameNamespace(namespace, own);
-  } finally {
-    own.close();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  type Stats,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -34,13 +35,19 @@ const WRITABLE_BY_OTHERS = 0o022;
  * it is no symbolic link, is the caller's own or root's, and is writable by nobody else. Throws FileError.
  */
 export function ensureFolder(path: string): void {
+  // Without a slash at the end, which would make lstat(2) follow a link.
+  const folder = resolve(path);
+  let stat: Stats;
   try {
     // Mostly it is there, and making what is there is an error, which costs more than a look.
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) makeFolder(path);
+    stat = lstatSync(folder, { throwIfNoEntry: false }) ?? makeFolder(folder);
   } catch (error) {
     throw new FileError(path, `cannot be made (${codeOf(error)})`, error);
   }
-  assertOwnFolder(path);
+  if (!stat.isDirectory()) throw new FileError(path, 'is not a folder (symbolic links are refused)');
+  if (stat.uid !== 0 && stat.uid !== process.geteuid?.())
+    throw new FileError(path, `belongs to another user (${stat.uid})`);
+  if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw new FileError(path, 'is writable by other users');
 }
 
 /**
@@ -76,6 +83,8 @@ export function readFileIfThere(path: string): string | undefined {
 export function readBytesIfThere(path: string): Buffer | undefined {
   let fd: number;
   try {
+    // An error costs more than a look.
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
@@ -115,7 +124,7 @@ export function namesIn(folder: string, { hidden = false } = {}): string[] {
 
 // Not by mkdir's own `recursive`, which goes round for ever where a folder cannot be made, as in /proc. Others may be making
 // the same folders at this moment, so nothing is concluded from what was there a moment ago.
-function makeFolder(path: string): void {
+function makeFolder(path: string): Stats {
   try {
     makeOneFolder(path);
   } catch (error) {
@@ -123,6 +132,7 @@ function makeFolder(path: string): void {
     makeFolder(dirname(path));
     makeOneFolder(path);
   }
+  return lstatSync(path);
 }
 
 function makeOneFolder(path: string): void {
@@ -131,15 +141,6 @@ function makeOneFolder(path: string): void {
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
   }
-}
-
-function assertOwnFolder(path: string): void {
-  // Without a slash at the end, which would make lstat(2) follow a link.
-  const stat = lstatSync(resolve(path));
-  if (!stat.isDirectory()) throw new FileError(path, 'is not a folder (symbolic links are refused)');
-  if (stat.uid !== 0 && stat.uid !== process.geteuid?.())
-    throw new FileError(path, `belongs to another user (${stat.uid})`);
-  if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw new FileError(path, 'is writable by other users');
 }
 
 // One name for each file, not a random one: what a killed process leaves is found, and only one attachment uses it.
@@ -175,13 +176,13 @@ function openNew(path: string): number {
   }
 }
 
+// A look first: an error costs more, and a read-only file system refuses before it has looked whether there is a file.
 function removeIfThere(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
   try {
     unlinkSync(path);
   } catch (error) {
-    // A read-only file system refuses before it has looked whether there is a file.
-    const isAbsent = codeOf(error) === 'EROFS' && lstatSync(path, { throwIfNoEntry: false }) === undefined;
-    if (codeOf(error) !== 'ENOENT' && !isAbsent) throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 

@@ -28,7 +28,7 @@ export function tryLock(path: string): Lock | undefined {
 function stateOf(path: string, fd: number): 'ours' | 'another’s' | 'removed' {
   try {
     if (!nativeSockets().lockFile(fd)) return 'another’s';
-    return isFileAt(path, fd) ? 'ours' : 'removed';
+    return fstatSync(fd).nlink > 0 ? 'ours' : 'removed';
   } catch (error) {
     closeSync(fd);
     if (error instanceof AddonError) throw error;
@@ -91,12 +91,6 @@ function openLock(path: string): number {
   } catch (error) {
     throw new FileError(path, `cannot be locked (${reasonOf(error)})`, error);
   }
-}
-
-function isFileAt(path: string, fd: number): boolean {
-  const present = lstatSync(path, { throwIfNoEntry: false });
-  const held = fstatSync(fd);
-  return present?.ino === held.ino && present.dev === held.dev;
 }
 
 // Removed while it is held, so that it is nobody else's.

@@ -5,7 +5,6 @@ import {
   type Attachment,
   type Entry,
   fileName,
-  isNewer,
   type JournalContent,
   LOCK,
   lockPath,
@@ -27,6 +26,7 @@ export class Journal {
   readonly path: string;
   readonly #folder: string;
   readonly #attachment: Attachment;
+  #file: JournalFile | undefined;
 
   /** `folder` is the plugin's, within the data folder. The names must be validated: they become the file's name. */
   constructor(folder: string, attachment: Attachment) {
@@ -37,8 +37,9 @@ export class Journal {
 
   /** What the journal holds, for all networks of the container and interface name; undefined if there is none. */
   read(): JournalContent | undefined {
-    const text = readFileIfThere(this.path);
-    return text === undefined || this.#isAnothers(text) ? undefined : parse(text);
+    this.#file = undefined;
+    const { content, isAnothers } = this.#load();
+    return isAnothers ? undefined : content;
   }
 
   /**
@@ -48,14 +49,14 @@ export class Journal {
   write(namespace: string, entries: readonly Entry[]): void {
     ensureFolder(this.#folder);
     const { containerID, ifname } = this.#attachment;
-    const text = readFileIfThere(this.path) ?? '';
-    if (this.#isAnothers(text)) {
+    const { isAnothers, isNewer } = this.#load();
+    if (isAnothers) {
       throw new FileError(this.path, 'is the journal of another container and interface with the same file name');
     }
-    if (isNewer(text))
-      throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
+    if (isNewer) throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace, writer: writer() }).slice(0, -1);
     const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');
+    this.#file = undefined;
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
   }
 
@@ -64,21 +65,21 @@ export class Journal {
    * none are left. Returns how many entries stay because they are not known. A file in a newer format stays as it is.
    */
   forget(isKnown: IsKnown = () => true): number {
-    const text = readFileIfThere(this.path) ?? '';
-    if (this.#isAnothers(text)) return 0;
-    const { rest, unknown } = withoutNetwork(text, this.#attachment.network, isKnown);
-    if (isNewer(text)) return unknown;
-    if (rest.length === 0) removeFile(this.path);
-    else this.write(parse(text).namespace, rest);
+    const { content = NOTHING, isAnothers, isNewer } = this.#load();
+    if (isAnothers) return 0;
+    const { rest, unknown } = withoutNetwork(content, this.#attachment.network, isKnown);
+    if (isNewer) return unknown;
+    if (rest.length === 0) {
+      this.#file = undefined;
+      removeFile(this.path);
+    } else this.write(content.namespace, rest);
     return unknown;
   }
 
-  // Names may have dashes, so `a-b` on `c` and `a` on `b-c` have one file name. Whoever comes first has the file.
-  #isAnothers(text: string): boolean {
-    if (text === '') return false;
-    const head = parseHead(text);
-    const { containerID, ifname } = this.#attachment;
-    return head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);
+  // What was read stays, until it is written: nobody else writes while the attachment is locked.
+  #load(): JournalFile {
+    this.#file ??= load(this.path, this.#attachment);
+    return this.#file;
   }
 
   /**
@@ -96,6 +97,26 @@ export class Journal {
       return others.flatMap(({ change }) => change ?? []);
     });
   }
+}
+
+/** A journal's file as it was found; no `content` if there is none. */
+type JournalFile = {
+  readonly content: JournalContent | undefined;
+  /**
+   * Names may have dashes, so `a-b` on `c` and `a` on `b-c` have one file name. Whoever comes first has the file.
+   */
+  readonly isAnothers: boolean;
+  readonly isNewer: boolean;
+};
+
+const NOTHING: JournalContent = { namespace: '', entries: [], intact: true };
+
+function load(path: string, { containerID, ifname }: Attachment): JournalFile {
+  const text = readFileIfThere(path);
+  if (text === undefined) return { content: undefined, isAnothers: false, isNewer: false };
+  const head = parseHead(text);
+  const isAnothers = head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);
+  return { content: parse(text), isAnothers, isNewer: head !== undefined && head.version > VERSION };
 }
 
 /** What came of forgetting: the files that were removed or shortened, and those that could not be, with the reason. */
@@ -142,16 +163,15 @@ function forgetNetwork(folder: string, path: string, network: string, isKnown: I
 }
 
 function hasNetwork(path: string, network: string, isKnown: IsKnown): boolean {
-  const { rest, all } = withoutNetwork(readFileIfThere(path) ?? '', network, isKnown);
-  return rest.length < all;
+  const { entries } = parse(readFileIfThere(path) ?? '');
+  return withoutNetwork({ entries }, network, isKnown).rest.length < entries.length;
 }
 
-function withoutNetwork(text: string, network: string, isKnown: IsKnown) {
-  const { entries } = parse(text);
+function withoutNetwork({ entries }: Pick<JournalContent, 'entries'>, network: string, isKnown: IsKnown) {
   const isUnknown = (entry: Entry) => entry.change !== undefined && !isKnown(entry.change);
   const rest = entries.filter((entry) => entry.network !== network || isUnknown(entry));
   const unknown = rest.filter((entry) => entry.network === network).length;
-  return { rest, unknown, all: entries.length };
+  return { rest, unknown };
 }
 
 function readIfReadable(path: string): JournalContent | undefined {

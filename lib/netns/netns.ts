@@ -62,6 +62,16 @@ export function isSameNamespace(a: Namespace, b: Namespace): boolean {
   return a.device === b.device && a.inode === b.inode;
 }
 
+/** Does the path lead to this namespace? Throws NamespaceError. */
+export function isNamespaceAt(path: string, namespace: Namespace): boolean {
+  const other = openNamespace(path);
+  try {
+    return isSameNamespace(namespace, other);
+  } finally {
+    other.close();
+  }
+}
+
 function openFile(path: string): number {
   try {
     // Not blocking, so that a FIFO in place of a namespace is reported instead of waited for.

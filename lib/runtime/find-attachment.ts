@@ -1,4 +1,4 @@
-import { isSameNamespace, NamespaceError, openNamespace } from '../netns/netns.ts';
+import { isNamespaceAt, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { type CachedAttachment, cachedAttachments, DEFAULT_CACHE_DIR } from './cache.ts';
 import { RuntimeError } from './errors.ts';
 
@@ -33,9 +33,7 @@ function isSame(a: string, b: string): boolean {
   try {
     const left = openNamespace(a);
     try {
-      const right = openNamespace(b);
-      right.close();
-      return isSameNamespace(left, right);
+      return isNamespaceAt(b, left);
     } finally {
       left.close();
     }

@@ -24,10 +24,10 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   const { request, config, previous, observed } = input;
   const link = attachmentLink(request, config.interface, previous, observed);
   const context = { ...input, link };
-  const wanted = mergedRoutes(
-    [...listedRoutes(context, 'routes'), ...listedRoutes(context, 'addroutes')],
-    observed.linkName,
-  );
+  const routes = listedRoutes(context, 'routes');
+  const added = listedRoutes(context, 'addroutes');
+  // Within one list, the config has said that no two routes are in each other's way.
+  const wanted = added.length === 0 ? routes : mergedRoutes([...routes, ...added], observed.linkName);
   const mapped = withoutListed(mappedRoutes(context), wanted);
 
   // route-override works on every interface of the result.
@@ -38,19 +38,19 @@ export function planStaticRoutes(input: PlanInput<StaticRouteConfig>): Plan {
   // A route of the map gives way to one that is there, whoever added it.
   const derived = reconcileRoutes(mapped, observed, 'keep', gone);
   const deletions = removed.map(({ route, source }) => ({ change: { op: 'delete-route', route } as const, source }));
-  const sourced = sourceRouting(context, [...wanted.filter(namesNoTable(config)), ...mapped], gone);
+  const sourced = sourceRouting(context, () => [...wanted.filter(namesNoTable(config)), ...mapped], gone);
   const routed = reconcileRoutes(withoutListed(sourced.routes, wanted), observed, 'fail', gone);
   const rules = reconcileRules(listedRules(context), observed, config.onConflict);
   const sourceRules = reconcileRules(sourced.rules, observed, 'fail');
   const parts = [listed, derived, routed, rules, sourceRules];
   const base = withoutRemoved(config, previous ?? unchainedResult(link, request.netns, observed));
-  const added = [...listed.routes, ...derived.routes].flatMap(resultRoute);
+  const made = [...listed.routes, ...derived.routes].flatMap(resultRoute);
   return {
     changes: [...deletions, ...parts.flatMap(({ changes }) => changes)],
     conflicts: parts.flatMap(({ conflicts }) => conflicts),
     kept: parts.flatMap(({ kept }) => kept),
     ...(config.topology !== undefined && { completeFor: mapSource(config) }),
-    result: withRoutes(base, added),
+    result: withRoutes(base, made),
   };
 }
 
@@ -66,10 +66,10 @@ function listedRoutes(context: Context, key: 'routes' | 'addroutes'): WantedRout
 // A route with `table` is in that table, the main one too, and in no other.
 function namesNoTable({ routes, addroutes }: StaticRouteConfig): (wanted: WantedRoute) => boolean {
   const lists = Object.entries({ routes, addroutes });
-  const named = lists.flatMap(([key, list]) =>
-    list.flatMap(({ table }, i) => (table === undefined ? [] : `${key}[${i}]`)),
+  const named = new Set(
+    lists.flatMap(([key, list]) => list.flatMap(({ table }, i) => (table === undefined ? [] : `${key}[${i}]`))),
   );
-  return ({ source }) => !named.includes(source);
+  return ({ source }) => !named.has(source);
 }
 
 // Where no address says which family a rule is of, the kernel may have no rules of one of them.

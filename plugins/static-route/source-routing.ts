@@ -44,7 +44,7 @@ type Path = {
  */
 export function sourceRouting(
   input: Input,
-  listed: readonly WantedRoute[],
+  listed: () => readonly WantedRoute[],
   gone: ReadonlySet<Route>,
 ): { routes: WantedRoute[]; rules: WantedRule[] } {
   const { config, link } = input;
@@ -52,7 +52,7 @@ export function sourceRouting(
   const { priority } = config.sourceRouting;
   const source = sourceOf(config);
   const recorded = input.journal?.changesFrom(source) ?? [];
-  const own = listed.filter(({ route }) => route.hops.every(({ oif }) => oif === link.index));
+  const own = listed().filter(({ route }) => route.hops.every(({ oif }) => oif === link.index));
   const paths = pathsOf(input, own, recorded);
   const tableOf = tablesOf(input, paths, recorded);
   const routes = paths.flatMap((path) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { HERE } from '../../../lib/cni/place.ts';
 import { openPodNamespace } from '../../../lib/cni/runner.ts';
+import { isNamespaceAt } from '../../../lib/netns/netns.ts';
 import { noNamespaces, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
 
 const descriptors = () => readdirSync('/proc/self/fd').length;
@@ -11,8 +12,10 @@ t.test('leaks no descriptor, whichever call fails', { skip: noNamespaces }, asyn
   const { path } = scratchNamespace(t);
   const request = { netns: path, verb: 'ADD', allowOwnNamespace: false } as const;
   const before = descriptors();
-  t.throws(() => openPodNamespace(request, { ...HERE, ownNamespace: '/nonexistent' }), { name: 'NamespaceError' });
-  t.throws(() => openPodNamespace(request, { ...HERE, ownNamespace: path }), { code: 8 });
+  t.throws(() => openPodNamespace(request, { ...HERE, isOwn: (own) => isNamespaceAt('/nonexistent', own) }), {
+    name: 'NamespaceError',
+  });
+  t.throws(() => openPodNamespace(request, { ...HERE, isOwn: (own) => isNamespaceAt(path, own) }), { code: 8 });
   openPodNamespace(request)?.close();
   t.equal(descriptors(), before);
 });
