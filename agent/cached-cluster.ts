@@ -7,7 +7,8 @@ import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
-import { type Cluster, DirectCluster, isSamePod, type PodName } from '../plugins/multi-network/cluster.ts';
+import { type Cluster, DirectCluster, isSamePod } from '../plugins/multi-network/cluster.ts';
+import type { PodName } from '../plugins/multi-network/pod-name.ts';
 
 export type CachedClusterOptions = {
   readonly client: ApiClient;

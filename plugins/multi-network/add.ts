@@ -22,6 +22,7 @@ import type { MultiNetworkConfig } from './config.ts';
 import { release } from './del.ts';
 import { type Delegation, networkFailed } from './delegation.ts';
 import { DefinitionMissing, type Network } from './networks.ts';
+import { podNameOf } from './pod-name.ts';
 import { isReady } from './readiness.ts';
 import type { Services } from './services.ts';
 import { isChained, networkToAdd, podOfArgs, wantedNetworks } from './wanted.ts';
@@ -56,17 +57,16 @@ async function addNetworks(work: Work, cluster: Cluster | undefined, chained: In
   const { call } = work;
   const { args } = call.request;
   const only = args.K8S_POD_NETWORK;
-  const named = { namespace: args.K8S_POD_NAMESPACE ?? '', name: args.K8S_POD_NAME ?? '', uid: args.K8S_POD_UID ?? '' };
-  const isOfCluster = named.namespace !== '' && named.name !== '';
+  const named = podNameOf(call);
   // It might select networks, and must not start without them.
-  if (isOfCluster && cluster === undefined) {
+  if (named !== undefined && cluster === undefined) {
     const what = `nobody can be asked for the networks of pod ${named.namespace}/${named.name}`;
     throw new CniError(
       CniCode.tryAgainLater,
       `${what}: there is neither an agent nor "kubeconfig" nor a service account`,
     );
   }
-  const pod = isOfCluster ? await cluster?.pod(named) : undefined;
+  const pod = named === undefined ? undefined : await cluster?.pod(named);
   const asked = { ...work, cluster, pod: pod ?? podOfArgs(call.request) };
   const networks = await reported(pod, cluster, async () =>
     only ? [await networkToAdd(asked, only, args.K8S_POD_IFMAC)] : await wantedNetworks(asked),

@@ -12,9 +12,7 @@ import { AccessError, ApiError } from '../../lib/kubernetes/errors.ts';
 import type { KubeObject } from '../../lib/kubernetes/object.ts';
 import { VERSION } from '../../lib/version.ts';
 import { isolationOf, type MultiNetworkConfig } from './config.ts';
-
-/** Which pod a call is about, by CNI_ARGS. `uid` is the kubelet's; empty if the runtime does not tell it. */
-export type PodName = { readonly namespace: string; readonly name: string; readonly uid: string };
+import type { PodName } from './pod-name.ts';
 
 /** What the plugin needs of Kubernetes. */
 export type Cluster = {

@@ -11,6 +11,7 @@ import type { Cluster } from './cluster.ts';
 import { cniDirOf, parseMultiNetworkConfig } from './config.ts';
 import { type Delegation, networkFailed } from './delegation.ts';
 import { isMeta } from './networks.ts';
+import { podNameOf } from './pod-name.ts';
 import type { Services } from './services.ts';
 
 type Deleting = { readonly call: Call; readonly delegation: Delegation };
@@ -127,13 +128,13 @@ async function forgetStatus(
   { call, services }: Deleting & { services: Services },
   gone: readonly BirthAttachment[],
 ): Promise<void> {
-  const { K8S_POD_NAMESPACE: namespace = '', K8S_POD_NAME: name = '', K8S_POD_UID: uid = '' } = call.request.args;
-  if (name === '' || namespace === '') return;
   let cluster: Cluster | undefined;
   try {
+    const named = podNameOf(call);
+    if (named === undefined) return;
     cluster = await services.cluster(parseMultiNetworkConfig(call.request.document).config, call);
     const names = new Set<unknown>(gone.map(({ ifname }) => ifname));
-    const pod = await cluster?.pod({ namespace, name, uid });
+    const pod = await cluster?.pod(named);
     if (pod !== undefined)
       await cluster?.publish(pod, (before) => before.filter((entry) => !names.has(entry.interface)));
   } catch (error) {

@@ -67,8 +67,8 @@ export function start(file: string, env: Env, stdin: unknown = '', args: string[
 }
 
 /** The same, for many processes at once. */
-export function startInParallel(file: string, env: Env, stdin: unknown): Promise<Ended> {
-  const child = spawn(file, [], { env: env as NodeJS.ProcessEnv });
+export function startInParallel(file: string, env: Env, stdin: unknown, args: string[] = []): Promise<Ended> {
+  const child = spawn(file, args, { env: env as NodeJS.ProcessEnv });
   return new Promise((resolve, reject) => {
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk) => {

@@ -1,12 +1,13 @@
-import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { startInParallel } from '../build/single.ts';
 import { type Scratch, scratchFolder, scratchNamespace } from '../namespaces/namespace.ts';
 import { type Document, variables } from '../plugins/call.ts';
 import { REFERENCE_FOLDER } from '../plugins/chain.ts';
 import { type Asked, CLUSTER, DEFINITIONS } from './annotations.ts';
 import { type ApiForBoth, apiForBoth } from './api-for-both.ts';
+import { kubeconfig } from './kubeconfig.ts';
 
 // The entry of a cluster on a node of its own: a stand-in for the API server, but real namespaces, plugins and kernel.
 
@@ -41,7 +42,7 @@ export async function entry(t: Test, program: string, type: string, keys: object
   const api = await apiForBoth(t, folder);
   await api.openIn(node);
   mkdirSync(join(folder, 'conf'));
-  writeFileSync(join(folder, 'kubeconfig'), KUBECONFIG);
+  writeFileSync(join(folder, 'kubeconfig'), kubeconfig('http://127.0.0.1:6443'));
   const local = (config: unknown) => JSON.stringify(config).replaceAll('LEASES', join(folder, 'leases'));
   for (const [network, config] of Object.entries(DEFINITIONS)) define(api, network, config, local);
   const configOf = (asked: Asked) =>
@@ -62,7 +63,10 @@ export async function entry(t: Test, program: string, type: string, keys: object
     make: async (asked, index) => {
       const pod = scratchNamespace(t);
       const { path, env } = register(api, pod, asked, index);
-      const run = (verb: string) => ran(node, program, { ...env, CNI_COMMAND: verb }, configOf(asked));
+      const run = (verb: string) => {
+        const variables = { PATH: process.env.PATH, ...env, CNI_COMMAND: verb };
+        return startInParallel('ip', variables, configOf(asked), ['netns', 'exec', node.name, program]);
+      };
       const added = await run('ADD');
       const result: Document = JSON.parse(added.stdout || '{}');
       const made =
@@ -77,15 +81,6 @@ export async function entry(t: Test, program: string, type: string, keys: object
     },
   };
 }
-
-const KUBECONFIG = JSON.stringify({
-  apiVersion: 'v1',
-  kind: 'Config',
-  'current-context': 'x',
-  contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-  clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:6443' } }],
-  users: [{ name: 'u', user: { token: 'x' } }],
-});
 
 function define(api: ApiForBoth, network: string, config: unknown, local: (config: unknown) => string): void {
   const [namespace, name] = network.split('/');
@@ -113,23 +108,6 @@ function register(api: ApiForBoth, pod: Scratch, { namespace = 'default', annota
     CNI_PATH: REFERENCE_FOLDER,
   });
   return { path, env };
-}
-
-function ran(node: Scratch, program: string, env: object, stdin: string): Promise<{ code: number; stdout: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('ip', ['netns', 'exec', node.name, program], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
-    let stdout = '';
-    child.stdout.on('data', (text) => {
-      stdout += text;
-    });
-    child.stdin.on('error', () => undefined);
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code: code ?? -1, stdout }));
-    child.stdin.end(stdin);
-  });
 }
 
 type Address = { readonly local: string; readonly prefixlen: number; readonly scope: string };
