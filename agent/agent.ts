@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
-import { createPages, text } from '../lib/http/pages.ts';
+import { createPages, type Page, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
 import { countedFallbacks, fallbacksFile, registerFallbacks } from './fallbacks.ts';
@@ -112,7 +112,7 @@ export class Agent {
       calls: this.#calls,
       metrics: this.#metrics,
       limits,
-      http: createPages({ ...pages, '/status': status, [INSTANCE_PAGE]: instance }),
+      http: createPages({ ...pages, '/status': status, [INSTANCE_PAGE]: instance, ...this.#partsPages() }),
       report: (call) => this.#report(call),
       handedBack: (request, why) => this.#handedBack(request, why),
       fault: (error) => log.error({ err: error }, 'a fault of the agent'),
@@ -158,6 +158,10 @@ export class Agent {
     await Promise.all([this.#server.whenAnswered(), ...parts.map((part) => part.stop())]);
     this.#publicPages.close();
     this.#options.log.info('stopped');
+  }
+
+  #partsPages(): { [path: string]: Page } {
+    return Object.assign({}, ...this.#parts.map((part) => part.pages ?? {}));
   }
 
   async #readiness() {

@@ -11,6 +11,7 @@ import { VERSION } from '../lib/version.ts';
 import { multiNetworkWith } from '../plugins/multi-network/main.ts';
 import { CachedCluster } from './cached-cluster.ts';
 import { callerOf } from './caller.ts';
+import { EXPLAIN_PAGE } from './explain-page.ts';
 import type { AgentPart } from './part.ts';
 
 export type HotPlugOptions = {
@@ -47,6 +48,7 @@ export async function hotPlug(options: HotPlugOptions): Promise<AgentPart | unde
 class HotPlug implements AgentPart {
   readonly name = 'hotPlug';
   readonly plugins: readonly Plugin[];
+  readonly pages = { [EXPLAIN_PAGE]: (rest: string) => this.#explain(rest) };
   readonly #controller: Controller;
   readonly #client: ApiClient;
   /** Of its own, since a pod that starts cannot wait as long as hot-plug can. */
@@ -107,6 +109,10 @@ class HotPlug implements AgentPart {
 
   #report({ verb, code }: RequestReport): void {
     this.#requests.inc({ verb, code: String(code) });
+  }
+
+  async #explain(rest: string) {
+    return { type: 'application/json', body: JSON.stringify(await this.#controller.explain(decodeURIComponent(rest))) };
   }
 
   register(registry: Registry): void {

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { Plugin } from '../lib/cni/runner.ts';
+import type { Page } from '../lib/http/pages.ts';
 
 /** Something that the agent runs beside the calls of shims. */
 export type AgentPart = {
@@ -9,6 +10,8 @@ export type AgentPart = {
   readonly plugins?: readonly Plugin[];
   /** What `waymark status` shows of it, as JSON. */
   status(): object;
+  /** Its pages, for root alone, by path. */
+  readonly pages?: { readonly [path: string]: Page };
   /** Adds its metrics. */
   register(registry: Registry): void;
   start(): void;

@@ -180,8 +180,12 @@ export function program(): Command {
       if (path !== '-') writeSync(1, `${path}\n`);
     });
   waymark
-    .command('explain <file>')
-    .description('show what the plugins in a network configuration list would do, but change nothing')
+    .command('explain [file]')
+    .description(
+      'show what the plugins in a network configuration list would do, or the agent to a pod’s networks, but change nothing',
+    )
+    .option('--pod <namespace/name>', 'pod of this node: show what the agent would do to its networks, and why not')
+    .option('--socket <path>', `with --pod: socket of the agent (default: WAYMARK_SOCKET, else ${DEFAULT_SOCKET})`)
     .option('--netns <path>', 'network namespace of a pod to inspect')
     .option(
       '--prev-result <file>',
@@ -192,9 +196,12 @@ export function program(): Command {
     .option('--json', 'print one JSON document instead of lines')
     .addHelpText(
       'after',
-      '\nVariables: CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS. The exit code is 1 if a plugin would fail.',
+      '\nVariables: CNI_IFNAME (eth0), CNI_ARGS, CAP_ARGS. The exit code is 1 if a plugin would fail,' +
+        ' and with --pod if a selection is refused or a step fails.',
     )
-    .action(async (file: string, options: ExplainOptions) => {
+    .action(async (file: string | undefined, options: ExplainOptions & { pod?: string; socket?: string }) => {
+      if ((file === undefined) === (options.pod === undefined)) throw new Error('explain needs a file or --pod');
+      if (file === undefined) return await explainPod(options);
       const { explainList, explanationLines, wouldFail } = await import('./explain.ts');
       const explained = await explainList(file, options, process.env);
       if (options.json) print(explained);
@@ -228,6 +235,22 @@ export function program(): Command {
       await runInstall(options, { say: (line) => writeSync(1, `${line}\n`), log: (text) => writeSync(2, text) });
     });
   return waymark;
+}
+
+async function explainPod({
+  pod = '',
+  socket,
+  json,
+}: {
+  pod?: string;
+  socket?: string;
+  json?: boolean;
+}): Promise<void> {
+  const { hasProblems, podLines, readExplanation } = await import('./explain-pod.ts');
+  const explained = await readExplanation(socketPath(socket, process.env), pod);
+  if (json) print(explained);
+  else writeSync(1, `${podLines(explained).join('\n')}\n`);
+  if (hasProblems(explained)) process.exitCode = 1;
 }
 
 function logLevel(text: string): string {

@@ -4,15 +4,16 @@ import { EventRecorder } from '../lib/attachments/events.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
 import type { PathOf } from '../lib/cni/place.ts';
-import { RuntimeService, type Sandbox } from '../lib/cri/runtime-service.ts';
-import { pauseMs } from '../lib/kubernetes/backoff.ts';
+import { RuntimeService } from '../lib/cri/runtime-service.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
-import type { Failure } from './failures.ts';
+import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
+import type { Sandboxed } from './look.ts';
 import { Performer } from './perform.ts';
-import { concernsUs, type Memory, newMemory, Reconciler, type StepReport } from './reconcile.ts';
-import { Records, type SandboxRecord } from './records.ts';
-import { type Again, WorkQueue } from './work-queue.ts';
+import { type Pending, PodWork } from './pod-work.ts';
+import { concernsUs, Reconciler, type StepReport } from './reconcile.ts';
+import { Records } from './records.ts';
+import { WorkQueue } from './work-queue.ts';
 
 /** Where things of interest are reported; what is not given is not reported. */
 export type Observer = {
@@ -51,12 +52,7 @@ export type ControllerStatus = {
   readonly delegatesRunning: number;
   readonly delegatesWaiting: number;
   readonly sandboxesRecorded: number;
-  readonly pending: readonly {
-    readonly pod: string;
-    readonly what: string;
-    readonly reason: string;
-    readonly retryInSeconds: number;
-  }[];
+  readonly pending: readonly Pending[];
 };
 
 /** The time in which kubelet and Multus expect an answer of a plugin is two minutes at most. */
@@ -67,9 +63,6 @@ const RUNNING_PER_NETWORK = 8;
 
 /** Records are compared with the sandboxes that the runtime knows. */
 const SWEEP_MS = 60_000;
-/** A pod is gone from the API, and its sandbox goes on: somebody deleted it by force. */
-const LINGERING_MS = 5000;
-
 /** Nobody waits for an agent that stops longer than that for events' sake. */
 const EVENTS_MS = 3000;
 
@@ -77,16 +70,14 @@ const EVENTS_MS = 3000;
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #pods: Watch<Pod>;
-  readonly #queue = new WorkQueue((key) => this.#work(key));
-  readonly #memories = new Map<string, Memory>();
-  readonly #faults = new Map<string, number>();
+  readonly #queue = new WorkQueue((key) => this.#work.work(key));
+  readonly #work: PodWork;
   readonly #cri: RuntimeService;
   readonly #records: Records;
   readonly #definitions: Definitions;
   readonly #delegates: Delegates;
   readonly #events: EventRecorder;
-  readonly #performer: Performer;
-  readonly #reconciler: Reconciler;
+  readonly #looks: ExplainOptions;
   readonly #stopping = new AbortController();
   #sweeper: NodeJS.Timeout | undefined;
   #isSynced = false;
@@ -117,25 +108,24 @@ export class Controller {
       said: (plugin, text) => observer.log?.('info', 'a plugin wrote on stderr', { plugin, text }),
     });
     this.#events = new EventRecorder({ client, node, lost: (why) => this.#eventLost(why) });
-    const { definitions, records, delegates } = {
-      definitions: this.#definitions,
-      records: this.#records,
-      delegates: this.#delegates,
-    };
+    const [definitions, records, delegates] = [this.#definitions, this.#records, this.#delegates];
     const rules = { allowedTypes, globalNamespaces, signal: this.#stopping.signal };
-    this.#performer = new Performer({ records, delegates, definitions, pathOf, ...rules, ...folders });
-    this.#reconciler = new Reconciler({
+    const performer = new Performer({ records, delegates, definitions, pathOf, ...rules, ...folders });
+    const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
+    const looks = { cri: this.#cri, pathOf, globalNamespaces, recordOf, performer, definitions, ...folders };
+    this.#looks = { ...looks, delegates };
+    const reconciler = new Reconciler({
+      ...looks,
       client,
-      cri: this.#cri,
-      performer: this.#performer,
-      definitions,
       events: this.#events,
-      pathOf,
-      globalNamespaces,
       signal: this.#stopping.signal,
-      ...folders,
       ...(observer.step && { report: observer.step }),
       log: (pod, what, error) => this.#log(pod, what, error),
+    });
+    this.#work = new PodWork({
+      ...{ cri: this.#cri, records, performer, reconciler, definitions },
+      pods: () => this.#pods.items,
+      log: (level, message, fields) => observer.log?.(level, message, fields),
     });
     this.#pods = new Watch<Pod>({
       client,
@@ -181,9 +171,6 @@ export class Controller {
   }
 
   status(): ControllerStatus {
-    const pending = [...this.#memories].flatMap(([pod, { failures }]) =>
-      failures.all().map((failure) => ({ pod, ...summary(failure) })),
-    );
     return {
       node: this.#options.node,
       pods: this.#pods.items.size,
@@ -192,8 +179,21 @@ export class Controller {
       delegatesRunning: this.#delegates.slots.running,
       delegatesWaiting: this.#delegates.slots.waiting,
       sandboxesRecorded: this.#records.all().length,
-      pending,
+      pending: this.#work.pending(),
     };
+  }
+
+  /**
+   * What would be done to a pod, `namespace/name`, and why not. Nothing is changed. Throws what keeps it from looking:
+   * GrpcError, NamespaceError, NetlinkError.
+   */
+  async explain(key: string): Promise<PodExplanation> {
+    const pod = this.#pods.items.get(key);
+    if (!this.#isSynced) return idle(key, 'the API server has not answered yet');
+    if (pod === undefined) return idle(key, `node ${this.#options.node} has no such pod`);
+    const asked = pod.isRunning ? this.#cri.sandboxes(pod.sandboxUid) : [];
+    const sandboxes = await inTime('the container runtime', Promise.resolve(asked));
+    return explainPod(this.#looks, pod, sandboxes, this.#work.failuresOf(key));
   }
 
   #podChanged(key: string, now: Pod | undefined, before: Pod | undefined): void {
@@ -207,93 +207,22 @@ export class Controller {
       );
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
     if (isSame) return;
-    const isKnown = this.#memories.has(key) || hasRecord(now ?? before);
+    const isKnown = this.#work.knows(key) || hasRecord(now ?? before);
     if (isKnown || (now !== undefined && concernsUs(now))) this.#queue.kick(key);
   }
 
   // What failed while the API server was away is not kept waiting for its turn.
   #apiIsBack(): void {
-    for (const { failures } of this.#memories.values()) failures.retry();
-    for (const key of [...this.#memories.keys(), ...this.#faults.keys()]) this.#queue.kick(key);
+    for (const key of this.#work.retry()) this.#queue.kick(key);
   }
 
   #definitionChanged(network: string, pods: readonly string[]): void {
-    for (const pod of pods) {
-      this.#memories.get(pod)?.failures.retry(network);
-      this.#queue.kick(pod);
-    }
+    for (const key of this.#work.retry({ network, pods })) this.#queue.kick(key);
   }
 
   // Whose sandbox is gone is found out by looking at each pod that we have a record of.
   #sweep(): void {
     for (const { pod } of this.#records.all()) this.#queue.kick(`${pod.namespace}/${pod.name}`);
-  }
-
-  async #work(key: string): Promise<Again> {
-    try {
-      const afterMs = await this.#look(key);
-      this.#faults.delete(key);
-      return afterMs === undefined ? undefined : { afterMs };
-    } catch (error) {
-      const faults = (this.#faults.get(key) ?? 0) + 1;
-      this.#faults.set(key, faults);
-      const afterMs = pauseMs(faults, { firstMs: 250, maxMs: 300_000 });
-      const { message: reason } = error as Error;
-      this.#options.observer?.log?.('warn', 'a pod could not be inspected', {
-        pod: key,
-        reason,
-        afterMs: Math.round(afterMs),
-      });
-      return { afterMs };
-    }
-  }
-
-  // When to look again, in milliseconds.
-  async #look(key: string): Promise<number | undefined> {
-    const pod = this.#pods.items.get(key);
-    const [namespace = '', name = ''] = key.split('/');
-    const records = this.#records.ofPod(namespace, name);
-    const uids = new Set([...records.map((record) => record.pod.uid), ...(pod?.isRunning ? [pod.sandboxUid] : [])]);
-    const sandboxes: Sandbox[] = [];
-    for (const uid of uids) sandboxes.push(...(await this.#cri.sandboxes(uid)));
-    // What cannot be released of an older pod must not hold up the one of the same name that is there now.
-    const released = await this.#releaseGone(records, sandboxes, pod).catch((error: Error) => error);
-    const lingering = released instanceof Error ? undefined : released;
-    const isOurs = pod?.isRunning === true && (concernsUs(pod) || this.#records.ofPod(namespace, name).length > 0);
-    if (!isOurs) {
-      this.#memories.delete(key);
-      this.#definitions.wait(key, new Set());
-      if (released instanceof Error) throw released;
-      return lingering;
-    }
-    const memory = this.#memories.get(key) ?? newMemory();
-    this.#memories.set(key, memory);
-    const mine = sandboxes.filter(({ uid }) => uid === pod.sandboxUid);
-    const again = await this.#reconciler.reconcile(pod, mine, memory);
-    if (released instanceof Error) throw released;
-    return again === undefined || lingering === undefined ? (again ?? lingering) : Math.min(again, lingering);
-  }
-
-  async #releaseGone(records: readonly SandboxRecord[], sandboxes: readonly Sandbox[], pod: Pod | undefined) {
-    const ready = new Set(sandboxes.filter(({ isReady }) => isReady).map(({ id }) => id));
-    const failures: string[] = [];
-    for (const record of records.filter(({ containerID }) => !ready.has(containerID))) {
-      const { containerID, pod: of } = record;
-      try {
-        await this.#performer.release(record);
-      } catch (error) {
-        failures.push(`sandbox ${containerID}: ${(error as Error).message}`);
-        continue;
-      }
-      this.#options.observer?.log?.('info', 'released what a sandbox had', {
-        pod: `${of.namespace}/${of.name}`,
-        containerID,
-      });
-    }
-    if (failures.length > 0) throw new Error(failures.join('\n'));
-    const isLingering = (record: SandboxRecord) => ready.has(record.containerID) && record.pod.uid !== pod?.sandboxUid;
-    const ends = pod !== undefined && !pod.isRunning && records.some(({ containerID }) => ready.has(containerID));
-    return ends || records.some(isLingering) ? LINGERING_MS : undefined;
   }
 
   #watchFailed(resource: 'pods' | 'definitions', error: Error): void {
@@ -310,8 +239,4 @@ export class Controller {
     const fields = { pod: `${namespace}/${name}`, ...(error && { reason: error.message }) };
     this.#options.observer?.log?.(error === undefined ? 'info' : 'warn', what, fields);
   }
-}
-
-function summary({ what, reason, until }: Failure): { what: string; reason: string; retryInSeconds: number } {
-  return { what, reason, retryInSeconds: Math.max(0, Math.round((until - Date.now()) / 1000)) };
 }

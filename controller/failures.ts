@@ -28,6 +28,10 @@ export class Failures {
     this.#failures.set(key, { what, network, reason, attempts, until: now + pauseMs(attempts, this.#backoff) });
   }
 
+  of(key: string): Failure | undefined {
+    return this.#failures.get(key);
+  }
+
   attempts(key: string): number {
     return this.#failures.get(key)?.attempts ?? 0;
   }

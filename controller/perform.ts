@@ -3,13 +3,23 @@ import { CACHE_FOLDERS, cachedCalls } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
 import { linkNamed, linksIn } from '../lib/attachments/links.ts';
-import { checkTypes, inputOf, NetworkError, networkOf, type Place, prepare } from '../lib/attachments/network.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import {
+  checkTypes,
+  inputOf,
+  NetworkError,
+  networkOf,
+  type Place,
+  type Prepared,
+  prepare,
+} from '../lib/attachments/network.ts';
 import { isolationProblem } from '../lib/attachments/selection.ts';
+import { defaultEntries, parseStatus } from '../lib/attachments/status.ts';
 import type { Attachment, Step } from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
+import type { KubeObject } from '../lib/kubernetes/object.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
+import type { Sandboxed } from './look.ts';
 import {
   type RecordedAttachment,
   type Records,
@@ -31,8 +41,11 @@ export type PerformerOptions = {
   readonly signal?: AbortSignal;
 };
 
-/** A pod with its sandbox. `netns` is the node's path. */
-export type Sandboxed = { readonly pod: Pod; readonly containerID: string; readonly netns: string };
+/** One entry has some 300 characters; whoever may write the status must not fill the disk. */
+const MAX_DEFAULTS = 4096;
+
+/** How a definition is read. Throws ApiError. */
+type Read = (network: string) => Promise<KubeObject>;
 
 /** Makes single steps. Each is recorded before it is made, so that whoever comes after a killed agent knows of it. */
 export class Performer {
@@ -44,20 +57,47 @@ export class Performer {
 
   /** Our record of a sandbox; an empty one if we have done nothing there. */
   recordOf({ pod, containerID, netns }: Sandboxed): SandboxRecord {
-    const known = this.#options.records.get(containerID);
-    if (known !== undefined) return known;
     const { namespace, name, sandboxUid: uid } = pod;
-    return { version: 1, containerID, netns, pod: { namespace, name, uid }, attachments: [], defaults: [] };
+    const none = {
+      version: 1,
+      containerID,
+      netns,
+      pod: { namespace, name, uid },
+      attachments: [],
+      defaults: [],
+    } as const;
+    const known = this.#options.records.get(containerID) ?? none;
+    const seen = defaultEntries(parseStatus(pod.status) ?? []);
+    const isKept = seen.length > 0 && JSON.stringify(seen).length <= MAX_DEFAULTS;
+    return isKept ? { ...known, defaults: seen } : known;
+  }
+
+  /** What `attach` would call. Throws ApiError, NetworkError and RuntimeError. */
+  async prepareAttach(
+    sandboxed: Sandboxed,
+    { ifname, selection, keepMac }: Step & { kind: 'attach' },
+    read: Read = (network) => this.#options.definitions.get(network),
+  ): Promise<Prepared> {
+    const definition = await read(selection.network);
+    const place = placeOf(sandboxed, ifname);
+    return prepare(definition, selection, sandboxed.pod, place, keepMac, this.#options.allowedTypes);
+  }
+
+  /** What `detach` would call: by our record, else by what others know. Throws ApiError, NetworkError and RuntimeError. */
+  async prepareDetach(
+    sandboxed: Sandboxed,
+    attachment: Attachment,
+    read: Read = (network) => this.#options.definitions.get(network),
+  ): Promise<RecordedAttachment> {
+    return this.#own(sandboxed, attachment.ifname) ?? (await this.#adopt(sandboxed, attachment, read));
   }
 
   /** Throws ApiError, NetworkError and RuntimeError; the pod is as before then, unless the record says otherwise. */
   async attach(sandboxed: Sandboxed, step: Step & { kind: 'attach' }): Promise<void> {
-    const { records, definitions, delegates, allowedTypes } = this.#options;
+    const { records, delegates } = this.#options;
     const { ifname, selection, keepMac } = step;
     const { network, request } = selection;
-    const definition = await definitions.get(network);
-    const place = placeOf(sandboxed, ifname);
-    const { list, input } = prepare(definition, selection, sandboxed.pod, place, keepMac, allowedTypes);
+    const { list, input } = await this.prepareAttach(sandboxed, step);
     // Right before ADD: a failed ADD is followed by DEL, which must not meet an interface of somebody else.
     if (this.#hasLink(sandboxed, [ifname])) {
       throw new NetworkError(`the pod has an interface ${ifname} of somebody else`);
@@ -80,8 +120,8 @@ export class Performer {
   async detach(sandboxed: Sandboxed, step: Step & { kind: 'detach' }, attachment: Attachment): Promise<void> {
     const { records, delegates } = this.#options;
     const { ifname, keepMac } = step;
-    const own = this.recordOf(sandboxed).attachments.find((item) => item.ifname === ifname);
-    const recorded = own ?? (await this.#adopt(sandboxed, attachment));
+    const own = this.#own(sandboxed, ifname);
+    const recorded = await this.prepareDetach(sandboxed, attachment);
     if (recorded.call !== undefined) {
       const begun = withAttachment(this.recordOf(sandboxed), { ...recorded, state: 'unfinished' });
       // A full disk must not keep what is recorded already from being detached.
@@ -116,8 +156,12 @@ export class Performer {
 
   // What others attached, as their caches have it; where these are gone, by the definition as it is now. Whoever may write a
   // pod's status must not get more out of it than out of a selection, so the same rules hold.
-  async #adopt(sandboxed: Sandboxed, { ifname, network, request = {} }: Attachment): Promise<RecordedAttachment> {
-    const { definitions, pathOf, cacheFolders = CACHE_FOLDERS, allowedTypes, globalNamespaces } = this.#options;
+  async #adopt(
+    sandboxed: Sandboxed,
+    { ifname, network, request = {} }: Attachment,
+    read: Read,
+  ): Promise<RecordedAttachment> {
+    const { pathOf, cacheFolders = CACHE_FOLDERS, allowedTypes, globalNamespaces } = this.#options;
     const [namespace = ''] = network.split('/');
     const problem = isolationProblem(namespace, sandboxed.pod.namespace, globalNamespaces);
     if (problem !== undefined) throw new NetworkError(problem);
@@ -132,7 +176,7 @@ export class Performer {
       return { ...about, call: { list, input }, result: cached.result };
     }
     try {
-      const list = networkOf(await definitions.get(network));
+      const list = networkOf(await read(network));
       checkTypes(list, allowedTypes);
       return {
         ...about,
@@ -142,6 +186,10 @@ export class Performer {
       if (!(error instanceof ApiError && error.isNotFound)) throw error;
       throw new NetworkError('there is neither a record, nor a cached result, nor the definition any more');
     }
+  }
+
+  #own(sandboxed: Sandboxed, ifname: string): RecordedAttachment | undefined {
+    return this.recordOf(sandboxed).attachments.find((item) => item.ifname === ifname);
   }
 
   #forget(sandboxed: Sandboxed, about: Omit<RecordedAttachment, 'state'>): void {

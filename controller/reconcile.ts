@@ -1,11 +1,10 @@
-import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
+import type { CachedCall } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type EventRecorder, messages } from '../lib/attachments/events.ts';
 import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
-import { linkNamed, linkNames, linksIn, type PodLink } from '../lib/attachments/links.ts';
+import { linkNamed, linkNames, linksIn } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
-import { isolated, type Selections } from '../lib/attachments/selection.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
 import {
   type Attached,
@@ -15,22 +14,13 @@ import {
   parseStatus,
   statusOf,
 } from '../lib/attachments/status.ts';
-import {
-  type Attachment,
-  describe,
-  type Observed,
-  type Plan,
-  planSteps,
-  type Step,
-  stepKey,
-} from '../lib/attachments/steps.ts';
+import { type Attachment, describe, type Observed, type Plan, type Step, stepKey } from '../lib/attachments/steps.ts';
 import type { JsonObject } from '../lib/cni/json.ts';
-import type { PathOf } from '../lib/cni/place.ts';
-import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
+import type { Sandbox } from '../lib/cri/runtime-service.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Failures } from './failures.ts';
-import { observedOf } from './observed.ts';
-import type { Performer, Sandboxed } from './perform.ts';
+import { type Looked, type LookOptions, lookAt, observe } from './look.ts';
+import type { Performer } from './perform.ts';
 
 export type StepReport = {
   readonly kind: Step['kind'];
@@ -38,16 +28,11 @@ export type StepReport = {
   readonly seconds: number;
 };
 
-export type ReconcilerOptions = {
+export type ReconcilerOptions = LookOptions & {
   readonly client: Pick<ApiClient, 'get' | 'mergePatch'>;
-  readonly cri: Pick<RuntimeService, 'sandboxes' | 'networkNamespace'>;
   readonly performer: Performer;
   readonly definitions: Pick<Definitions, 'wait'>;
   readonly events: Pick<EventRecorder, 'record'>;
-  readonly pathOf: PathOf;
-  /** Namespaces whose definitions every pod may use, where others' are forbidden; undefined: everybody may use all. */
-  readonly globalNamespaces: ReadonlySet<string> | undefined;
-  readonly cacheFolders?: readonly string[];
   readonly report?: (report: StepReport) => void;
   readonly log?: (pod: Pod, what: string, error: Error | undefined) => void;
   /** Once it is aborted, no further step begins. */
@@ -74,11 +59,7 @@ const MAX_REASON = 500;
 /** The runtime has no sandbox yet: it comes within moments. */
 const NO_SANDBOX_MS = 500;
 
-type View = Sandboxed & {
-  readonly memory: Memory;
-  readonly selections: Selections;
-  readonly cached: () => readonly CachedCall[];
-};
+type View = Looked & { readonly memory: Memory };
 
 /** Makes what a running pod's namespace holds equal to what its annotation selects. */
 export class Reconciler {
@@ -95,21 +76,13 @@ export class Reconciler {
    */
   async reconcile(pod: Pod, sandboxes: readonly Sandbox[], memory: Memory): Promise<number | undefined> {
     if (pod.isOnHostNetwork) return this.#reject(pod, memory);
-    const sandbox = sandboxes.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
-    if (sandbox === undefined) return NO_SANDBOX_MS;
-    const netns = await this.#options.cri.networkNamespace(sandbox.id);
-    if (netns === undefined) return NO_SANDBOX_MS;
-    this.#refresh(pod, sandbox.id, memory);
-    const { cacheFolders = CACHE_FOLDERS, pathOf } = this.#options;
-    let found: readonly CachedCall[] | undefined;
-    const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
-    const selections = isolated(furtherSelectionsOf(pod), pod.namespace, this.#options.globalNamespaces);
-    const view = { pod, containerID: sandbox.id, netns, memory, selections, cached };
-    const observed = this.#observe(view, linksIn(pathOf(netns)));
-    const plan = planSteps(selections, observed);
-    this.#refuse(pod, memory, plan);
-    const heldUp = await this.#perform(view, plan, observed);
-    await this.#publish(view, plan);
+    const looked = await lookAt(this.#options, pod, sandboxes);
+    if (looked === undefined) return NO_SANDBOX_MS;
+    this.#refresh(pod, looked.containerID, memory);
+    const view = { ...looked, memory };
+    this.#refuse(pod, memory, looked.plan);
+    const heldUp = await this.#perform(view, looked.plan, looked.observed);
+    await this.#publish(view, looked.plan);
     this.#waitForDefinitions(view);
     return memory.failures.nextMs(Date.now(), heldUp);
   }
@@ -124,11 +97,6 @@ export class Reconciler {
     memory.about = about;
     const defaults = defaultEntries(parseStatus(pod.status) ?? []);
     if (defaults.length > 0) memory.defaults = defaults;
-  }
-
-  #observe({ pod, cached, ...sandboxed }: View, links: readonly PodLink[]): Observed {
-    const record = this.#options.performer.recordOf({ pod, ...sandboxed });
-    return observedOf(links, { record, entries: parseStatus(pod.status) ?? [], cached });
   }
 
   #refuse(pod: Pod, memory: Memory, { refusals }: Plan): void {
@@ -201,8 +169,8 @@ export class Reconciler {
   async #publish(view: View, { order }: Plan): Promise<void> {
     const { pathOf, client } = this.#options;
     const links = linksIn(pathOf(view.netns));
-    const { attachments } = this.#observe(view, links);
-    const record = this.#options.performer.recordOf(view);
+    const { attachments } = observe(this.#options, view, links);
+    const record = this.#options.recordOf(view);
     const place = new Map(order.map(({ ifname }, index) => [ifname, index]));
     const attached = attachments
       .flatMap(({ ifname, network, origin, state, links: names }): Attached[] => {
@@ -215,7 +183,8 @@ export class Reconciler {
       })
       .toSorted((a, b) => (place.get(a.ifname) ?? order.length) - (place.get(b.ifname) ?? order.length));
     const defaults = () =>
-      view.memory.defaults.length > 0 ? view.memory.defaults : defaultOf(links, primaryNetwork(view.cached()));
+      [view.memory.defaults, record.defaults].find(({ length }) => length > 0) ??
+      defaultOf(links, primaryNetwork(view.cached()));
     if (attached.length === 0 && view.pod.status === undefined) return;
     await publishStatus(client, view.pod, (before) => {
       const needs = defaultEntries(before).length === 0 ? defaults() : [];

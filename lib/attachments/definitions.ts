@@ -48,15 +48,12 @@ export class Definitions {
 
   /** The definition, as it is now. Throws ApiError. */
   async get(network: string): Promise<KubeObject> {
-    const [standard, ...others] = this.#sources(network);
-    try {
-      return await this.#read(standard);
-    } catch (error) {
-      if (!(error instanceof ApiError && error.isNotFound)) throw error;
-      const found = await this.#readFirst(others);
-      if (found === undefined) throw error;
-      return found;
-    }
+    return this.#find(network, (source) => this.#read(source));
+  }
+
+  /** The same for somebody who only wants to know: a watch that begins later tells of this version too. Throws ApiError. */
+  async peek(network: string): Promise<KubeObject> {
+    return this.#find(network, (source) => this.#options.client.get(pathOf(source)));
   }
 
   /** The networks whose definitions a pod waits for. Those that it waited for until now it does not need any more. */
@@ -87,8 +84,20 @@ export class Definitions {
     ];
   }
 
+  async #find(network: string, read: (source: Source) => Promise<KubeObject>): Promise<KubeObject> {
+    const [standard, ...others] = this.#sources(network);
+    try {
+      return await read(standard);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.isNotFound)) throw error;
+      const found = await this.#findFirst(others, read);
+      if (found === undefined) throw error;
+      return found;
+    }
+  }
+
   async #read(source: Source): Promise<KubeObject> {
-    const path = `${source.list}/${source.name}`;
+    const path = pathOf(source);
     this.#seen.delete(path);
     const definition = await this.#options.client.get(path);
     this.#seen.set(path, definition.metadata.resourceVersion);
@@ -97,10 +106,13 @@ export class Definitions {
   }
 
   // Where the cluster does not have the kind, or the agent not the right to read it, there is none.
-  async #readFirst(sources: readonly Source[]): Promise<KubeObject | undefined> {
+  async #findFirst(
+    sources: readonly Source[],
+    read: (source: Source) => Promise<KubeObject>,
+  ): Promise<KubeObject | undefined> {
     for (const source of sources) {
       try {
-        const definition = await this.#read(source);
+        const definition = await read(source);
         this.#hasNetworks = true;
         return definition;
       } catch (error) {
@@ -126,10 +138,11 @@ export class Definitions {
     for (const { watch } of watches) watch.start();
   }
 
-  #watch(network: string, { list, name }: Source): Watched {
+  #watch(network: string, source: Source): Watched {
+    const { list, name } = source;
     const { client, failed } = this.#options;
     const watched: Watched = {
-      version: this.#seen.get(`${list}/${name}`),
+      version: this.#seen.get(pathOf(source)),
       watch: new Watch<string>({
         client,
         path: list,
@@ -153,4 +166,8 @@ export class Definitions {
     this.#awaited.delete(network);
     for (const { watch } of watches) void watch.stop();
   }
+}
+
+function pathOf({ list, name }: Source): string {
+  return `${list}/${name}`;
 }

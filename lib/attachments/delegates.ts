@@ -42,6 +42,11 @@ export class Delegates {
     });
   }
 
+  /** Are all plugins of the list on the node? Throws RuntimeError that names those that are not. */
+  assertPlugins(list: NetworkList): void {
+    this.#runtime.assertPlugins(list);
+  }
+
   /** ADD; the result. Throws RuntimeError; what was done is undone then, unless it says otherwise. */
   async add(list: NetworkList, input: AttachmentInput): Promise<JsonObject> {
     return (await this.slots.run(list.name, () => this.#runtime.add(list, input))) as JsonObject;

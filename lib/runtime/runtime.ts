@@ -51,7 +51,7 @@ export class Runtime {
    */
   async add(list: NetworkList, input: AttachmentInput): Promise<object> {
     checkNames(input);
-    this.#assertPlugins(list);
+    this.assertPlugins(list);
     if (cachedAttachment(this.#cacheDir, list.name, input) !== undefined) throw alreadyAttached(list, input);
     const wasThere = hasInterface(this.#pathOf?.(input.netns) ?? input.netns, input.ifname);
     const begun: PluginConfig[] = [];
@@ -154,7 +154,8 @@ export class Runtime {
     };
   }
 
-  #assertPlugins({ plugins }: NetworkList): void {
+  /** Is every plugin of the list in a folder of plugins? Throws RuntimeError that names those that are not. */
+  assertPlugins({ plugins }: NetworkList): void {
     const problems = plugins.flatMap(({ type }) => {
       try {
         findPlugin(type, this.#path, this.#pathOf);

@@ -1,5 +1,7 @@
+import { execFile as execFileOf } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { agentProcess, noRoot, parseMetrics, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
 import { ApiStandIn } from '../support/kubernetes/api-stand-in.ts';
@@ -11,6 +13,7 @@ import { until } from '../support/until.ts';
 
 // `waymark agent --node`: that it comes to the controller, and back. What the controller does: test/controller.
 
+const execFile = promisify(execFileOf);
 const skip = noRoot || noMounts;
 /**
  * Runs a program as a container with the node's processes is run: process 1 is another one, with a mount namespace of its
@@ -92,9 +95,26 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
     /hot-plug on node-1: 1 pods, \d busy, 0 plugins running, 1 pending\n {2}default\/web: attach net2 to default\/missing/,
   );
 
+  // Not as above: the stand-ins, which are of this process, have to answer meanwhile.
+  const explain = async (...more: string[]) => {
+    const command = [process.execPath, bundleOf('waymark'), 'explain', '--socket', agent.socket, ...more];
+    const shell = ['sh', '-c', '"$@" 2>&1; echo "exit $?"', 'sh', ...command];
+    const { stdout } = await execFile('nsenter', ['--target', first, '--pid', '--mount', ...shell]);
+    return stdout;
+  };
+  t.match(
+    await explain('--pod', 'default/web'),
+    /^pod default\/web\nsandbox c1, .*\nhas net1 on default\/blue, made by the agent\ncannot attach net2 to default\/missing: .*not found.*\n {2}failed \d times: .*; next try in \d+ s\nexit 1\s*$/,
+  );
+  t.match(await explain('--pod', 'other'), /nothing is done to it: node node-1 has no such pod\nexit 0/);
+  const document = (await explain('--pod', 'web', '--json')).replace(/exit 1\s*$/, '');
+  t.match(JSON.parse(document), { pod: 'default/web', attached: [{ interface: 'net1' }], steps: [{ kind: 'attach' }] });
+
+  const silent = inside('curl', '--silent', '--unix-socket', agent.socket, 'http://agent/explain/default/web');
+  t.equal(silent, 'the container runtime does not answer within 1.5 s\n', 'while this process waits, nobody answers');
   const body = inside('curl', '--silent', '--unix-socket', agent.socket, 'http://agent/metrics');
-  const document = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
-  const documented = [...document.matchAll(/^\| `(waymark_\w+)` \|/gm)].map(([, name]) => name);
+  const page = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
+  const documented = [...page.matchAll(/^\| `(waymark_\w+)` \|/gm)].map(([, name]) => name);
   const registered = [...body.matchAll(/^# TYPE (waymark_\w+)/gm)].map(([, name]) => name ?? '');
   const isOurs = (name: string) => /hotplug|_api_|_watch_|_events_/.test(name);
   t.strictSame(documented.sort(), registered.filter(isOurs).sort(), 'docs/hot-plug.md lists the metrics');

@@ -163,3 +163,17 @@ onNode('what others attached is detached under the rules of an attachment: types
     await node.controller.stop();
   }
 });
+
+onNode('the default network’s entry comes back as it was, also if it was lost while the agent was down', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web');
+  const entry = { ...DEFAULT, name: 'cluster-net', dns: { nameservers: ['10.96.0.10'] }, gateway: ['10.250.0.1'] };
+  setStatus(node, pod, [entry], 'blue');
+  await pod.has('net1');
+  await node.controller.stop();
+  setStatus(node, pod, [], 'blue');
+  await node.restart();
+  await pod.has('net1');
+  t.strictSame(pod.status()[0], entry);
+});

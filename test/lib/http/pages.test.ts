@@ -88,6 +88,17 @@ t.test('one connection may ask again and again, also without waiting for answers
   t.equal(answer.split('ok\n').length - 1, 3);
 });
 
+t.test('a path that ends with a slash has the pages below it, as they are asked for', async (t) => {
+  const pages = createPages({ '/pods/': async (rest) => text(rest) });
+  await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => pages.close());
+  const { port } = pages.address() as { port: number };
+  for (const rest of ['a', 'a/b', '', '%2e%2e/x?y']) {
+    t.match(await page({ port }, `/pods/${rest}`), { status: 200, body: `${rest}\n` });
+  }
+  for (const path of ['/pods', '//pods/a', '/x/pods/a']) t.match(await page({ port }, path), { status: 404 }, path);
+});
+
 t.test('a page that fails is 503 with the reason', async (t) => {
   const pages = createPages({
     '/good': async () => text('good'),

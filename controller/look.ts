@@ -1,0 +1,56 @@
+import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
+import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
+import { linksIn, type PodLink } from '../lib/attachments/links.ts';
+import type { Pod } from '../lib/attachments/pod.ts';
+import { isolated } from '../lib/attachments/selection.ts';
+import { parseStatus } from '../lib/attachments/status.ts';
+import { type Observed, type Plan, planSteps } from '../lib/attachments/steps.ts';
+import type { PathOf } from '../lib/cni/place.ts';
+import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
+import { observedOf } from './observed.ts';
+import type { SandboxRecord } from './records.ts';
+
+export type LookOptions = {
+  readonly cri: Pick<RuntimeService, 'networkNamespace'>;
+  readonly pathOf: PathOf;
+  /** See `isolationProblem`. */
+  readonly globalNamespaces: ReadonlySet<string> | undefined;
+  readonly cacheFolders?: readonly string[];
+  readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
+};
+
+/** A pod with its sandbox. `netns` is the node's path. */
+export type Sandboxed = { readonly pod: Pod; readonly containerID: string; readonly netns: string };
+
+/** A pod with its sandbox, and what is known of it elsewhere. */
+export type View = Sandboxed & { readonly cached: () => readonly CachedCall[] };
+
+/** A pod with what it holds, and what is to be done. */
+export type Looked = View & { readonly observed: Observed; readonly plan: Plan };
+
+/**
+ * What a running pod holds, and which steps make it hold what its annotation selects. Reads only. undefined if the runtime
+ * has no sandbox for it, yet or any more. Throws GrpcError, NamespaceError and NetlinkError.
+ */
+export async function lookAt(
+  options: LookOptions,
+  pod: Pod,
+  sandboxes: readonly Sandbox[],
+): Promise<Looked | undefined> {
+  const { cri, pathOf, globalNamespaces, cacheFolders = CACHE_FOLDERS } = options;
+  const sandbox = sandboxes.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
+  const netns = sandbox && (await cri.networkNamespace(sandbox.id));
+  if (sandbox === undefined || netns === undefined) return undefined;
+  let found: readonly CachedCall[] | undefined;
+  const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
+  const view = { pod, containerID: sandbox.id, netns, cached };
+  const observed = observe(options, view, linksIn(pathOf(netns)));
+  const selections = isolated(furtherSelectionsOf(pod), pod.namespace, globalNamespaces);
+  return { ...view, observed, plan: planSteps(selections, observed) };
+}
+
+/** What is in the pod, given its links. */
+export function observe({ recordOf }: Pick<LookOptions, 'recordOf'>, view: View, links: readonly PodLink[]): Observed {
+  const { pod, cached } = view;
+  return observedOf(links, { record: recordOf(view), entries: parseStatus(pod.status) ?? [], cached });
+}
