@@ -3,8 +3,10 @@ import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
 import { EventRecorder } from '../lib/attachments/events.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
-import type { PathOf } from '../lib/cni/place.ts';
+import { HERE, type PathOf } from '../lib/cni/place.ts';
 import { RuntimeService } from '../lib/cri/runtime-service.ts';
+import { DefaultRoutes } from '../lib/default-route/default-route.ts';
+import { POD_RESOURCES_SOCKET, PodResources } from '../lib/kubelet/pod-resources.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
 import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
@@ -39,6 +41,10 @@ export type ControllerOptions = {
   readonly globalNamespaces?: ReadonlySet<string> | undefined;
   readonly allowedTypes?: ReadonlySet<string> | undefined;
   readonly cacheFolders?: readonly string[];
+  /** The kubelet's socket of its pod-resources API, on the node. */
+  readonly podResourcesSocket?: string;
+  /** Where journals are kept, on the node. */
+  readonly dataDir?: string;
   readonly observer?: Observer;
 };
 
@@ -73,6 +79,7 @@ export class Controller {
   readonly #queue = new WorkQueue((key) => this.#work.work(key));
   readonly #work: PodWork;
   readonly #cri: RuntimeService;
+  readonly #devices: PodResources;
   readonly #records: Records;
   readonly #definitions: Definitions;
   readonly #delegates: Delegates;
@@ -110,7 +117,14 @@ export class Controller {
     this.#events = new EventRecorder({ client, node, lost: (why) => this.#eventLost(why) });
     const [definitions, records, delegates] = [this.#definitions, this.#records, this.#delegates];
     const rules = { allowedTypes, globalNamespaces, signal: this.#stopping.signal };
-    const performer = new Performer({ records, delegates, definitions, pathOf, ...rules, ...folders });
+    const defaultRoutes = new DefaultRoutes({
+      ...(options.dataDir !== undefined && { dataDir: options.dataDir }),
+      place: { ...HERE, pathOf },
+      log: (text) => observer.log?.('info', 'default-route', { text }),
+    });
+    this.#devices = new PodResources(pathOf(options.podResourcesSocket ?? POD_RESOURCES_SOCKET));
+    const parts = { records, delegates, definitions, defaultRoutes, devices: this.#devices };
+    const performer = new Performer({ ...parts, pathOf, ...rules, ...folders });
     const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
     const looks = { cri: this.#cri, pathOf, globalNamespaces, recordOf, performer, definitions, ...folders };
     this.#looks = { ...looks, delegates };
@@ -158,6 +172,7 @@ export class Controller {
     await this.#definitions.stop();
     await this.#events.stop(EVENTS_MS);
     this.#cri.close();
+    this.#devices.close();
   }
 
   /** A pod of this node as the API server has told; undefined if it has not, or not yet. */

@@ -1,6 +1,6 @@
 import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
 import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
-import { linksIn, type PodLink } from '../lib/attachments/links.ts';
+import { gatewaysIn, linksIn, type PodLink } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { isolated } from '../lib/attachments/selection.ts';
 import { parseStatus } from '../lib/attachments/status.ts';
@@ -44,13 +44,19 @@ export async function lookAt(
   let found: readonly CachedCall[] | undefined;
   const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
   const view = { pod, containerID: sandbox.id, netns, cached };
-  const observed = observe(options, view, linksIn(pathOf(netns)));
+  const gateways = pod.networks?.includes('default-route') ? gatewaysIn(pathOf(netns)) : undefined;
+  const observed = observe(options, view, linksIn(pathOf(netns)), gateways);
   const selections = isolated(furtherSelectionsOf(pod), pod.namespace, globalNamespaces);
   return { ...view, observed, plan: planSteps(selections, observed) };
 }
 
 /** What is in the pod, given its links. */
-export function observe({ recordOf }: Pick<LookOptions, 'recordOf'>, view: View, links: readonly PodLink[]): Observed {
+export function observe(
+  { recordOf }: Pick<LookOptions, 'recordOf'>,
+  view: View,
+  links: readonly PodLink[],
+  gateways?: ReadonlyMap<string, readonly string[]>,
+): Observed {
   const { pod, cached } = view;
-  return observedOf(links, { record: recordOf(view), entries: parseStatus(pod.status) ?? [], cached });
+  return observedOf(links, { record: recordOf(view), entries: parseStatus(pod.status) ?? [], cached, gateways });
 }

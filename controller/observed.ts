@@ -10,10 +10,12 @@ export type Known = {
   readonly record: SandboxRecord | undefined;
   readonly entries: readonly JsonObject[];
   readonly cached: () => readonly CachedCall[];
+  /** The gateways of default routes, by link; undefined: nobody wants to know, or they cannot be read. */
+  readonly gateways?: ReadonlyMap<string, readonly string[]> | undefined;
 };
 
 /** What is in the pod, as far as it can be somebody's attachment. Pure, but for the caches, which are read if needed. */
-export function observedOf(links: readonly PodLink[], { record, entries, cached }: Known): Observed {
+export function observedOf(links: readonly PodLink[], { record, entries, cached, gateways }: Known): Observed {
   const own = (record?.attachments ?? []).map(({ ifname, network, state, request, keepMac, result }): Attachment => {
     const names = linkNames(ifname, result, links);
     const mac = state === 'attached' ? macOf(links, names) : keepMac;
@@ -29,14 +31,13 @@ export function observedOf(links: readonly PodLink[], { record, entries, cached 
     };
   });
   const names = links.flatMap(({ name, altnames }) => [name, ...altnames]);
-  return { attachments: [...own, ...birthAttachments(links, own, entries, cached)], names };
+  return { attachments: [...own, ...birthAttachments(links, own, { entries, cached, gateways })], names };
 }
 
 function birthAttachments(
   links: readonly PodLink[],
   own: readonly Attachment[],
-  entries: readonly JsonObject[],
-  cached: Known['cached'],
+  { entries, cached, gateways }: Omit<Known, 'record'>,
 ): Attachment[] {
   const taken = new Set(own.flatMap((attachment) => [attachment.ifname, ...attachment.links]));
   const protectedNames = entries.flatMap((entry) => (entry.default === true ? [entry.interface] : []));
@@ -63,6 +64,7 @@ function birthAttachments(
       isBroken: isLost(links, names),
       ...(call !== undefined ? { request: requestOf(call) } : { addresses: link?.addresses ?? [] }),
       ...(mac !== undefined && { mac }),
+      ...(gateways !== undefined && { gateways: names.flatMap((name) => gateways.get(name) ?? []) }),
     });
   }
   return [...found.values()];

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { CACHE_FOLDERS, cachedCalls } from '../lib/attachments/caches.ts';
+import { CACHE_FOLDERS, cachedCalls, deviceOf, linksOf } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
 import { linkNamed, linksIn } from '../lib/attachments/links.ts';
@@ -11,11 +11,15 @@ import {
   type Place,
   type Prepared,
   prepare,
+  resourceOf,
 } from '../lib/attachments/network.ts';
-import { isolationProblem } from '../lib/attachments/selection.ts';
+import { isolationProblem, type NetworkRequest } from '../lib/attachments/selection.ts';
 import { defaultEntries, parseStatus } from '../lib/attachments/status.ts';
 import type { Attachment, Step } from '../lib/attachments/steps.ts';
+import type { JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
+import type { DefaultRoutes } from '../lib/default-route/default-route.ts';
+import type { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
@@ -32,6 +36,8 @@ export type PerformerOptions = {
   readonly records: Records;
   readonly delegates: Pick<Delegates, 'add' | 'del'>;
   readonly definitions: Pick<Definitions, 'get'>;
+  readonly defaultRoutes: Pick<DefaultRoutes, 'set' | 'reset'>;
+  readonly devices: Pick<PodResources, 'devicesOf'>;
   readonly pathOf: PathOf;
   readonly allowedTypes: ReadonlySet<string> | undefined;
   /** See `isolationProblem`. */
@@ -80,7 +86,69 @@ export class Performer {
   ): Promise<Prepared> {
     const definition = await read(selection.network);
     const place = placeOf(sandboxed, ifname);
-    return prepare(definition, selection, sandboxed.pod, place, keepMac, this.#options.allowedTypes);
+    const resource = resourceOf(definition);
+    const device = resource && (await this.#deviceFor(sandboxed, resource, ifname, selection.request));
+    return prepare(definition, selection, sandboxed.pod, place, keepMac, this.#options.allowedTypes, device);
+  }
+
+  // One that the kubelet has given the pod, and that no other attachment uses.
+  async #deviceFor(sandboxed: Sandboxed, resource: string, ifname: string, { deviceID }: NetworkRequest) {
+    const given = await this.#options.devices.devicesOf(sandboxed.pod, resource);
+    if (given.length === 0) throw new NetworkError(`the kubelet has given the pod no device of ${resource}`);
+    if (deviceID !== undefined && !given.includes(deviceID)) {
+      throw new NetworkError(`device ${deviceID} is not one of ${resource} that the kubelet has given the pod`);
+    }
+    const used = this.#devicesInUse(sandboxed, ifname);
+    const free = given.find((id) => !used.has(id) && (deviceID ?? id) === id);
+    if (free !== undefined) return free;
+    const what = deviceID === undefined ? `all ${given.length} devices` : `device ${deviceID}`;
+    throw new NetworkError(`${what} of ${resource} that the pod has: in use by other attachments`);
+  }
+
+  // By our records, and by what others cached of attachments whose links are there.
+  #devicesInUse({ containerID, netns }: Sandboxed, ifname: string): Set<string | undefined> {
+    const { records, pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
+    const own = (records.get(containerID)?.attachments ?? []).filter((item) => item.ifname !== ifname);
+    const links = linksIn(pathOf(netns));
+    const others = cachedCalls(containerID, cacheFolders, pathOf).filter(({ result }) =>
+      linksOf(result).some((name) => linkNamed(links, name) !== undefined),
+    );
+    return new Set([
+      ...own.map(({ call }) => call?.input.capabilityArgs.deviceID as string | undefined),
+      ...others.map(deviceOf),
+    ]);
+  }
+
+  // ADD, and the default route that goes with it. What fails is undone as a whole.
+  async #add(sandboxed: Sandboxed, { list, input }: Prepared, { defaultRoute }: NetworkRequest): Promise<JsonObject> {
+    const { delegates, defaultRoutes } = this.#options;
+    const made = await delegates.add(list, input);
+    const attached = { network: list, input };
+    try {
+      const result = defaultRoute === undefined ? made : await defaultRoutes.set(attached, defaultRoute, made);
+      await this.#keepDefaultRoutes(sandboxed, input.ifname);
+      return result;
+    } catch (error) {
+      const { message } = error as Error;
+      try {
+        await defaultRoutes.reset(attached);
+        await delegates.del(list, input, made);
+      } catch (failure) {
+        const text = `${message}; what ADD did is not undone: ${(failure as Error).message}`;
+        throw new RuntimeError(text, { cause: error, isUndone: false });
+      }
+      throw new RuntimeError(message, { cause: error });
+    }
+  }
+
+  // Whoever was chosen for the default route keeps it when a network comes that brings one of its own.
+  async #keepDefaultRoutes(sandboxed: Sandboxed, added: string): Promise<void> {
+    for (const { ifname, state, request, call, result = {} } of this.recordOf(sandboxed).attachments) {
+      const isChosen = ifname !== added && state === 'attached' && request.defaultRoute !== undefined;
+      if (!isChosen || call === undefined) continue;
+      const attached = { network: networkFromRecord(call.list), input: call.input };
+      await this.#options.defaultRoutes.set(attached, request.defaultRoute, result);
+    }
   }
 
   /** What `detach` would call: by our record, else by what others know. Throws ApiError, NetworkError and RuntimeError. */
@@ -94,7 +162,7 @@ export class Performer {
 
   /** Throws ApiError, NetworkError and RuntimeError; the pod is as before then, unless the record says otherwise. */
   async attach(sandboxed: Sandboxed, step: Step & { kind: 'attach' }): Promise<void> {
-    const { records, delegates } = this.#options;
+    const { records } = this.#options;
     const { ifname, selection, keepMac } = step;
     const { network, request } = selection;
     const { list, input } = await this.prepareAttach(sandboxed, step);
@@ -107,7 +175,7 @@ export class Performer {
     const call = { list: list.source, input };
     records.put(withAttachment(this.recordOf(sandboxed), { ...about, state: 'unfinished', call }));
     try {
-      const result = await delegates.add(list, input);
+      const result = await this.#add(sandboxed, { list, input }, request);
       records.put(withAttachment(this.recordOf(sandboxed), { ...about, state: 'attached', call, result }));
     } catch (error) {
       // An ADD that could not be undone stays recorded as unfinished: DEL comes before the next try.
@@ -127,8 +195,11 @@ export class Performer {
       // A full disk must not keep what is recorded already from being detached.
       if (own === undefined) records.put(begun);
       else records.putOrKeep(begun);
-      const { list, input } = recorded.call;
-      await delegates.del(networkFromRecord(list), input, recorded.result);
+      const { input } = recorded.call;
+      const list = networkFromRecord(recorded.call.list);
+      // While the interface is there: its default route goes and those before it come back in one go.
+      await this.#options.defaultRoutes.reset({ network: list, input });
+      await delegates.del(list, input, recorded.result);
       if (this.#hasLink(sandboxed, [ifname, ...attachment.links])) {
         throw new NetworkError(`the plugins ended well, but interface ${ifname} is still there`);
       }
@@ -145,7 +216,11 @@ export class Performer {
     for (const { ifname, call, result } of record.attachments.toReversed()) {
       try {
         if (signal?.aborted) throw new NetworkError(`${ifname} is left to the next agent, since this one stops`);
-        if (call !== undefined) await delegates.del(networkFromRecord(call.list), { ...call.input, netns }, result);
+        if (call !== undefined) {
+          const [list, input] = [networkFromRecord(call.list), { ...call.input, netns }];
+          await this.#options.defaultRoutes.reset({ network: list, input });
+          await delegates.del(list, input, result);
+        }
         records.putOrKeep(withoutAttachment(records.get(record.containerID) ?? record, ifname));
       } catch (error) {
         failures.push((error as Error).message);

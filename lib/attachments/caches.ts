@@ -32,6 +32,13 @@ export function requestOf({ config, input }: CachedCall): NetworkRequest {
   return Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined)) as NetworkRequest;
 }
 
+/** The device that the call was for. */
+export function deviceOf({ config, input }: Pick<CachedCall, 'config' | 'input'>): string | undefined {
+  const plugins: unknown[] = Array.isArray(config.plugins) ? config.plugins : [config];
+  const found = [input.capabilityArgs, ...plugins].find((item) => isJsonObject(item) && item.deviceID !== undefined);
+  return isJsonObject(found) ? String(found.deviceID) : undefined;
+}
+
 function readable(results: string, containerID: string): CachedAttachment[] {
   try {
     return cachedAttachmentsOf(results, containerID);

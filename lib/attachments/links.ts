@@ -1,5 +1,7 @@
 import type { JsonObject } from '../cni/json.ts';
 import { listAddresses } from '../netlink/address.ts';
+import { findDefaultRoutes } from '../netlink/default-routes.ts';
+import { DumpTooLarge } from '../netlink/errors.ts';
 import { listLinks } from '../netlink/link.ts';
 import { RT_SCOPE_UNIVERSE } from '../netlink/route.ts';
 import { RouteSocket } from '../netlink/socket.ts';
@@ -20,20 +22,47 @@ export type PodLink = {
  * node's network must never be taken for one of its own.
  */
 export function linksIn(path: string): PodLink[] {
+  return inside(path, (socket) =>
+    listLinks(socket).map(({ index, name, altnames, mac, mtu }) => ({
+      name,
+      altnames,
+      ...(mac !== undefined && { mac }),
+      mtu,
+      addresses: listAddresses(socket, index)
+        .filter(({ scope, permanent }) => scope === RT_SCOPE_UNIVERSE && permanent)
+        .map(({ prefix }) => prefix.address),
+    })),
+  );
+}
+
+/** A pod with more routes than this has others than we gave it. */
+const TABLE_BYTES = 1 << 20;
+
+/**
+ * The gateways of the default routes that a namespace uses, by the link's name; undefined if its table is too large to be
+ * read. Throws as `linksIn`.
+ */
+export function gatewaysIn(path: string): ReadonlyMap<string, readonly string[]> | undefined {
+  try {
+    return inside(path, (socket) => {
+      const names = new Map(listLinks(socket).map(({ index, name }) => [index, name]));
+      const hops = ([4, 6] as const).flatMap((family) => findDefaultRoutes(socket, family).flatMap(({ hops }) => hops));
+      const byName = Map.groupBy(hops, ({ oif }) => names.get(oif) ?? '');
+      return new Map([...byName].map(([name, own]) => [name, own.flatMap(({ gw }) => gw ?? [])]));
+    });
+  } catch (error) {
+    if (error instanceof DumpTooLarge) return undefined;
+    throw error;
+  }
+}
+
+function inside<T>(path: string, look: (socket: RouteSocket) => T): T {
   const namespace = openNamespace(path);
   try {
     if (isOwn(namespace)) throw new Error(`${path} is the node's own network namespace`);
-    const socket = RouteSocket.open(namespace);
+    const socket = RouteSocket.open(namespace, { dumpBytes: TABLE_BYTES });
     try {
-      return listLinks(socket).map(({ index, name, altnames, mac, mtu }) => ({
-        name,
-        altnames,
-        ...(mac !== undefined && { mac }),
-        mtu,
-        addresses: listAddresses(socket, index)
-          .filter(({ scope, permanent }) => scope === RT_SCOPE_UNIVERSE && permanent)
-          .map(({ prefix }) => prefix.address),
-      }));
+      return look(socket);
     } finally {
       socket.close();
     }

@@ -25,10 +25,14 @@ const KALOOM = 'kaloom.com/';
 /**
  * The network list of a definition: a list, or a single plugin (NPWG's de-facto standard 1.3, section 3.2). A name that is
  * missing is the definition's. Of a `Network` of kaloom.com it is the plugin `spec.plugin` with the keys of `spec.config`,
- * as kactus reads it. `cniArgs` go into `args.cni` of every plugin, as Multus puts them. Throws NetworkError, and
- * RuntimeError for what no runtime would take.
+ * as kactus reads it. `cniArgs` go into `args.cni` of every plugin, and `device` into its `deviceID` and `pciBusID`, as
+ * Multus puts them. Throws NetworkError, and RuntimeError for what no runtime would take.
  */
-export function networkOf({ apiVersion = '', metadata, spec }: KubeObject, cniArgs: JsonObject = {}): NetworkList {
+export function networkOf(
+  { apiVersion = '', metadata, spec }: KubeObject,
+  cniArgs: JsonObject = {},
+  device?: string,
+): NetworkList {
   const where = `${metadata.namespace}/${metadata.name}`;
   const { config: text, plugin }: JsonObject = isJsonObject(spec) ? spec : {};
   if (typeof text !== 'string' || text.trim() === '') {
@@ -48,13 +52,16 @@ export function networkOf({ apiVersion = '', metadata, spec }: KubeObject, cniAr
   const { plugins, cniVersion, name } = named;
   const listOfOne = { name, ...(cniVersion !== undefined && { cniVersion }), plugins: [named] };
   const list: JsonObject = plugins === undefined ? listOfOne : named;
-  const inEach = Array.isArray(list.plugins) ? list.plugins.map((plugin) => withArgs(plugin, cniArgs)) : list.plugins;
+  const inEach = Array.isArray(list.plugins)
+    ? list.plugins.map((plugin) => withDevice(withArgs(plugin, cniArgs), device))
+    : list.plugins;
   return parseNetwork({ ...list, plugins: inEach }, `definition ${where}`);
 }
 
 /**
  * What attaches a pod to the network that a selection names. `keepMac` is asked for where the selection asks for no
- * hardware address. `allowedTypes`: of plugins, those of IPAM included; undefined: all. Throws NetworkError, RuntimeError.
+ * hardware address. `allowedTypes`: of plugins, those of IPAM included; undefined: all. `device` is the one that the pod has
+ * been given for the network's resource. Throws NetworkError, RuntimeError.
  */
 export function prepare(
   definition: KubeObject,
@@ -63,19 +70,22 @@ export function prepare(
   place: Place,
   keepMac: string | undefined,
   allowedTypes: ReadonlySet<string> | undefined,
+  device?: string,
 ): Prepared {
-  if (request.defaultRoute !== undefined) {
-    throw new NetworkError('"default-route" is not supported for networks of running pods');
+  const resource = resourceOf(definition);
+  const deviceID = device ?? request.deviceID;
+  if (resource !== undefined && deviceID === undefined) {
+    throw new NetworkError(`the network needs a device of ${resource}, and nobody allocates one; "deviceID" names one`);
   }
-  const resource = definition.metadata.annotations?.[RESOURCE_ANNOTATION];
-  if (resource !== undefined && request.deviceID === undefined) {
-    throw new NetworkError(
-      `the network needs a device of ${resource}, which a running pod is not given; "deviceID" names one`,
-    );
-  }
-  const list = networkOf(definition, request.cniArgs);
+  const list = networkOf(definition, request.cniArgs, device);
   checkTypes(list, allowedTypes);
-  return { list, input: inputOf(request, pod, place, keepMac) };
+  const asked = deviceID === undefined ? request : { ...request, deviceID };
+  return { list, input: inputOf(asked, pod, place, keepMac) };
+}
+
+/** The resource of a device plugin, as `vendor/vf`, of which a network needs a device; undefined: it needs none. */
+export function resourceOf({ metadata }: KubeObject): string | undefined {
+  return metadata.annotations?.[RESOURCE_ANNOTATION] || undefined;
 }
 
 /** Throws NetworkError if a plugin of the list is not among the allowed ones. */
@@ -107,6 +117,11 @@ export function inputOf(request: NetworkRequest, pod: Pod, place: Place, keepMac
     ],
     capabilityArgs: Object.fromEntries(Object.entries(capabilities).filter(([, value]) => value !== undefined)),
   };
+}
+
+function withDevice(plugin: unknown, device: string | undefined): unknown {
+  if (!isJsonObject(plugin) || device === undefined) return plugin;
+  return { ...plugin, deviceID: device, pciBusID: device };
 }
 
 function withArgs(plugin: unknown, cniArgs: JsonObject): unknown {

@@ -1,4 +1,4 @@
-import { canonicalAddress } from '../address/address.ts';
+import { canonicalAddress, type Family, familyOf } from '../address/address.ts';
 import { parsePrefix } from '../address/prefix.ts';
 import { canonicalJson, isDeeperThan, isJsonObject, type JsonObject } from '../cni/json.ts';
 import { interfaceNameProblem } from '../cni/names.ts';
@@ -167,7 +167,7 @@ const KEYS: { readonly [key: string]: Key } = {
   },
   bandwidth: { as: 'bandwidth', problem: objectProblem },
   deviceID: { as: 'deviceID', problem: (value) => textProblem(value, /^[\w.:/-]{1,128}$/, 'a device id') },
-  'default-route': { as: 'defaultRoute', problem: (value) => listProblem(value, isPlainAddress, 'an address') },
+  'default-route': { as: 'defaultRoute', problem: gatewaysProblem },
   'ipam-claim-reference': { as: 'ipamClaim', problem: (value) => textProblem(value, SUBDOMAIN, 'a DNS name') },
 };
 
@@ -193,15 +193,30 @@ function readRequest(item: JsonObject, problems: string[]): NetworkRequest {
  */
 export function withoutDuplicates(read: readonly (Selection | Refusal)[]): Selections {
   const taken = read.flatMap((item) => item.interface ?? []);
+  const families = read.flatMap(defaultFamilies);
   const selections: Selection[] = [];
   const refusals: Refusal[] = [];
   for (const item of read) {
     const isTwice = item.interface !== undefined && taken.filter((name) => name === item.interface).length > 1;
     if ('reason' in item) refusals.push(item);
     else if (isTwice) refusals.push({ ...item, reason: `interface ${item.interface} is selected more than once` });
+    else if (defaultFamilies(item).some((family) => families.filter((other) => other === family).length > 1))
+      refusals.push({ ...item, reason: 'several selections have a "default-route" of one family' });
     else selections.push(item);
   }
   return { selections, refusals };
+}
+
+// The families of which a selection asks for the default route.
+function defaultFamilies(item: Selection | Refusal): Family[] {
+  return 'request' in item ? (item.request.defaultRoute ?? []).map(familyOf) : [];
+}
+
+function gatewaysProblem(value: unknown): string | undefined {
+  const problem = listProblem(value, isPlainAddress, 'an address');
+  if (problem !== undefined) return problem;
+  const families = (value as string[]).map(familyOf);
+  return new Set(families).size < families.length ? 'has several addresses of one family' : undefined;
 }
 
 function isText(value: unknown): value is string {

@@ -1,3 +1,4 @@
+import { canonicalAddress } from '../address/address.ts';
 import {
   canonicalMac,
   fingerprintOf,
@@ -28,6 +29,8 @@ export type Attachment = {
   readonly mac?: string;
   /** Without prefix lengths. */
   readonly addresses?: readonly string[];
+  /** The gateways of default routes through its links; undefined: unknown. */
+  readonly gateways?: readonly string[];
 };
 
 /** What is in the pod. */
@@ -100,6 +103,7 @@ export function planSteps({ selections, refusals, problem }: Selections, observe
 export function serves(attachment: Attachment, selection: Selection): boolean {
   if (attachment.network !== selection.network) return false;
   const { request: wanted } = selection;
+  if (attachment.origin === 'birth' && !hasDefaultRoutes(attachment, wanted)) return false;
   if (attachment.request !== undefined) {
     const [made, asked] = attachment.origin === 'own' ? [attachment.request, wanted] : comparable(attachment, wanted);
     return fingerprintOf(made) === fingerprintOf(asked);
@@ -119,6 +123,11 @@ function comparable({ request = {} }: Attachment, wanted: NetworkRequest): [Netw
   if (wanted.deviceID !== undefined) return [cached(request), cached(wanted)];
   const { deviceID: _, ...rest } = request;
   return [cached(rest), cached(wanted)];
+}
+
+// What the kernel says of an attachment that others made: their caches do not say what it was made for.
+function hasDefaultRoutes({ gateways }: Attachment, { defaultRoute = [] }: NetworkRequest): boolean {
+  return gateways === undefined || defaultRoute.every((gateway) => gateways.includes(canonicalAddress(gateway)));
 }
 
 function detachReason(there: Attachment, selection: Selection): DetachReason | undefined {

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import t from 'tap';
-import { hotPlugNode, NODE } from '../support/kubernetes/hot-plug.ts';
+import t, { type Test } from 'tap';
+import { type HotPlugNode, hotPlugNode, NODE } from '../support/kubernetes/hot-plug.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
 
@@ -10,6 +10,45 @@ const DYING = join(import.meta.dirname, '../support/kubernetes/dying-controller.
 
 // Something is attached, something detached, and something swapped, each way.
 const WANTED = ['blue@net1,green@net2', 'red@net1,blue@net3'];
+
+/** Kills an agent at one boundary after the other, each time while it follows an edit, and lets the next one go on. */
+async function killedEverywhere(
+  t: Test,
+  node: HotPlugNode,
+  { begin, isRight, check }: { begin(at: number): void; isRight(): boolean; check(at: number): Promise<void> },
+): Promise<void> {
+  for (let at = 1, wasKilled = true; wasKilled; at++) {
+    await node.controller.stop();
+    begin(at);
+    const options = {
+      at,
+      server: node.api.url,
+      node: NODE,
+      criSocket: join(node.folder, 'cri.sock'),
+      binDirs: [REFERENCE_FOLDER],
+      stateDir: join(node.folder, 'state'),
+      dataDir: join(node.folder, 'data'),
+      through: ['ip', 'netns', 'exec', node.node.name],
+      cacheFolders: [],
+    };
+    const child = spawn(process.execPath, [DYING, JSON.stringify(options)], { stdio: 'inherit' });
+    let isGone = false;
+    const gone = once(child, 'exit').then(() => {
+      isGone = true;
+    });
+    await until(() => isGone || isRight());
+    // What it still has to do after the status is there, is over in a moment, or not begun.
+    if (!isGone) await new Promise((resolve) => setTimeout(resolve, 300));
+    wasKilled = isGone;
+    child.kill('SIGKILL');
+    await gone;
+    await node.restart();
+    await until(isRight, `killed at boundary ${at}: not right in the end`);
+    await check(at);
+    if (!wasKilled) t.comment(`${at - 1} boundaries`);
+    if (!t.passing()) break;
+  }
+}
 
 t.test(
   'an agent that is killed between any two effects loses, doubles and leaks nothing',
@@ -31,42 +70,54 @@ t.test(
     await pod.has(...names(WANTED[0] ?? ''));
     const { mac } = pod.links().net1 ?? {};
 
-    for (let at = 1, wasKilled = true; wasKilled; at++) {
-      await node.controller.stop();
-      const wanted = WANTED[at % 2] ?? '';
-      pod.select(wanted);
-      const options = {
-        at,
-        server: node.api.url,
-        node: NODE,
-        criSocket: join(node.folder, 'cri.sock'),
-        binDirs: [REFERENCE_FOLDER],
-        stateDir: join(node.folder, 'state'),
-        through: ['ip', 'netns', 'exec', node.node.name],
-        cacheFolders: [],
-      };
-      const child = spawn(process.execPath, [DYING, JSON.stringify(options)], { stdio: 'inherit' });
-      let isGone = false;
-      const gone = once(child, 'exit').then(() => {
-        isGone = true;
-      });
-      await until(() => isGone || isRight(wanted));
-      // What it still has to do after the status is there, is over in a moment, or not begun.
-      if (!isGone) await new Promise((resolve) => setTimeout(resolve, 300));
-      wasKilled = isGone;
-      child.kill('SIGKILL');
-      await gone;
-
-      await node.restart();
-      await pod.has(...names(wanted)).catch((error: Error) => t.fail(`killed at boundary ${at}: ${error.message}`));
-      await until(() => isRight(wanted), `killed at boundary ${at}: not right in the end`);
-      t.equal(pod.links().net1?.mac, mac, `killed at boundary ${at}: the hardware address is kept`);
-      t.equal(leases(), 2, `killed at boundary ${at}: no lease is lost or doubled`);
-      if (!wasKilled) t.comment(`${at - 1} boundaries`);
-      if (!t.passing()) break;
-    }
+    let wanted = '';
+    await killedEverywhere(t, node, {
+      begin: (at) => {
+        wanted = WANTED[at % 2] ?? '';
+        pod.select(wanted);
+      },
+      isRight: () => isRight(wanted),
+      check: async (at) => {
+        await pod.has(...names(wanted)).catch((error: Error) => t.fail(`killed at boundary ${at}: ${error.message}`));
+        t.equal(pod.links().net1?.mac, mac, `killed at boundary ${at}: the hardware address is kept`);
+        t.equal(leases(), 2, `killed at boundary ${at}: no lease is lost or doubled`);
+      },
+    });
     pod.select('');
     await pod.has();
     t.strictSame(node.leftovers(), []);
+  },
+);
+
+t.test(
+  'a default route that an agent was killed at is finished or undone, and the one before comes back',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const node = await hotPlugNode(t);
+    const ipam = { type: 'host-local', dataDir: join(node.folder, 'leases'), ranges: [[{ subnet: '10.78.1.0/24' }]] };
+    node.define('blue', { cniVersion: '1.0.0', type: 'bridge', bridge: 'br-blue', ipam });
+    const pod = node.pod('web', '');
+    pod.scratch.ip('route add default via 10.250.0.1 dev eth0');
+    const route = () => pod.scratch.ip('route show default').trim();
+    const BEFORE = 'default via 10.250.0.1 dev eth0';
+    let wanted: unknown[] = [];
+    const isRight = () => {
+      const said = pod.status().map(({ interface: ifname }) => ifname);
+      const expected = wanted.length === 0 ? BEFORE : 'default via 10.78.1.1 dev net1 proto 87';
+      return said.length === wanted.length + 1 && route() === expected;
+    };
+    await killedEverywhere(t, node, {
+      begin: (at) => {
+        wanted = at % 2 === 1 ? [{ name: 'blue', interface: 'net1', 'default-route': ['10.78.1.1'] }] : [];
+        pod.select(wanted);
+      },
+      isRight,
+      check: async (at) => {
+        const journals = node.leftovers().filter((file) => file.startsWith('data/'));
+        t.equal(journals.length, wanted.length, `killed at boundary ${at}: a journal for what is there, and no other`);
+      },
+    });
+    pod.select('');
+    await until(() => route() === BEFORE && node.leftovers().length === 0);
   },
 );

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { checkTypes, inputOf, networkOf, prepare } from '../../../lib/attachments/network.ts';
+import { checkTypes, inputOf, networkOf, prepare, resourceOf } from '../../../lib/attachments/network.ts';
 import { podOf } from '../../../lib/attachments/pod.ts';
 import { parseSelections } from '../../../lib/attachments/selection.ts';
 
@@ -85,6 +85,22 @@ t.test('leaves an IPAM claim to the provider of the network: no plugin gets it, 
   t.notMatch(JSON.stringify([input, list]), /claim|vm\.blue/);
 });
 
+t.test('a device goes where Multus puts it: into every plugin, twice, and into the capability', async (t) => {
+  const resource = { 'k8s.v1.cni.cncf.io/resourceName': 'vendor/vf' };
+  t.equal(resourceOf(definition({}, resource)), 'vendor/vf');
+  t.equal(resourceOf(definition({})), undefined);
+  const [selection] = parseSelections('blue', 'shop').selections;
+  if (selection === undefined) throw new Error('it is refused');
+  const config = { plugins: [{ type: 'sriov' }, { type: 'tuning' }] };
+  const given = prepare(definition(config, resource), selection, pod, place, undefined, undefined, '0000:03:02.4');
+  t.match(given.list.plugins, [
+    { type: 'sriov', deviceID: '0000:03:02.4', pciBusID: '0000:03:02.4' },
+    { type: 'tuning', deviceID: '0000:03:02.4', pciBusID: '0000:03:02.4' },
+  ]);
+  t.match(JSON.parse(given.list.source), { plugins: [{ deviceID: '0000:03:02.4' }, {}] });
+  t.strictSame(given.input.capabilityArgs, { deviceID: '0000:03:02.4' });
+});
+
 t.test('gives plugins what Multus gives them', async (t) => {
   const [selection] = parseSelections(
     '[{"name":"blue","ips":["10.1.1.7/24"],"mac":"02:00:00:00:00:01","bandwidth":{"ingressRate":1}}]',
@@ -115,8 +131,7 @@ t.test('refuses what it cannot do, and plugins that are not allowed', async (t) 
     return prepare(definition({ type: 'a' }, annotations), read, pod, place, undefined, undefined);
   };
   const resource = { 'k8s.v1.cni.cncf.io/resourceName': 'vendor/vf' };
-  t.throws(() => attempt({ 'default-route': ['10.1.1.1'] }), /"default-route" is not supported/);
-  t.throws(() => attempt({}, resource), /needs a device of vendor\/vf/);
+  t.throws(() => attempt({}, resource), /needs a device of vendor\/vf, and nobody allocates one/);
   t.strictSame(attempt({ deviceID: '0000:03:02.4' }, resource).input.capabilityArgs, { deviceID: '0000:03:02.4' });
   const list = networkOf(definition({ plugins: [{ type: 'bridge', ipam: { type: 'host-local' } }] }));
   checkTypes(list, undefined);

@@ -67,6 +67,8 @@ const WRONG: [value: unknown, reason: RegExp][] = [
   [{ name: 'blue', portMappings: [80] }, /"portMappings" has 80/],
   [{ name: 'blue', deviceID: 'a b' }, /"deviceID"/],
   [{ name: 'blue', ips: ['10.1.1.7'], 'ipam-claim-reference': 'claim' }, /exclude each other/],
+  [{ name: 'blue', 'default-route': ['10.1.1.1/24'] }, /"default-route" has "10.1.1.1\/24"/],
+  [{ name: 'blue', 'default-route': ['10.1.1.1', '10.1.1.2'] }, /"default-route" has several addresses of one family/],
   [null, /not an object/],
   [['blue'], /not an object/],
 ];
@@ -96,6 +98,21 @@ t.test('refuses both of two with one interface name', async (t) => {
     { network: 'shop/blue', interface: 'net1', reason: /more than once/ },
     { network: 'shop/red', interface: 'net1', reason: /more than once/ },
   ]);
+});
+
+t.test('refuses both of two that ask for the default route of one family, and not of two', async (t) => {
+  const chosen = (name: string, ...gateways: string[]) => ({ name, 'default-route': gateways });
+  const { selections, refusals } = read([
+    chosen('blue', '10.1.1.1', 'fd00::1'),
+    chosen('green', '10.2.1.1'),
+    { name: 'red' },
+  ]);
+  t.strictSame(
+    selections.map(({ name }) => name),
+    ['red'],
+  );
+  t.match(refusals, [{ network: 'shop/blue', reason: /"default-route" of one family/ }, { network: 'shop/green' }]);
+  t.equal(read([chosen('blue', '10.1.1.1'), chosen('green', 'fd00::1')]).selections.length, 2);
 });
 
 t.test('an annotation that is not a list, or too long, says nothing about what is wanted', async (t) => {

@@ -136,11 +136,15 @@ const ROWS: Row[] = [
 
 t.test('what others attached stays as it is asked for, though their cache does not say all of it', async (t) => {
   const there = (more: Partial<Attachment>) => pod([made('blue@net1', { origin: 'birth', ...more })]);
+  const chosen = { name: 'blue', interface: 'net1', 'default-route': ['10.1.1.1'] };
+  t.strictSame(steps([chosen], there({ gateways: ['10.1.1.1'] })), []);
+  t.strictSame(steps([chosen], there({})), [], 'the kernel was not asked');
   const swap = ['detach net1 from default/blue (swap)', 'attach net1 to default/blue'];
-  t.strictSame(steps([{ name: 'blue', 'default-route': ['10.1.1.1'] }], there({})), []);
+  t.strictSame(steps([chosen], there({ gateways: [] })), swap);
   t.strictSame(steps([{ name: 'blue', 'ipam-claim-reference': 'c' }], there({})), []);
   t.strictSame(steps('blue', there({ request: { deviceID: 'd' } })), [], 'the device was given, not asked for');
   t.strictSame(steps([{ name: 'blue', deviceID: 'e' }], there({ request: { deviceID: 'd' } })), swap);
+  t.strictSame(steps('blue', pod([made('blue@net1', { request: { defaultRoute: ['10.1.1.1'] } })])), swap, 'of ours');
   t.strictSame(steps('blue', pod([made('blue@net1', { request: { ipamClaim: 'c' } })])), swap, 'of ours');
 });
 

@@ -42,7 +42,7 @@ export type HotPlugNode = {
   define(name: string, config?: object, namespace?: string): void;
   /** Starts a pod with an eth0. */
   pod(name: string, networks?: unknown, more?: { status?: unknown; uid?: string }): FakePod;
-  /** Leases of host-local, records and cached results. */
+  /** Leases of host-local, records, cached results and journals. */
   leftovers(): string[];
   /** The texts of events of a reason. */
   events(reason: string): string[];
@@ -71,6 +71,8 @@ export async function hotPlugNode(t: Test, more: Partial<ControllerOptions> = {}
       pathOf: HERE.pathOf,
       through: ['ip', 'netns', 'exec', node.name],
       cacheFolders: [join(folder, 'multus')],
+      podResourcesSocket: join(folder, 'kubelet.sock'),
+      dataDir: join(folder, 'data'),
       observer: { log: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`) },
       ...more,
       ...options,
@@ -113,7 +115,7 @@ export async function hotPlugNode(t: Test, more: Partial<ControllerOptions> = {}
     define,
     pod: (name, networks, options = {}) => fakePod(t, { api, cri }, name, networks, options),
     leftovers: () =>
-      ['leases', 'state/results', 'state/attachments'].flatMap((below) =>
+      ['leases', 'state/results', 'state/attachments', 'data/default-route'].flatMap((below) =>
         filesIn(join(folder, below)).map((file) => `${below}/${file}`),
       ),
     events: (reason) => {
@@ -210,7 +212,7 @@ const STATUS = 'k8s.v1.cni.cncf.io/network-status';
 function filesIn(folder: string): string[] {
   try {
     return readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && !['lock', 'last_reserved_ip.0'].includes(entry.name))
+      .filter((entry) => entry.isFile() && !/^(lock|last_reserved_ip\.\d+|.*\.lock)$/.test(entry.name))
       .map((entry) => entry.name);
   } catch {
     return [];
