@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
+import { DEFAULT_ROUTE } from '../lib/default-route/default-route.ts';
 import { createPages, type Page, text } from '../lib/http/pages.ts';
 import { openOwn } from '../lib/plugin/pod.ts';
 import { Calls } from './calls.ts';
@@ -79,7 +80,7 @@ export class Agent {
     });
     this.#sweep = new Sweep({
       dataDir: options.dataDir ?? DEFAULT_DATA_DIR,
-      plugins: names,
+      plugins: [...names, DEFAULT_ROUTE],
       log,
       forgotten: (plugin) => this.#metrics.countForgotten(plugin),
       everyMs: options.sweepMs ?? DEFAULT_SWEEP_MS,

@@ -14,7 +14,7 @@ import type { Sandboxed } from './look.ts';
 import { Performer } from './perform.ts';
 import { type Pending, PodWork } from './pod-work.ts';
 import { concernsUs, Reconciler, type StepReport } from './reconcile.ts';
-import { Records } from './records.ts';
+import { type RecordedAttachment, Records } from './records.ts';
 import { WorkQueue } from './work-queue.ts';
 
 /** Where things of interest are reported; what is not given is not reported. */
@@ -59,6 +59,11 @@ export type ControllerStatus = {
   readonly delegatesWaiting: number;
   readonly sandboxesRecorded: number;
   readonly pending: readonly Pending[];
+  /** What this agent has attached, by pod, and what of it is not finished. */
+  readonly attached: readonly {
+    readonly pod: string;
+    readonly interfaces: readonly Pick<RecordedAttachment, 'ifname' | 'network' | 'state'>[];
+  }[];
 };
 
 /** The time in which kubelet and Multus expect an answer of a plugin is two minutes at most. */
@@ -195,6 +200,10 @@ export class Controller {
       delegatesWaiting: this.#delegates.slots.waiting,
       sandboxesRecorded: this.#records.all().length,
       pending: this.#work.pending(),
+      attached: this.#records.all().map(({ pod, attachments }) => ({
+        pod: `${pod.namespace}/${pod.name}`,
+        interfaces: attachments.map(({ ifname, network, state }) => ({ ifname, network, state })),
+      })),
     };
   }
 

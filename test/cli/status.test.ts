@@ -100,6 +100,15 @@ t.test('a person reads what is pending for pods, why, and until when', async (t)
     delegatesRunning: 2,
     delegatesWaiting: 0,
     sandboxesRecorded: 3,
+    attached: [
+      {
+        pod: 'shop/till-0',
+        interfaces: [
+          { ifname: 'net1', network: 'shop/blue', state: 'attached' as const },
+          { ifname: 'net2', network: 'shop/green', state: 'unfinished' as const },
+        ],
+      },
+    ],
   };
   const pending = [
     { pod: 'shop/till-0', what: 'attach net1 to shop/blue', reason: 'not\u001bfound', retryInSeconds: 7 },
@@ -107,6 +116,7 @@ t.test('a person reads what is pending for pods, why, and until when', async (t)
   const text = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending } });
   t.match(text, 'hot-plug on node-1: 12 pods, 1 busy, 2 plugins running, 1 pending\n');
   t.match(text, '  shop/till-0: attach net1 to shop/blue: not found; next try in 7 s');
+  t.match(text, '\n  shop/till-0 has net1 on shop/blue, net2 on shop/green (unfinished)\n');
   t.match(formatStatus({ ...STATUS, hotPlug: { ...hotPlug, isSynced: false, pending } }), 'has not answered yet');
   t.notMatch(formatStatus(STATUS), 'hot-plug');
 });

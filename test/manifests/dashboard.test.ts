@@ -35,8 +35,24 @@ const METRICS: { [name: string]: string[] } = {
   waymark_socket_answers: [],
   waymark_fallbacks_total: [],
   waymark_attachments: ['state'],
-  waymark_hotplug_pending: [],
+  ...hotPlugMetrics(),
 };
+
+// As docs/hot-plug.md lists them, which test/agent/hot-plug.test.ts compares with an agent's.
+function hotPlugMetrics(): { [name: string]: string[] } {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `(waymark_\w+)` \| (\w+) \|([^|]*)\|/gm)];
+  return Object.fromEntries(
+    rows.flatMap(([, name = '', type, listed = '']) => {
+      const labels = [...listed.matchAll(/`(\w+)`/g)].map(([, label = '']) => label);
+      if (type !== 'histogram') return [[name, labels]];
+      return [
+        [`${name}_bucket`, [...labels, 'le']],
+        [`${name}_count`, labels],
+      ];
+    }),
+  );
+}
 
 /** The labels that Prometheus adds: the service's name, and the node by our ServiceMonitor. */
 const TARGET_LABELS = ['job', 'node'];
