@@ -82,6 +82,28 @@ onNode('swaps in place: another network, address or hardware address', async (t)
   await until(() => pod.status()[1]?.mac === '02:00:00:00:00:77');
 });
 
+onNode('swaps in place for other addresses and other arguments, and frees what it had', async (t) => {
+  const node = await hotPlugNode(t);
+  const ipam = { type: 'static', routes: [{ dst: '10.9.0.0/16' }] };
+  const blue = { cniVersion: '1.0.0', type: 'bridge', bridge: 'br-blue', capabilities: { ips: true }, ipam };
+  node.define('blue', blue);
+  const pod = node.pod('web', [{ name: 'blue', interface: 'net1', ips: ['10.66.0.7/24'] }]);
+  await pod.has('net1');
+  const { net1 } = pod.links();
+  t.strictSame(net1?.ips, ['10.66.0.7']);
+  pod.select([{ name: 'blue', interface: 'net1', ips: ['10.66.0.8/24'] }]);
+  await until(() => pod.links().net1?.ips.join() === '10.66.0.8');
+  await until(() => pod.status()[1]?.ips?.join() === '10.66.0.8');
+  t.equal(pod.links().net1?.mac, net1?.mac);
+  t.match(pod.scratch.ip('route show'), '10.9.0.0/16', 'the routes are there again');
+  pod.select([{ name: 'blue', interface: 'net1', ips: ['10.66.0.8/24'], 'cni-args': { x: 1 } }]);
+  await until(() => node.events('AddedInterface').length === 3);
+  const removals = node.api.asked.filter(({ method, path }) => method === 'PATCH' && path.includes('/events/'));
+  t.match(removals, [{ body: { count: 2 } }], 'the same text again is counted');
+  await pod.has('net1');
+  t.equal(pod.links().net1?.mac, net1?.mac);
+});
+
 onNode('refuses names that are not its to give, and takes nothing away for it', async (t) => {
   const node = await hotPlugNode(t);
   node.define('blue');

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
@@ -15,6 +15,14 @@ function definePlugin(node: HotPlugNode, name: string, script: string): void {
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   node.define(name, { cniVersion: '1.0.0', type: name });
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 const FAILS = `echo '{"code":999,"msg":"out of order"}'; exit 1`;
@@ -89,6 +97,32 @@ onNode('detaches although nothing can be written, neither a record nor a result'
   await pod.has();
   t.strictSame(leases(node), []);
   t.strictSame(node.events('FailedRemovingInterface'), []);
+});
+
+onNode('a plugin that forks for ever ends with all that it has started', async (t) => {
+  const node = await hotPlugNode(t, { deadlineMs: 1000 });
+  // 31337 seconds are nobody else's.
+  definePlugin(node, 'forks', 'while :; do sleep 31337 & sleep 0.02; done');
+  node.define('blue');
+  const pod = node.pod('web', 'forks@net1,blue@net2');
+  await pod.has('net2');
+  await until(() => node.events('FailedAddingInterface').length === 1);
+  t.match(node.events('FailedAddingInterface'), [/did not end within 1 s/]);
+  await node.controller.stop();
+  const left = () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes('31337'));
+  await until(() => left().length === 0, 'what it has started is still there');
+});
+
+onNode('args of a selection cannot set what is the node’s to decide', async (t) => {
+  const node = await hotPlugNode(t);
+  // Echoes what it was given, as a plugin of ours would read it.
+  definePlugin(node, 'echo', `cat > ${node.folder}/given; ${SUCCEEDS}`);
+  const args = { dataDir: '/etc', type: '../../bin/sh', name: 'x', prevResult: {}, runtimeConfig: { mac: 'x' } };
+  node.pod('web', [{ name: 'echo', interface: 'net1', 'cni-args': args }]);
+  await until(() => node.events('AddedInterface').length === 1);
+  const given = JSON.parse(readFileSync(join(node.folder, 'given'), 'utf8'));
+  t.match(given, { type: 'echo', name: 'echo', args: { cni: args } });
+  for (const key of ['dataDir', 'prevResult', 'runtimeConfig']) t.notOk(key in given, key);
 });
 
 onNode('begins no further step once it stops', async (t) => {
