@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { type Family, familyOf } from '../lib/address/address.ts';
 import { CACHE_FOLDERS, cachedCalls, deviceOf, linksOf } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
@@ -36,7 +37,7 @@ export type PerformerOptions = {
   readonly records: Records;
   readonly delegates: Pick<Delegates, 'add' | 'del'>;
   readonly definitions: Pick<Definitions, 'get'>;
-  readonly defaultRoutes: Pick<DefaultRoutes, 'set' | 'reset'>;
+  readonly defaultRoutes: Pick<DefaultRoutes, 'set' | 'yield' | 'reset'>;
   readonly devices: Pick<PodResources, 'devicesOf'>;
   readonly pathOf: PathOf;
   readonly allowedTypes: ReadonlySet<string> | undefined;
@@ -126,8 +127,8 @@ export class Performer {
     const attached = { network: list, input };
     try {
       const result = defaultRoute === undefined ? made : await defaultRoutes.set(attached, defaultRoute, made);
-      await this.#keepDefaultRoutes(sandboxed, input.ifname);
-      return result;
+      const yields = this.#familiesOfOthers(sandboxed, input.ifname, defaultRoute ?? []);
+      return yields.length === 0 ? result : await defaultRoutes.yield(attached, yields, result);
     } catch (error) {
       const { message } = error as Error;
       try {
@@ -142,13 +143,12 @@ export class Performer {
   }
 
   // Whoever was chosen for the default route keeps it when a network comes that brings one of its own.
-  async #keepDefaultRoutes(sandboxed: Sandboxed, added: string): Promise<void> {
-    for (const { ifname, state, request, call, result = {} } of this.recordOf(sandboxed).attachments) {
-      const isChosen = ifname !== added && state === 'attached' && request.defaultRoute !== undefined;
-      if (!isChosen || call === undefined) continue;
-      const attached = { network: networkFromRecord(call.list), input: call.input };
-      await this.#options.defaultRoutes.set(attached, request.defaultRoute, result);
-    }
+  #familiesOfOthers(sandboxed: Sandboxed, added: string, own: readonly string[]): Family[] {
+    const chosen = this.recordOf(sandboxed).attachments.flatMap(({ ifname, state, request: { defaultRoute = [] } }) =>
+      ifname !== added && state === 'attached' ? defaultRoute : [],
+    );
+    const families = new Set(chosen.map(familyOf));
+    return [...families].filter((family) => !own.some((gateway) => familyOf(gateway) === family));
   }
 
   /** What `detach` would call: by our record, else by what others know. Throws ApiError, NetworkError and RuntimeError. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { familyOf } from '../address/address.ts';
+import { type Family, familyOf } from '../address/address.ts';
 import { DEFAULT_DATA_DIR, parseConfig } from '../cni/config.ts';
 import type { JsonObject } from '../cni/json.ts';
 import { HERE, type Place } from '../cni/place.ts';
@@ -23,6 +23,8 @@ const gateways = z.array(address).check((context) => {
   context.issues.push({ code: 'custom', message: 'has several of one family', input: context.value });
 });
 
+const families = z.array(z.literal([4, 6]));
+
 /**
  * What gives effect to `default-route` of a selection, with the journal, lock and transaction of a plugin. It is not
  * installed: whoever attaches the network runs it in its own process, after ADD of the network's plugins and before DEL.
@@ -30,7 +32,8 @@ const gateways = z.array(address).check((context) => {
 export const defaultRoute = definePlugin({
   name: DEFAULT_ROUTE,
   version: VERSION,
-  parseConfig: (document) => parseConfig({ gateways: z._default(gateways, []) }, document),
+  parseConfig: (document) =>
+    parseConfig({ gateways: z._default(gateways, []), yields: z._default(families, []) }, document),
   plan: planDefaultRoute,
   outline: ({ gateways }) => gateways.map((gw) => `add route default via ${gw}`),
   rehearsal: { gateways: [] },
@@ -63,11 +66,19 @@ export class DefaultRoutes {
   }
 
   /**
-   * Makes the gateways of an attachment the pod's default routes, one for each family; those that are there go. Again, it
-   * takes away what came since. Returns the result of ADD with these routes. Throws RuntimeError; then the pod is as before.
+   * Makes the gateways of an attachment the pod's default routes, one for each family; those that are there go. Returns the
+   * result of ADD with these routes. Throws RuntimeError; then the pod is as before.
    */
   async set(attached: Attached, gateways: readonly string[], result: JsonObject): Promise<JsonObject> {
-    return JSON.parse(await this.#call('ADD', attached, { gateways, prevResult: result })) as JsonObject;
+    return this.#add(attached, { gateways }, result);
+  }
+
+  /**
+   * Takes away the default routes that an attachment brought of its own, of families of which another one was chosen for
+   * them. They do not come back when the other one goes. Returns and throws as `set`.
+   */
+  async yield(attached: Attached, yields: readonly Family[], result: JsonObject): Promise<JsonObject> {
+    return this.#add(attached, { yields }, result);
   }
 
   /**
@@ -79,6 +90,10 @@ export class DefaultRoutes {
     const { containerID, ifname } = attached.input;
     const journal = join(dataDir, DEFAULT_ROUTE, `${containerID}-${ifname}.json`);
     if (existsSync(place.pathOf(journal))) await this.#call('DEL', attached, {});
+  }
+
+  async #add(attached: Attached, keys: JsonObject, result: JsonObject): Promise<JsonObject> {
+    return JSON.parse(await this.#call('ADD', attached, { ...keys, prevResult: result })) as JsonObject;
   }
 
   async #call(verb: Verb, { network, input }: Attached, keys: JsonObject): Promise<string> {

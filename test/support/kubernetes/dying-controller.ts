@@ -33,6 +33,7 @@ dyingAround(Records.prototype, 'put');
 dyingAround(Delegates.prototype, 'add');
 dyingAround(Delegates.prototype, 'del');
 dyingAround(DefaultRoutes.prototype, 'set');
+dyingAround(DefaultRoutes.prototype, 'yield');
 dyingAround(DefaultRoutes.prototype, 'reset');
 dyingAround(Journal.prototype, 'write');
 dyingAround(Journal.prototype, 'forget');
