@@ -41,6 +41,7 @@ const STATUS: Status = {
     delegatesWaiting: 0,
     sandboxesRecorded: 0,
     pending: [],
+    attached: [],
   },
 };
 
