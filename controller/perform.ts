@@ -128,7 +128,9 @@ export class Performer {
     try {
       const result = defaultRoute === undefined ? made : await defaultRoutes.set(attached, defaultRoute, made);
       const yields = this.#familiesOfOthers(sandboxed, input.ifname, defaultRoute ?? []);
-      return yields.length === 0 ? result : await defaultRoutes.yield(attached, yields, result);
+      // A plugin that makes no interface has no default route either.
+      const isNeeded = yields.length > 0 && this.#hasLink(sandboxed, [input.ifname, ...linksOf(made)]);
+      return isNeeded ? await defaultRoutes.yield(attached, yields, result) : result;
     } catch (error) {
       const { message } = error as Error;
       try {
