@@ -1,12 +1,5 @@
 import { FlagsNew } from 'netlink/dist/constants.js';
-import {
-  type AddressFlags,
-  formatAddress,
-  __LENGTH_Address as IFADDRMSG_BYTES,
-  MessageType,
-  parseAddress,
-  parseAddressFlags,
-} from 'netlink/dist/rt/gen_structs.js';
+import { formatAddress, __LENGTH_Address as IFADDRMSG_BYTES, MessageType } from 'netlink/dist/rt/gen_structs.js';
 import { getString, getU32, type NetlinkMessage, putString, readU32, writeU32 } from 'netlink/dist/structs.js';
 import { addressFromBytes, addressToBytes, type Family } from '../address/address.ts';
 import type { Prefix } from '../address/prefix.ts';
@@ -54,12 +47,17 @@ const IFA_F_SECONDARY = 0x01;
 const IFA_F_NODAD = 0x02;
 const IFA_F_OPTIMISTIC = 0x04;
 const IFA_F_DADFAILED = 0x08;
+const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 /** The flags that the kernel gives by itself. */
 const KERNELS_FLAGS = IFA_F_PERMANENT | IFA_F_TENTATIVE | IFA_F_SECONDARY;
-/** Where struct ifaddrmsg has the first 8 of the flags. */
+/** Where struct ifaddrmsg has them; of the flags, the first 8. */
+const FAMILY_OFFSET = 0;
+const LENGTH_OFFSET = 1;
 const FLAGS_OFFSET = 2;
+const SCOPE_OFFSET = 3;
+const INDEX_OFFSET = 4;
 const CACHEINFO_BYTES = 16;
 
 /** An ordinary address that lasts for ever: global, or link-local if its prefix says so. `link` is an index. */
@@ -108,11 +106,11 @@ function isPrimary({ scope, secondary, deprecated }: LinkAddress): boolean {
 /** Reads an RTM_NEWADDR; undefined for other messages and families. */
 export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined {
   if (message.type !== MessageType.NEWADDR) return undefined;
-  const header = parseAddress(message.data.subarray(0, IFADDRMSG_BYTES));
-  const family = familyOfAf(header.family);
+  const { data } = message;
+  const family = familyOfAf(data[FAMILY_OFFSET]);
   if (family === undefined) return undefined;
 
-  const attributes = new Map(attributesOf(message.data.subarray(IFADDRMSG_BYTES)));
+  const attributes = new Map(attributesOf(data.subarray(IFADDRMSG_BYTES)));
   const text = (type: number) => mapDefined(attributes.get(type), addressFromBytes);
   // IFA_LOCAL is the address itself; IFA_ADDRESS is it too, but on point-to-point links the peer's.
   const address = text(IFA_LOCAL) ?? text(IFA_ADDRESS);
@@ -122,18 +120,21 @@ export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined 
   const label = mapDefined(attributes.get(IFA_LABEL), (data) => getString(data));
   const metric = mapDefined(attributes.get(IFA_RT_PRIORITY), getU32);
   const protocol = attributes.get(IFA_PROTO)?.[0];
-  const flags = mapDefined(attributes.get(IFA_FLAGS), getU32) ?? message.data[FLAGS_OFFSET] ?? 0;
+  const flags = mapDefined(attributes.get(IFA_FLAGS), getU32) ?? data[FLAGS_OFFSET] ?? 0;
   return {
-    link: header.index ?? 0,
-    prefix: { family, address, length: header.prefixlen ?? 0 },
+    link: readU32.call(data, INDEX_OFFSET),
+    prefix: { family, address, length: data[LENGTH_OFFSET] ?? 0 },
     ...(peer !== undefined && peer !== address && { peer }),
     ...(broadcast !== undefined && { broadcast }),
     ...(label !== undefined && { label }),
     ...(metric !== undefined && { metric }),
     ...(protocol !== undefined && { protocol }),
-    scope: header.scope ?? 0,
+    scope: data[SCOPE_OFFSET] ?? 0,
     flags,
-    ...flagsOf(parseAddressFlags(flags)),
+    secondary: (flags & IFA_F_SECONDARY) !== 0,
+    deprecated: (flags & IFA_F_DEPRECATED) !== 0,
+    tentative: (flags & IFA_F_TENTATIVE) !== 0,
+    permanent: (flags & IFA_F_PERMANENT) !== 0,
     ...lifetimesOf(attributes.get(IFA_CACHEINFO)),
   };
 }
@@ -182,15 +183,6 @@ function lifetimes({ preferredLifetime, validLifetime }: LinkAddress): Uint8Arra
   writeU32.call(cacheinfo, preferredLifetime, 0);
   writeU32.call(cacheinfo, validLifetime, 4);
   return cacheinfo;
-}
-
-function flagsOf(flags: AddressFlags) {
-  return {
-    secondary: flags.secondary === true,
-    deprecated: flags.deprecated === true,
-    tentative: flags.tentative === true,
-    permanent: flags.permanent === true,
-  };
 }
 
 // struct ifa_cacheinfo: preferred, valid, then two time stamps.

@@ -1,6 +1,6 @@
 import { FlagsNew } from 'netlink/dist/constants.js';
-import { formatLink, __LENGTH_Link as IFINFOMSG_BYTES, MessageType, parseLink } from 'netlink/dist/rt/gen_structs.js';
-import { getString, getU32, type NetlinkMessage, putString } from 'netlink/dist/structs.js';
+import { formatLink, __LENGTH_Link as IFINFOMSG_BYTES, MessageType } from 'netlink/dist/rt/gen_structs.js';
+import { getString, getU32, type NetlinkMessage, putString, readS32, readU32 } from 'netlink/dist/structs.js';
 import { NetlinkError } from './errors.ts';
 import { attributesOf, payloadOf, type Request } from './message.ts';
 import type { RouteSocket } from './socket.ts';
@@ -39,6 +39,16 @@ const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
 const NLA_F_NESTED = 1 << 15;
 const RTEXT_FILTER_SKIP_STATS = 1 << 3;
+
+/** What is read of a link. */
+const WANTED = new Set([IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_PROP_LIST]);
+
+/** Where struct ifinfomsg has them, and some of the flags (linux/if.h). */
+const INDEX_OFFSET = 4;
+const FLAGS_OFFSET = 8;
+const IFF_UP = 0x1;
+const IFF_LOOPBACK = 0x8;
+const IFF_LOWER_UP = 0x10000;
 
 /** The kernel takes a name of at most 15 bytes (IFNAMSIZ) or an altname of at most 127 (ALTIFNAMSIZ). */
 const IFNAMSIZ = 16;
@@ -111,17 +121,18 @@ function altnamePayload(link: number, name: string): Uint8Array {
 /** Reads an RTM_NEWLINK; undefined for other messages. */
 export function decodeLink(message: NetlinkMessage): Link | undefined {
   if (message.type !== MessageType.NEWLINK) return undefined;
-  const { index = 0, flags } = parseLink(message.data.subarray(0, IFINFOMSG_BYTES));
+  const flags = readU32.call(message.data, FLAGS_OFFSET);
   const link: Link = {
-    index,
+    index: readS32.call(message.data, INDEX_OFFSET),
     name: '',
     altnames: [],
     mtu: 0,
-    up: flags?.up === true,
-    carrier: flags?.lowerUp === true,
-    loopback: flags?.loopback === true,
+    up: (flags & IFF_UP) !== 0,
+    carrier: (flags & IFF_LOWER_UP) !== 0,
+    loopback: (flags & IFF_LOOPBACK) !== 0,
   };
-  for (const [type, data] of attributesOf(message.data.subarray(IFINFOMSG_BYTES))) readAttribute(link, type, data);
+  const attributes = attributesOf(message.data.subarray(IFINFOMSG_BYTES), WANTED);
+  for (const [type, data] of attributes) readAttribute(link, type, data);
   return link;
 }
 

@@ -103,14 +103,18 @@ export function formatRequests(requests: readonly Request[], firstSeq: number): 
   return bytes;
 }
 
-/** The attributes of a message or of a nested attribute, in their order. Flags of the type are left out. */
-export function attributesOf(bytes: Buffer): [type: number, data: Buffer][] {
+/**
+ * The attributes of a message or of a nested attribute, in their order; if `wanted` is given, those of these types only,
+ * which spares a link most of forty. Flags of the type are left out.
+ */
+export function attributesOf(bytes: Buffer, wanted?: ReadonlySet<number>): [type: number, data: Buffer][] {
   const attributes: [number, Buffer][] = [];
   for (let offset = 0; offset + NLA_HDRLEN <= bytes.length; ) {
     const length = readU16.call(bytes, offset);
     if (length < NLA_HDRLEN || offset + length > bytes.length) throw new RangeError(`an attribute of ${length} bytes`);
     const type = readU16.call(bytes, offset + 2) & NLA_TYPE_MASK;
-    attributes.push([type, bytes.subarray(offset + NLA_HDRLEN, offset + length)]);
+    if (wanted === undefined || wanted.has(type))
+      attributes.push([type, bytes.subarray(offset + NLA_HDRLEN, offset + length)]);
     offset += length + padding(length);
   }
   return attributes;
