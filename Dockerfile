@@ -14,8 +14,6 @@ COPY --chown=node:node package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY --chown=node:node . .
 RUN bash scripts/build.sh
-
-FROM build AS root
 USER root
 # There is no git in here, so the caller passes the commit and its time.
 ARG REVISION
@@ -34,7 +32,7 @@ LABEL org.opencontainers.image.title="waymark" \
       org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=root /image/ /
+COPY --from=build /image/ /
 ENV PATH=/opt/waymark/bin
 # No USER: the installer writes into folders of the node that root owns, and the agent enters network namespaces. The
 # DaemonSet removes root's other privileges (read-only root, few capabilities). The build stage does not run as root.

@@ -28,11 +28,10 @@ LAUNCHER
   chmod 755 "$out/$1"
   echo "built dist/bundle/$1"
 }
+export -f bundle
 plugins=$(node scripts/plugin-names.ts)
-for plugin in $plugins; do
-  bundle "$plugin" "plugins/$plugin/process.js"
-done
-bundle waymark cli/process.js
+{ for plugin in $plugins; do echo "$plugin plugins/$plugin/process.js"; done; echo waymark cli/process.js; } |
+  xargs -L 1 -P "$(nproc)" bash -euc 'bundle "$@"' bundle
 
 bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/dist/bin
 bash scripts/build-shim.sh build/dist/shim

@@ -49,6 +49,10 @@ test_packages() {
   debian_package umoci umoci
   debian_package skopeo skopeo
   install_missing_packages
+  # Where they cannot be had, the others still come.
+  debian_package buildah buildah
+  debian_package mmdebstrap mmdebstrap
+  install_missing_packages
 }
 
 # Programs for the tests with pods on a real containerd. Installed separately, so that a Debian release without one of

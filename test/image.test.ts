@@ -183,7 +183,7 @@ t.test('the Dockerfile takes its files from the script, with no shell and no oth
   const last = stages.at(-1) ?? '';
   t.match(last, /^scratch\n/);
   t.notMatch(last, /^(RUN|ADD|SHELL|CMD|HEALTHCHECK)/m);
-  t.strictSame(last.match(/^COPY.*/gm), ['COPY --from=root /image/ /']);
+  t.strictSame(last.match(/^COPY.*/gm), ['COPY --from=build /image/ /']);
   t.match(stages.at(-2), /^RUN .*scripts\/image-root\.sh dist \/image$/m);
   for (const stage of stages) t.match(stage, /^(scratch|build|\S+:\d+\.\d+\.\d+-\S+)[ \n]/, 'bases have full versions');
 });
