@@ -1,6 +1,7 @@
 import { Definitions } from '../lib/attachments/definitions.ts';
 import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
 import { EventRecorder } from '../lib/attachments/events.ts';
+import { endOrphans } from '../lib/attachments/orphans.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
 import { HERE, type PathOf } from '../lib/cni/place.ts';
@@ -91,6 +92,7 @@ export class Controller {
   readonly #events: EventRecorder;
   readonly #looks: ExplainOptions;
   readonly #stopping = new AbortController();
+  #starting: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #isSynced = false;
 
@@ -162,15 +164,19 @@ export class Controller {
   }
 
   start(): void {
-    this.#pods.start();
-    this.#sweep();
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#starting = this.#endOrphans().then(() => {
+      if (this.#stopping.signal.aborted) return;
+      this.#pods.start();
+      this.#sweep();
+      this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    });
   }
 
   /** Finishes the steps that run, and begins none. Events that are not written within a few seconds are lost. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#delegates.slots.close();
+    await this.#starting;
     clearInterval(this.#sweeper);
     await this.#pods.stop();
     await this.#queue.stop();
@@ -242,6 +248,22 @@ export class Controller {
 
   #definitionChanged(network: string, pods: readonly string[]): void {
     for (const key of this.#work.retry({ network, pods })) this.#queue.kick(key);
+  }
+
+  // An agent that was killed has left plugins at what its records call unfinished.
+  async #endOrphans(): Promise<void> {
+    const { stateDir, observer } = this.#options;
+    const unfinished = this.#records
+      .all()
+      .flatMap(({ containerID, attachments }) =>
+        attachments.flatMap(({ state, ifname }) => (state === 'unfinished' ? [{ containerID, ifname }] : [])),
+      );
+    try {
+      const count = await endOrphans(stateDir, unfinished);
+      if (count > 0) observer?.log?.('warn', 'plugins of an agent that was killed still ran', { processes: count });
+    } catch (error) {
+      observer?.log?.('warn', 'plugins of an agent that was killed still run', { reason: (error as Error).message });
+    }
   }
 
   // Whose sandbox is gone is found out by looking at each pod that we have a record of.

@@ -5,6 +5,7 @@ import type { AttachmentInput } from '../runtime/derive.ts';
 import { limitedRun } from '../runtime/limited.ts';
 import { type NetworkList, parseNetwork } from '../runtime/network.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { ownedBy } from './orphans.ts';
 import { Slots } from './slots.ts';
 
 export type DelegatesOptions = {
@@ -36,7 +37,7 @@ export class Delegates {
     this.#runtime = new Runtime({
       pluginPath: binDirs,
       cacheDir: stateDir,
-      env: { PATH },
+      env: { PATH, ...ownedBy(stateDir) },
       pathOf,
       run: limitedRun({ deadlineMs, ...(through && { through }), ...(said && { said }) }),
     });

@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type HotPlugNode, hotPlugNode, NODE } from '../support/kubernetes/hot-plug.ts';
+import { startDying } from '../support/kubernetes/dying-agent.ts';
+import { type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
-
-const DYING = join(import.meta.dirname, '../support/kubernetes/dying-controller.ts');
 
 // Something is attached, something detached, and something swapped, each way.
 const WANTED = ['blue@net1,green@net2', 'red@net1,blue@net3'];
@@ -20,18 +19,7 @@ async function killedEverywhere(
   for (let at = 1, wasKilled = true; wasKilled; at++) {
     await node.controller.stop();
     begin(at);
-    const options = {
-      at,
-      server: node.api.url,
-      node: NODE,
-      criSocket: join(node.folder, 'cri.sock'),
-      binDirs: [REFERENCE_FOLDER],
-      stateDir: join(node.folder, 'state'),
-      dataDir: join(node.folder, 'data'),
-      through: ['ip', 'netns', 'exec', node.node.name],
-      cacheFolders: [],
-    };
-    const child = spawn(process.execPath, [DYING, JSON.stringify(options)], { stdio: 'inherit' });
+    const child = startDying(node, at);
     let isGone = false;
     const gone = once(child, 'exit').then(() => {
       isGone = true;
@@ -121,3 +109,59 @@ t.test(
     await until(() => route() === BEFORE && node.leftovers().length === 0);
   },
 );
+
+t.test(
+  'what a killed agent left running is ended before its work is undone; what a plugin has left running on purpose is not',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const node = await hotPlugNode(t);
+    const bin = join(node.folder, 'bin');
+    const file = (name: string) => join(node.folder, name);
+    mkdirSync(bin);
+    // The first ADD of an interface hangs, and would make it much later; the next one leaves a daemon.
+    const script = `#!/bin/sh
+pids=${file('pids')}.$CNI_IFNAME
+if [ "$CNI_COMMAND" = ADD ] && ! [ -e $pids ]; then
+  sleep 1000 & echo "$$ $!" >$pids.new; mv $pids.new $pids; wait
+elif [ "$CNI_COMMAND" = ADD ]; then
+  setsid sleep 1000 >/dev/null 2>&1 & echo $! >${file('daemon')}.$CNI_IFNAME
+fi
+exec ${REFERENCE_FOLDER}/bridge
+`;
+    writeFileSync(join(bin, 'slow'), script, { mode: 0o755 });
+    const ipam = { type: 'host-local', dataDir: file('leases'), ranges: [[{ subnet: '10.78.2.0/24' }]] };
+    node.define('blue', { cniVersion: '1.0.0', type: 'slow', bridge: 'br-blue', ipam });
+    const pidsIn = (name: string) => readFileSync(file(name), 'utf8').trim().split(' ').map(Number);
+    const pod = node.pod('web', '');
+    for (const [ifname, networks] of [
+      ['net1', 'blue@net1'],
+      ['net2', 'blue@net1,blue@net2'],
+    ] as const) {
+      await node.controller.stop();
+      pod.select(networks);
+      const child = startDying(node, 0);
+      await until(() => existsSync(file(`pids.${ifname}`)));
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      await node.restart();
+      await until(() => ifname in pod.links());
+    }
+    await pod.has('net1', 'net2');
+    for (const pid of [...pidsIn('pids.net1'), ...pidsIn('pids.net2')]) t.notOk(runs(pid), 'what hung has ended');
+    const daemons = [...pidsIn('daemon.net1'), ...pidsIn('daemon.net2')];
+    for (const pid of daemons) t.ok(runs(pid), 'the daemon runs');
+    for (const pid of daemons) process.kill(pid, 'SIGKILL');
+    pod.select('');
+    await pod.has();
+    t.strictSame(node.leftovers(), []);
+  },
+);
+
+// What has ended, and waits for its parent to notice, has no command.
+function runs(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+  } catch {
+    return false;
+  }
+}
