@@ -14,8 +14,9 @@ rm -rf "$work" && mkdir -p "$work" "$out"
 cp -r build/js "$work/js"
 find "$work/js" -name '*.js' -exec sed -i 's#\bimport(\(["'"'"']\)#import(/* webpackMode: "eager" */ \1#' {} +
 echo '{}' >"$work/js/package.json"
-printf '%s\n' single single-command | xargs -I ENTRY -P 2 \
-  ncc build "$work/js/cli/ENTRY.js" --out "$work/ENTRY" --minify --quiet --stats-out build/stats/ENTRY.json
+printf '%s
+' single single-command |
+  xargs -I ENTRY -P 2 bash scripts/bundle.sh "$work/js/cli/ENTRY.js" "$work/ENTRY" build/stats/ENTRY.json
 # What Node.js has kept of an earlier run would be in the snapshot.
 unset NODE_COMPILE_CACHE
 # The snapshot builder provides no `module` for the bundle to export to.

@@ -18,7 +18,7 @@ mkdir build/stats
 # network configuration list calls it.
 bundle() { # bundle <name> <entry>
   local out=build/dist/bundle/$1
-  ncc build "build/js/$2" --out "$out" --minify --quiet --stats-out "build/stats/$1.json"
+  bash scripts/bundle.sh "build/js/$2" "$out" "build/stats/$1.json"
   cp native/build/socket.node "$out/"
   cat >"$out/$1" <<LAUNCHER
 #!/usr/bin/env bash
