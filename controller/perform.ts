@@ -3,6 +3,7 @@ import { type Family, familyOf } from '../lib/address/address.ts';
 import { CACHE_FOLDERS, cachedCalls, deviceOf, linksOf } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
+import { chooseDevice } from '../lib/attachments/devices.ts';
 import { linkNamed, linksIn } from '../lib/attachments/links.ts';
 import {
   checkTypes,
@@ -95,15 +96,7 @@ export class Performer {
   // One that the kubelet has given the pod, and that no other attachment uses.
   async #deviceFor(sandboxed: Sandboxed, resource: string, ifname: string, { deviceID }: NetworkRequest) {
     const given = await this.#options.devices.devicesOf(sandboxed.pod, resource);
-    if (given.length === 0) throw new NetworkError(`the kubelet has given the pod no device of ${resource}`);
-    if (deviceID !== undefined && !given.includes(deviceID)) {
-      throw new NetworkError(`device ${deviceID} is not one of ${resource} that the kubelet has given the pod`);
-    }
-    const used = this.#devicesInUse(sandboxed, ifname);
-    const free = given.find((id) => !used.has(id) && (deviceID ?? id) === id);
-    if (free !== undefined) return free;
-    const what = deviceID === undefined ? `all ${given.length} devices` : `device ${deviceID}`;
-    throw new NetworkError(`${what} of ${resource} that the pod has: in use by other attachments`);
+    return chooseDevice({ resource, given, used: this.#devicesInUse(sandboxed, ifname), asked: deviceID });
   }
 
   // By our records, and by what others cached of attachments whose links are there.

@@ -81,6 +81,11 @@ export class DefaultRoutes {
     return this.#add(attached, { yields }, result);
   }
 
+  /** Are the default routes there that `set` made? `result` is what it returned. Throws RuntimeError. */
+  async check(attached: Attached, gateways: readonly string[], result: JsonObject): Promise<void> {
+    await this.#call('CHECK', attached, { gateways, prevResult: result });
+  }
+
   /**
    * Gives back the default routes that an attachment took, as far as their interfaces are there, and takes away its own.
    * Nothing where it took none. Throws RuntimeError.

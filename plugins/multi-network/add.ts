@@ -1,12 +1,9 @@
-import { type BirthAttachment, begun, readBirthRecord, writeBirthRecord } from '../../lib/attachments/birth-record.ts';
-import { linksOf } from '../../lib/attachments/caches.ts';
-import { linkNamed, linksIn, type PodLink } from '../../lib/attachments/links.ts';
-import { NetworkError } from '../../lib/attachments/network.ts';
+import { type BirthAttachment, begun, writeBirthRecord } from '../../lib/attachments/birth-record.ts';
+import { linksIn, type PodLink } from '../../lib/attachments/links.ts';
 import type { Pod } from '../../lib/attachments/pod.ts';
 import { entriesOfResult, newestResult } from '../../lib/attachments/result-status.ts';
-import { unmetRequests } from '../../lib/attachments/unmet.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
-import { canonicalJson, type JsonObject } from '../../lib/cni/json.ts';
+import type { JsonObject } from '../../lib/cni/json.ts';
 import { previousResultOf } from '../../lib/cni/request.ts';
 import { type Result, toVersion } from '../../lib/cni/result.ts';
 import type { Call } from '../../lib/cni/runner.ts';
@@ -16,29 +13,16 @@ import { resultDocument } from '../../lib/plugin/add.ts';
 import { attachmentLink } from '../../lib/plugin/attachment.ts';
 import { withPod } from '../../lib/plugin/pod.ts';
 import { unchainedResult } from '../../lib/plugin/unchained.ts';
-import { RuntimeError } from '../../lib/runtime/errors.ts';
+import { attachAll, recorded, undo, type Work } from './attach.ts';
 import type { Cluster } from './cluster.ts';
-import type { MultiNetworkConfig } from './config.ts';
-import { release } from './del.ts';
-import { type Delegation, networkFailed } from './delegation.ts';
-import { DefinitionMissing, type Network } from './networks.ts';
+import { chosenFamilies, withoutDefaults } from './default-routes.ts';
+import { type Attached, DefinitionMissing, type Network } from './networks.ts';
 import { podNameOf } from './pod-name.ts';
 import { isReady } from './readiness.ts';
-import type { Services } from './services.ts';
 import { isChained, networkToAdd, podOfArgs, wantedNetworks } from './wanted.ts';
-
-/** A network that the pod has, with the result of its ADD. */
-type Attached = { readonly network: Network; readonly result: JsonObject };
 
 /** What the plugins in front of us in a chain made, and their result, if they gave one. */
 type InFront = { readonly previous: Result | undefined; readonly result: Result };
-
-export type Work = {
-  readonly call: Call;
-  readonly config: MultiNetworkConfig & { readonly interface?: string | undefined };
-  readonly delegation: Delegation;
-  readonly services: Services;
-};
 
 /** Gives a pod its networks; the answer is the result of its own. What was made is undone if one fails. */
 export async function add(work: Work): Promise<object> {
@@ -69,14 +53,18 @@ async function addNetworks(work: Work, cluster: Cluster | undefined, chained: In
   const pod = named === undefined ? undefined : await cluster?.pod(named);
   const asked = { ...work, cluster, pod: pod ?? podOfArgs(call.request) };
   const networks = await reported(pod, cluster, async () =>
-    only ? [await networkToAdd(asked, only, args.K8S_POD_IFMAC)] : await wantedNetworks(asked),
+    only
+      ? [await networkToAdd(asked, only, args.K8S_POD_IFMAC, devicesOf(recorded(work)))]
+      : await wantedNetworks(asked),
   );
   if (call.noop) return noop(work, networks);
   const attached = await attachAll(work, networks, only !== undefined && only !== '');
-  if (pod !== undefined) await publish(work, cluster as Cluster, pod, { attached, chained, isFurther: Boolean(only) });
+  const front = chained && { ...chained, result: withoutDefaults(chained.result, chosenFamilies(attached)) };
+  if (pod !== undefined)
+    await publish(work, cluster as Cluster, pod, { attached, chained: front, isFurther: Boolean(only) });
   const own = only ? attached[0] : attached.find(({ network }) => network.isDefault);
   if (own !== undefined) return inVersion(own.result, call);
-  return resultDocument(chained?.result ?? {}, chained?.previous, call.request);
+  return resultDocument(front?.result ?? {}, chained?.previous, call.request);
 }
 
 // A pod whose definition is missing waits, and its user should see for what.
@@ -87,99 +75,6 @@ async function reported<T>(pod: Pod | undefined, cluster: Cluster | undefined, r
     if (pod !== undefined && error instanceof DefinitionMissing) cluster?.event(pod, 'NoNetworkFound', error.message);
     throw error;
   }
-}
-
-/** Attaches the networks in their order. `isFurther`: to those that the pod has. */
-async function attachAll(work: Work, networks: readonly Network[], isFurther: boolean): Promise<Attached[]> {
-  const { call, config } = work;
-  const { containerID, ifname } = call.request;
-  const folder = call.place.pathOf(config.cniDir);
-  const fallback = { containerID, ifname, netns: call.request.netns, args: [], capabilityArgs: {} };
-  const known = readBirthRecord(folder, containerID, fallback) ?? [];
-  const mine = networks.map(({ name, list, input, isDefault, request }) =>
-    begun(name, list, input, { isDefault, request }),
-  );
-  const before = known.filter((entry) => !isFurther || mine.some((item) => item.ifname === entry.ifname));
-  const others = known.filter((entry) => !before.includes(entry));
-  if (before.length > 0) {
-    const there = alreadyAttached(work, networks, before, mine);
-    if (there !== undefined) return there;
-    // An ADD that was cut short.
-    const failures = await release(work, before, (left) => writeBirthRecord(folder, containerID, [...others, ...left]));
-    if (failures.length > 0) throw failures[0];
-  }
-  if (mine.length === 0) return [];
-  writeBirthRecord(folder, containerID, [...others, ...mine]);
-  const attached: Attached[] = [];
-  try {
-    for (const network of networks) {
-      attached.push({ network, result: await attach(work, network) });
-      assertMet(network, attached.at(-1)?.result ?? {});
-    }
-    writeBirthRecord(folder, containerID, [
-      ...others,
-      ...mine.map((item) => ({ ...item, state: 'attached' as const })),
-    ]);
-    return attached;
-  } catch (error) {
-    throw await undo(work, error as Error, mine, attached, (left) =>
-      writeBirthRecord(folder, containerID, [...others, ...left]),
-    );
-  }
-}
-
-async function attach({ call, delegation }: Work, { name, list, input }: Network): Promise<JsonObject> {
-  const links = linksIn(call.place.pathOf(input.netns));
-  if (linkNamed(links, input.ifname) !== undefined) {
-    throw new CniError(CniCode.nameTaken, `network ${name}: the pod has an interface ${input.ifname} already`);
-  }
-  try {
-    return await delegation.add(list, input);
-  } catch (error) {
-    throw error instanceof RuntimeError ? networkFailed('ADD', name, error) : error;
-  }
-}
-
-function assertMet({ name, request }: Network, result: JsonObject): void {
-  const unmet = unmetRequests(request, result);
-  if (unmet.length > 0) throw new NetworkError(`network ${name}: ${unmet.join('; ')}`);
-}
-
-// The first error is the one to tell. What could not be undone stays recorded, for DEL.
-async function undo(
-  work: Work,
-  cause: Error,
-  mine: readonly BirthAttachment[],
-  attached: readonly Attached[],
-  record: (left: readonly BirthAttachment[]) => void,
-): Promise<Error> {
-  const failed =
-    cause.cause instanceof RuntimeError && !cause.cause.isUndone ? mine.slice(0, attached.length + 1) : undefined;
-  const failures = await release(work, failed ?? mine.slice(0, attached.length), record);
-  if (failures.length === 0) return cause;
-  const { code } = cause instanceof CniError ? cause : { code: CniCode.invalidConfig };
-  const lines = [cause.message, ...failures.map(({ message }) => `undoing it: ${message}`)];
-  return new CniError(code, lines.join('\n'), { cause });
-}
-
-// "ADD twice" is success: what an earlier one made for the same request is there.
-function alreadyAttached(
-  { call, delegation }: Work,
-  networks: readonly Network[],
-  before: readonly BirthAttachment[],
-  mine: readonly BirthAttachment[],
-): Attached[] | undefined {
-  const key = ({ network, ifname, list, request }: BirthAttachment) => canonicalJson([network, ifname, list, request]);
-  const isSame = before.length === mine.length && before.every((entry, at) => key(entry) === key(mine[at] ?? entry));
-  if (!isSame || before.some(({ state }) => state !== 'attached')) return undefined;
-  const links = linksIn(call.place.pathOf(call.request.netns));
-  const there = networks.map((network): Attached | undefined => {
-    const result = delegation.cached(network.list, network.input)?.result;
-    const names = linksOf(result);
-    const isThere = names.length === 0 || names.some((name) => linkNamed(links, name) !== undefined);
-    return result === undefined || !isThere ? undefined : { network, result };
-  });
-  return there.every((item) => item !== undefined) ? there : undefined;
 }
 
 type Outcome = {
@@ -257,4 +152,8 @@ function inVersion(result: JsonObject, { request: { version } }: Call): object {
 function noop({ call }: Work, networks: readonly Network[]): object {
   const changes = networks.map(({ name, input }) => `attach ${input.ifname} to ${name}`);
   return { cniVersion: call.request.version, plugin: 'multi-network', command: call.request.verb, changes };
+}
+
+function devicesOf(record: readonly BirthAttachment[]): unknown[] {
+  return record.map(({ input }) => input.capabilityArgs.deviceID);
 }

@@ -1,10 +1,13 @@
+import { dataDirOf } from '../../lib/cni/config.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import type { JsonObject } from '../../lib/cni/json.ts';
 import type { Call } from '../../lib/cni/runner.ts';
+import { DefaultRoutes } from '../../lib/default-route/default-route.ts';
 import {
   type CachedAttachment,
   cachedAttachment,
   cachedAttachments,
+  cacheResult,
   DEFAULT_CACHE_DIR,
   forgetResult,
 } from '../../lib/runtime/cache.ts';
@@ -13,6 +16,7 @@ import { RuntimeError } from '../../lib/runtime/errors.ts';
 import { limitedRun } from '../../lib/runtime/limited.ts';
 import type { NetworkList } from '../../lib/runtime/network.ts';
 import { Runtime } from '../../lib/runtime/runtime.ts';
+import type { Network } from './networks.ts';
 import type { Services } from './services.ts';
 
 /** Plugins call `iptables`, `nft` and the like by name. */
@@ -30,10 +34,17 @@ export class Delegation {
   readonly #slots: Services['slots'];
   readonly #cacheDir: string;
   readonly #call: Call;
+  readonly #defaultRoutes: DefaultRoutes;
 
   constructor(call: Call, dirs: { readonly binDir: string; readonly cniDir: string }, { through, slots }: Services) {
     const { place, env, log } = call;
     this.#call = call;
+    this.#defaultRoutes = new DefaultRoutes({
+      dataDir: dataDirOf(call.request.document),
+      place,
+      pacing: call.pacing,
+      log: (text) => log.info('default-route', { text }),
+    });
     this.#slots = slots;
     this.#cacheDir = place.pathOf(dirs.cniDir);
     this.#runtime = new Runtime({
@@ -54,14 +65,31 @@ export class Delegation {
     return (await this.#run(list, () => this.#runtime.add(list, input))) as JsonObject;
   }
 
-  /** DEL, with the cached result, or the `known` one of a runtime's own cache. Throws RuntimeError. */
+  /** Makes the gateways that were chosen the pod's default routes; the result with them. Throws RuntimeError. */
+  setDefaultRoutes({ list, input, request }: Network, result: JsonObject): Promise<JsonObject> {
+    return this.#defaultRoutes.set({ network: list, input }, request.defaultRoute ?? [], result);
+  }
+
+  /** The cached result from now on. Throws RuntimeError. */
+  remember(list: NetworkList, input: AttachmentInput, result: JsonObject): void {
+    cacheResult(this.#cacheDir, list, input, result);
+  }
+
+  /**
+   * DEL, with the cached result, or the `known` one of a runtime's own cache. First the default routes that the network took
+   * are given back, while its interface is there. Throws RuntimeError.
+   */
   async del(list: NetworkList, input: AttachmentInput, known?: JsonObject): Promise<void> {
+    await this.#defaultRoutes.reset({ network: list, input });
     await this.#run(list, () => this.#runtime.del(list, input, known));
     if (known !== undefined) forgetResult(this.#call.place.pathOf(DEFAULT_CACHE_DIR), list.name, input);
   }
 
-  check(list: NetworkList, input: AttachmentInput): Promise<void> {
-    return this.#run(list, () => this.#runtime.check(list, input));
+  /** CHECK, also of the default routes that were chosen. Throws RuntimeError. */
+  async check(list: NetworkList, input: AttachmentInput, gateways: readonly string[] = []): Promise<void> {
+    await this.#run(list, () => this.#runtime.check(list, input));
+    const { result = {} } = this.cached(list, input) ?? {};
+    if (gateways.length > 0) await this.#defaultRoutes.check({ network: list, input }, gateways, result);
   }
 
   status(list: NetworkList): Promise<void> {

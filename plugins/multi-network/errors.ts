@@ -1,6 +1,7 @@
 import { NetworkError } from '../../lib/attachments/network.ts';
 import { SlotsClosed } from '../../lib/attachments/slots.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import { GrpcError } from '../../lib/cri/errors.ts';
 import { AccessError, ApiError } from '../../lib/kubernetes/errors.ts';
 import { translated as translatedBelow } from '../../lib/plugin/errors.ts';
 import { RuntimeError } from '../../lib/runtime/errors.ts';
@@ -21,6 +22,7 @@ function codeFor(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const as = (code: CniCode, message = error.message) => new CniError(code, message, { cause: error });
   if (error instanceof DefinitionMissing || error instanceof SlotsClosed) return as(CniCode.tryAgainLater);
+  if (error instanceof GrpcError) return as(CniCode.tryAgainLater, `the kubelet: ${error.message}`);
   if (error instanceof ApiError) return as(CniCode.tryAgainLater, `the API server: ${error.message}`);
   if (error instanceof NetworkError || error instanceof AccessError) return as(CniCode.invalidConfig);
   if (error instanceof RuntimeError) return as((error.code ?? CniCode.invalidConfig) as CniCode);

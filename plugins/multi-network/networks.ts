@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { NetworkError, networkOf, type Place, prepare } from '../../lib/attachments/network.ts';
+import { NetworkError, networkOf, type Place, prepare, resourceOf } from '../../lib/attachments/network.ts';
 import type { Pod } from '../../lib/attachments/pod.ts';
 import type { NetworkRequest, Selection } from '../../lib/attachments/selection.ts';
 import { missingCapabilities } from '../../lib/attachments/unmet.ts';
@@ -13,6 +13,7 @@ import { RuntimeError } from '../../lib/runtime/errors.ts';
 import { loadNetwork, type NetworkList, parseNetwork, readNetworkFile, readObject } from '../../lib/runtime/network.ts';
 import type { Cluster } from './cluster.ts';
 import { isMaster, type MultiNetworkConfig } from './config.ts';
+import type { Devices } from './devices.ts';
 
 /** A network that a pod is to get, with all that its plugins are given. */
 export type Network = {
@@ -23,6 +24,9 @@ export type Network = {
   readonly isDefault: boolean;
   readonly request: NetworkRequest;
 };
+
+/** A network that the pod has, with the result of its ADD. */
+export type Attached = { readonly network: Network; readonly result: JsonObject };
 
 /** A definition that does not exist, and where it was looked for. */
 export class DefinitionMissing extends Error {}
@@ -80,16 +84,16 @@ export async function selectedNetwork(
   selection: Selection,
   pod: Pod,
   place: Place,
-  { config, cluster, pathOf }: Where,
+  { config, cluster, pathOf, devices }: Where & { readonly devices: Devices },
 ): Promise<Network> {
   const { network, request, origin } = selection;
-  if (request.defaultRoute !== undefined) throw new NetworkError(`${network}: "default-route" is not supported`);
   const definition = withConfig(await definitionOf(network, cluster, selection), config, pathOf);
-  const resource = definition.metadata.annotations?.['k8s.v1.cni.cncf.io/resourceName'];
-  if (resource !== undefined && request.deviceID === undefined)
-    throw new NetworkError(`${network} needs a device of ${resource}: devices are not looked up, "deviceID" names one`);
-  const { list, input } = prepare(definition, selection, pod, place, undefined, undefined);
-  const missing = missingCapabilities(request, list);
+  const resource = resourceOf(definition);
+  const device = resource && (await devices.choose(pod, resource, request.deviceID));
+  const { list, input } = prepare(definition, selection, pod, place, undefined, undefined, device);
+  // A device of a resource is in the plugins' configs.
+  const { deviceID: _, ...others } = request;
+  const missing = missingCapabilities(device === undefined ? request : others, list);
   if (missing.length > 0)
     throw new NetworkError(
       `no plugin of ${network} has the capability ${missing.join(', ')} that the selection asks for`,

@@ -11,6 +11,8 @@ export type Services = {
   readonly through?: readonly string[] | undefined;
   /** Bounds how many plugins run at the same time. */
   readonly slots?: Slots | undefined;
+  /** Where the kubelet says which devices it has given to pods, on the node; by default its own. */
+  readonly podResourcesSocket?: string;
   /** Keeps a status that could not be written until it can be; without it, such a pod does not start. */
   readonly mayPublishLater?: boolean;
 };

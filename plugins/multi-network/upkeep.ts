@@ -11,7 +11,7 @@ import { attachmentLink } from '../../lib/plugin/attachment.ts';
 import { validAttachments } from '../../lib/plugin/gc.ts';
 import { withPod } from '../../lib/plugin/pod.ts';
 import type { NetworkList } from '../../lib/runtime/network.ts';
-import type { Work } from './add.ts';
+import type { Work } from './attach.ts';
 import { release } from './del.ts';
 import { configuredNetworks, isChained } from './wanted.ts';
 
@@ -30,13 +30,13 @@ export async function check(work: Work): Promise<undefined> {
     throw new CniError(CniCode.checkFailed, `no ADD of container ${containerID} is recorded in ${config.cniDir}`);
   }
   const problems: string[] = [];
-  for (const { network, list, input, state } of record ?? []) {
+  for (const { network, list, input, state, request } of record ?? []) {
     const read = networkFromRecord(list);
     if (state === 'begun') problems.push(`network ${network}: its ADD did not come to an end`);
     // "Runtimes must not call CHECK for a plugin whose network has a version before 0.4.0."
     else if ((compareVersions(read.cniVersion, '0.4.0') ?? 0) >= 0) {
       await delegation
-        .check(read, { ...input, netns })
+        .check(read, { ...input, netns }, request.defaultRoute)
         .catch((error: Error) => problems.push(`network ${network}: ${error.message}`));
     }
   }

@@ -17,7 +17,12 @@ import { summarize } from '../../lib/cni/summary.ts';
 import type { AttachmentInput } from '../../lib/runtime/derive.ts';
 import type { Cluster } from './cluster.ts';
 import { isolationOf, type MultiNetworkConfig } from './config.ts';
+import { Devices } from './devices.ts';
 import { type Configured, type Network, namedNetwork, networksOfDelegates, selectedNetwork } from './networks.ts';
+import type { Services } from './services.ts';
+
+/** Where the kubelet says which devices it has given to pods, on the node. */
+const POD_RESOURCES_SOCKET = '/var/lib/kubelet/pod-resources/kubelet.sock';
 
 /** What a pod is to get. In a chain, `eth0` is made by the plugins in front. */
 type Asked = {
@@ -25,6 +30,7 @@ type Asked = {
   readonly config: MultiNetworkConfig;
   readonly cluster: Cluster | undefined;
   readonly pod: Pod;
+  readonly services: Pick<Services, 'podResourcesSocket'>;
 };
 
 /** Does the config leave the pod's own network to others: to the plugins in front in the list? */
@@ -59,13 +65,14 @@ export async function wantedNetworks(asked: Asked): Promise<Network[]> {
     );
   }
   const own = primary === undefined ? configured.slice(0, 1) : [];
+  const further = all.selections.filter(({ isPrimary }) => !isPrimary);
+  const where = whereOf(asked, [...(primary ? [primary] : []), ...further], []);
   const chosen =
     primary === undefined
       ? []
-      : [{ ...(await selectedNetwork(primary, pod, placeOf(call.request), whereOf(asked))), isDefault: true }];
+      : [{ ...(await selectedNetwork(primary, pod, placeOf(call.request), where)), isDefault: true }];
   const first = [...own.map((network) => fromConfig(network, asked, call.request.ifname, true)), ...chosen];
   const others = configured.slice(1);
-  const further = all.selections.filter(({ isPrimary }) => !isPrimary);
   const names = namesOf(others, further, asked);
   const result: Network[] = [
     ...first,
@@ -73,13 +80,18 @@ export async function wantedNetworks(asked: Asked): Promise<Network[]> {
   ];
   for (const [at, selection] of further.entries()) {
     const place = { ...placeOf(call.request), ifname: names[others.length + at] ?? '' };
-    result.push(await selectedNetwork(selection, pod, place, whereOf(asked)));
+    result.push(await selectedNetwork(selection, pod, place, where));
   }
   return result.map((network) => ({ ...network, input: withRuntimeConfig(network.input, call.request) }));
 }
 
-/** The network that kactus' podagent names, for a running pod: one interface more. */
-export async function networkToAdd(asked: Asked, name: string, mac: string | undefined): Promise<Network> {
+/** The network that kactus' podagent names, for a running pod: one interface more. `used`: devices that the pod's others have. */
+export async function networkToAdd(
+  asked: Asked,
+  name: string,
+  mac: string | undefined,
+  used: readonly unknown[],
+): Promise<Network> {
   const { call, config, pod } = asked;
   const text = JSON.stringify([{ name, ...(mac ? { mac } : {}) }]);
   const read = parseSelections(text, pod.namespace);
@@ -87,7 +99,7 @@ export async function networkToAdd(asked: Asked, name: string, mac: string | und
   const [selection] = read.selections;
   if (selection === undefined) throw new NetworkError(`K8S_POD_NETWORK: "${name}" is not a network`);
   const place = { ...placeOf(call.request), ifname: consistentName(name) };
-  return selectedNetwork({ ...selection, origin: 'kactus' }, pod, place, whereOf(asked));
+  return selectedNetwork({ ...selection, origin: 'kactus' }, pod, place, whereOf(asked, [selection], used));
 }
 
 /** The pod as CNI_ARGS name it, where nothing more is known of it. */
@@ -188,6 +200,13 @@ function placeOf({ containerID, netns, ifname }: Request): Place {
   return { containerID, netns, ifname };
 }
 
-function whereOf({ config, cluster, call }: Asked) {
-  return { config, cluster, pathOf: call.place.pathOf };
+function whereOf(
+  { config, cluster, call, services }: Asked,
+  selections: readonly Selection[],
+  used: readonly unknown[],
+) {
+  const { pathOf } = call.place;
+  const reserved = selections.map(({ request }) => request.deviceID);
+  const devices = new Devices(pathOf(services.podResourcesSocket ?? POD_RESOURCES_SOCKET), { reserved, used });
+  return { config, cluster, pathOf, devices };
 }

@@ -57,8 +57,12 @@ function compared(made: Made): object {
 }
 
 // What Multus leaves to the last plugin: the result is of the version that was asked for, and the status says what is there.
-function isExact(t: Test, { title, config }: Asked, made: Exclude<Made, { refused: string }>): void {
+function isExact(t: Test, { title, config, defaults }: Asked, made: Exclude<Made, { refused: string }>): void {
   t.equal(made.version, config?.cniVersion ?? '1.0.0', `${title}: the version of the result`);
   const said = made.written.map(({ interface: name, mac, mtu }) => [String(name), { mac, mtu }]);
+  if (defaults !== undefined) {
+    const lines = made.routes.flatMap((line) => /^default (via \S+ dev \S+)/.exec(line)?.[1] ?? []);
+    t.strictSame(lines, defaults, `${title}: the default routes`);
+  }
   t.strictSame(Object.fromEntries(said), made.kernel, `${title}: the status has each interface as the kernel has it`);
 }

@@ -148,7 +148,7 @@ function startedPod(
 function filesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !['lock', 'last_reserved_ip.0'].includes(entry.name))
+    .filter((entry) => entry.isFile() && entry.name !== 'lock' && !entry.name.startsWith('last_reserved_ip'))
     .filter((entry) => !entry.name.endsWith('.lock') || readFileSync(join(entry.parentPath, entry.name)).length > 0)
     .map((entry) => entry.name);
 }

@@ -13,6 +13,8 @@ export type Asked = {
   readonly namespace?: string;
   /** Both refuse the pod, and we say this. */
   readonly fails?: RegExp;
+  /** The default routes that ours has then. */
+  readonly defaults?: readonly string[];
   /** They do not do the same: why, and what each does. */
   readonly differs?: Difference;
 };
@@ -40,6 +42,10 @@ export const DEFINITIONS: { readonly [network: string]: Config | string } = {
   'default/blue': bridge('blue', '10.70.1.0/24', { cniVersion: '0.3.1' }),
   'default/both': { ...bridge('both', '10.70.8.0/24'), bridge: 'br-blue' },
   'default/green': { cniVersion: '1.0.0', name: 'green', plugins: [GREEN, { type: 'tuning', mtu: 1400 }] },
+  'default/gateway': bridge('gateway', '10.70.11.0/24', { isDefaultGateway: true }),
+  'default/dual': bridge('dual', '', {
+    ipam: { ranges: [[{ subnet: '10.70.10.0/24' }], [{ subnet: 'fd00:70:10::/64' }]] },
+  }),
   'default/red': { ...macvlan, name: 'red', ipam: { type: 'static' } },
   'default/caps': bridge('caps', '10.70.4.0/24', { capabilities: { ips: true, mac: true } }),
   'default/routes': bridge('routes', '10.70.5.0/24', { ipam: { routes: [{ dst: '10.99.0.0/16' }] }, isGateway: true }),
@@ -57,6 +63,7 @@ export const DEFINITIONS: { readonly [network: string]: Config | string } = {
 const networks = (value: unknown) => ({ [NETWORKS]: typeof value === 'string' ? value : JSON.stringify(value) });
 const isolated = { namespaceIsolation: true };
 const differs = (why: string, multus: Fate, waymark: Fate) => ({ differs: { why, multus, waymark } });
+const DEFAULT_ROUTE = differs('Multus since 4.2.2 leaves the default route to eth0', 'starts', 'starts');
 const CAPABILITY = differs('no plugin has the capability; Multus drops it silently', 'starts', 'is refused');
 
 export const ASKED: readonly Asked[] = [
@@ -146,7 +153,48 @@ export const ASKED: readonly Asked[] = [
   {
     title: 'a default route',
     annotations: networks([{ name: 'blue', 'default-route': ['10.70.1.1'] }]),
-    ...differs('not supported when a pod starts', 'starts', 'is refused'),
+    ...DEFAULT_ROUTE,
+    defaults: ['via 10.70.1.1 dev net1'],
+  },
+  {
+    title: 'default routes of both families',
+    annotations: networks([{ name: 'dual', 'default-route': ['10.70.10.1', 'fd00:70:10::1'] }]),
+    ...DEFAULT_ROUTE,
+    defaults: ['via 10.70.10.1 dev net1', 'via fd00:70:10::1 dev net1'],
+  },
+  {
+    title: 'a default route of IPv6 only',
+    annotations: networks([{ name: 'dual', 'default-route': ['fd00:70:10::1'] }]),
+    ...differs('Multus does not write its gateway into the status', 'starts', 'starts'),
+    defaults: ['via 10.70.0.1 dev eth0', 'via fd00:70:10::1 dev net1'],
+  },
+  {
+    title: 'a default route of each family from two networks',
+    annotations: networks([
+      { name: 'blue', 'default-route': ['10.70.1.1'] },
+      { name: 'dual', 'default-route': ['fd00:70:10::1'] },
+    ]),
+    ...DEFAULT_ROUTE,
+    defaults: ['via 10.70.1.1 dev net1', 'via fd00:70:10::1 dev net2'],
+  },
+  {
+    title: 'a default route, and a network that brings its own',
+    annotations: networks([{ name: 'blue', 'default-route': ['10.70.1.1'] }, { name: 'gateway' }]),
+    ...DEFAULT_ROUTE,
+    defaults: ['via 10.70.1.1 dev net1'],
+  },
+  {
+    title: 'several default routes of one family',
+    annotations: networks([
+      { name: 'blue', 'default-route': ['10.70.1.1'] },
+      { name: 'green', 'default-route': ['10.70.2.1'] },
+    ]),
+    fails: /several selections have a "default-route" of one family/,
+  },
+  {
+    title: 'a default route through a gateway that cannot be',
+    annotations: networks([{ name: 'blue', 'default-route': ['10.1.2.3'] }]),
+    fails: /default-route: .*10\.1\.2\.3/,
   },
   {
     title: 'a definition that is missing',

@@ -11,12 +11,18 @@ export const NOT_DRIVEN: readonly (readonly [what: RegExp, why: string])[] = [
     'the agent’s watches: test/agent/cached-cluster.test.ts',
   ],
   [/^pkg\/(checkpoint|kubeletclient)\//, 'devices of device plugins: the kubelet’s side'],
-  [/: (assigns (deviceID|pciBusID)|LoadDelegateNetConfFromConfList re-syncs)/, 'devices of device plugins'],
+  [
+    /: (assigns (deviceID|pciBusID)|LoadDelegateNetConfFromConfList re-syncs)/,
+    'devices of device plugins: test/plugins/multi-network/devices.test.ts',
+  ],
   [
     /^pkg\/draclient\/|k8sclient_test\.go: should /,
     'devices of dynamic resource allocation, which Waymark does not support',
   ],
-  [/^pkg\/netutils\/|GatewayRequest|can set the default-gateway/, '"default-route"'],
+  [
+    /^pkg\/netutils\/|GatewayRequest|can set the default-gateway/,
+    '"default-route": test/plugins/multi-network/default-route.test.ts',
+  ],
   [/: populates CNINetworkConfigList|populates CNINetworkConfigList for fast path/, 'a cache of Multus’ own'],
   [/: (can|cannot) ?loadnetworkstatus/, 'functions of Multus without an effect of their own'],
   [
@@ -35,7 +41,7 @@ export const NOT_DRIVEN: readonly (readonly [what: RegExp, why: string])[] = [
     /^e2e\/test-(simple|static)/,
     'on a cluster: test/cluster/multi-network.test.ts, and static pods in test/controller',
   ],
-  [/^e2e\/test-default-route1/, '"default-route"'],
+  [/^e2e\/test-default-route1/, '"default-route": test/plugins/multi-network/default-route.test.ts'],
   [/^e2e\/test-dra/, 'devices of dynamic resource allocation, which Waymark does not support'],
   [/^e2e\/test-(connection-limit|node-density)/, 'load on Multus’ daemon; test/cluster starts forty pods at once'],
   [/^e2e\/test-subdirectory/, 'CNI’s loading of plugins from folders, which the container runtime does'],

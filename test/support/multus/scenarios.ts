@@ -440,7 +440,7 @@ const ANNOTATIONS: readonly Scenario[] = [
     in: CLIENT,
     pod: networks('net1'),
     definitions: { 'test/net1': 'RESOURCE' },
-    run: refuses(/needs a device of intel\.com\/sriov/),
+    run: refuses(/the kubelet: .*kubelet\.sock/),
   },
   ...[
     ['can\'t have more than 2 items separated by "/"', 'root@someIP/root@someOtherIP/root@thirdIP'],
