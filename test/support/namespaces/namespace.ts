@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -27,6 +27,7 @@ let count = 0;
 
 /** An empty namespace with `lo` up. */
 export function scratchNamespace(t: Test): Scratch {
+  if (count === 0) removeLeftovers();
   const name = `wm-${process.pid}-${++count}`;
   run('ip', ['netns', 'add', name]);
   let isThere = true;
@@ -56,6 +57,15 @@ export function scratchNamespace(t: Test): Scratch {
     },
     remove,
   };
+}
+
+// A test that is killed leaves its namespaces, which have its process ID in their names, to the next one that needs some.
+function removeLeftovers(): void {
+  for (const name of existsSync('/run/netns') ? readdirSync('/run/netns') : []) {
+    const pid = /^wm-(\d+)-/.exec(name)?.[1];
+    // Another test may remove it at the same time.
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) spawnSync('ip', ['netns', 'del', name]);
+  }
 }
 
 // `npm run vary` has the kernel's hash over next hops as another boot would have it.
