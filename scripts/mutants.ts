@@ -1,111 +1,128 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildAddon, makeCopy, runTest, succeedsIn } from './mutants/copy.ts';
 import { type Mutant, mutantsOf, withMutant } from './mutants/mutate.ts';
+import { knownReaches, learnReach, reaches } from './mutants/reach.ts';
 import { inTurns, randomNumbers } from './mutants/sample.ts';
-import { testsFor } from './mutants/tests.ts';
+import { guessSeconds, isNear, testsFor, usersOf } from './mutants/tests.ts';
 
-// Asks the tests whether they would see a fault: makes small faults in a copy of the tree, one at a time, and runs the
-// tests that are nearest to each until one fails. Prints every fault that none of them saw, and the share that was seen.
+// Asks the tests whether they would see a fault: makes small faults in copies of the tree, one at a time in each, and runs
+// the tests that reach it, the nearest first, until one fails. Prints every fault that none of them saw, and the share
+// that was seen.
 //
-//   node scripts/mutants.ts [--count 100] [--seed 1] [--tests 15] [--only <path prefix>]
+//   node scripts/mutants.ts [--count 100] [--seed 1] [--piece 1/4] [--tests 10] [--jobs 2] [--only <path prefix>]
 //
-// A fault that the compiler refuses does not count. It takes about a minute for three faults.
+// A piece is every fourth (or nth) fault of the sample, so that a long one can be taken in several runs; `--count` is
+// then of the piece. A fault that the compiler refuses does not count.
 
 const { values } = parseArgs({
   options: {
     count: { type: 'string', default: '100' },
     seed: { type: 'string', default: '1' },
-    tests: { type: 'string', default: '15' },
+    piece: { type: 'string', default: '1/1' },
+    tests: { type: 'string', default: '10' },
+    jobs: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
   },
 });
 
+type Fault = { readonly file: string; readonly source: string; readonly mutant: Mutant };
+
 const ROOT = join(import.meta.dirname, '..');
-const SECONDS_OF_A_TEST = 180;
+const KEPT = join(ROOT, 'node_modules/.cache/waymark-mutants.json');
+/** How many tests that are near a fault are asked before it is known what they reach. */
+const AT_ONCE = 3;
 const SOURCES = /^(?:lib|plugins|agent|cli|controller|native)\/(?!fuzz\/).*\.(?:ts|c)$/;
 
-const files = execFileSync('git', ['-C', ROOT, 'ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
-const copy = mkdtempSync(join(tmpdir(), 'waymark-mutants-'));
-process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-
-makeCopy();
-process.chdir(copy);
-const candidates = files
-  .filter((file) => SOURCES.test(file) && file.startsWith(values.only))
-  .flatMap((file) => mutantsOf(file, readFileSync(file, 'utf8')).map((mutant) => ({ file, mutant })));
-const greenBefore = new Map<string, boolean>();
+process.chdir(ROOT);
+const files = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
+const users = usersOf(files);
+const known = knownReaches(ROOT, KEPT);
+const isGreen = new Map<string, boolean>();
 const outcomes = { seen: 0, unseen: 0 };
-
-for (const { file, mutant } of inTurns(candidates, randomNumbers(Number(values.seed)))) {
-  if (outcomes.seen + outcomes.unseen >= Number(values.count)) break;
-  const source = readFileSync(file, 'utf8');
-  const tests = testsFor(file, files, Number(values.tests)).filter(isGreen);
-  writeFileSync(file, withMutant(source, mutant));
-  if (compiles(file))
-    report(
-      file,
-      source,
-      mutant,
-      tests.find((test) => !passes(test)),
-      tests.length,
-    );
-  writeFileSync(file, source);
-  if (file.endsWith('.c')) compiles(file);
-}
+const sample = piece(inTurns(candidates(), randomNumbers(Number(values.seed))));
+await Promise.all(Array.from({ length: Number(values.jobs) }, work));
 const total = outcomes.seen + outcomes.unseen;
 console.log(`\n${outcomes.seen} of ${total} faults were seen: ${((100 * outcomes.seen) / total).toFixed(1)} %`);
 
-// The tree as it is committed or staged, with the packages, tools and executables of this one.
-function makeCopy(): void {
-  execFileSync('git', ['-C', ROOT, 'checkout-index', '--all', '--force', `--prefix=${copy}/`]);
-  execFileSync('git', ['init', '--quiet', copy]);
-  for (const folder of ['node_modules', '.tools', 'dist']) {
-    if (existsSync(join(ROOT, folder))) symlinkSync(join(ROOT, folder), join(copy, folder));
-  }
-  execFileSync('bash', ['scripts/build-native.sh'], { cwd: copy });
-}
-
-function compiles(file: string): boolean {
-  const commands = file.endsWith('.c')
-    ? [
-        ['bash', 'scripts/build-native.sh'],
-        ['cc', '-fsyntax-only', '-Inode_modules/node-api-headers/include', file],
-      ]
-    : [[join(copy, 'node_modules/.bin/tsc'), '-p', 'tsconfig.json']];
-  return commands.every(([command = '', ...args]) => spawnSync(command, args, { stdio: 'ignore' }).status === 0);
-}
-
-// A test that fails without any fault says nothing.
-function isGreen(test: string): boolean {
-  const known = greenBefore.get(test) ?? passes(test);
-  if (!greenBefore.has(test) && !known) console.log(`left out, since it fails anyway: ${test}`);
-  greenBefore.set(test, known);
-  return known;
-}
-
-function passes(test: string): boolean {
-  const { status } = spawnSync(process.execPath, ['--import=./test/support/warnings.ts', test], {
-    stdio: 'ignore',
-    timeout: SECONDS_OF_A_TEST * 1000,
-    killSignal: 'SIGKILL',
-    env: { ...process.env, PATH: `${copy}/.tools/bin:/usr/sbin:/sbin:${process.env.PATH}` },
+function candidates(): Fault[] {
+  const sources = files.filter((file) => SOURCES.test(file) && file.startsWith(values.only));
+  return sources.flatMap((file) => {
+    const source = readFileSync(file, 'utf8');
+    return mutantsOf(file, source).map((mutant) => ({ file, source, mutant }));
   });
-  return status === 0;
 }
 
-function report(file: string, source: string, mutant: Mutant, by: string | undefined, asked: number): void {
+function piece<T>(faults: readonly T[]): T[] {
+  const [number = 1, of = 1] = values.piece.split('/').map(Number);
+  return faults.filter((_, index) => index % of === number - 1);
+}
+
+async function work(): Promise<void> {
+  const copy = makeCopy(ROOT);
+  for (let fault = next(); fault !== undefined; fault = next()) {
+    const compiles = put(copy, fault);
+    put(copy, fault, false);
+    if (compiles) report(fault, await ask(copy, fault));
+  }
+}
+
+function next(): Fault | undefined {
+  return outcomes.seen + outcomes.unseen < Number(values.count) ? sample.shift() : undefined;
+}
+
+// Whether it compiles.
+function put(copy: string, { file, source, mutant }: Fault, isFaulty = true): boolean {
+  writeFileSync(join(copy, file), isFaulty ? withMutant(source, mutant) : source);
+  if (file === 'native/socket.c') return buildAddon(copy);
+  if (!isFaulty) return true;
+  if (file.endsWith('.c')) return succeedsIn(copy, 'cc', '-fsyntax-only', file);
+  return succeedsIn(copy, 'tsc', '-p', 'tsconfig.json', '--incremental', '--tsBuildInfoFile', '.types');
+}
+
+type Asked = { readonly by?: string; readonly tests: readonly string[] };
+
+// The first tests that are near are asked at once. Of others it is found out first what they reach.
+async function ask(copy: string, fault: Fault): Promise<Asked> {
+  const { file, source, mutant } = fault;
+  const tests: string[] = [];
+  for (const test of testsFor(file, files, users, (each) => known[each]?.seconds ?? guessSeconds(each))) {
+    if (tests.length === Number(values.tests)) break;
+    if (isGreen.get(test) === false) continue;
+    if (!file.endsWith('.c')) {
+      const isAskedAtOnce = isNear(file, test) && tests.length < AT_ONCE;
+      const reach = known[test] ?? (isAskedAtOnce ? undefined : await learnReach(copy, test, known, KEPT));
+      if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;
+    }
+    tests.push(test);
+    if (await fails(copy, test, fault)) return { by: test, tests };
+  }
+  return { tests };
+}
+
+// A test that hangs has noticed the fault. One that fails without it, too, has not.
+async function fails(copy: string, test: string, fault: Fault): Promise<boolean> {
+  const seconds = known[test]?.passed ? 20 + 4 * known[test].seconds : 180;
+  put(copy, fault);
+  const { passed } = await runTest(copy, test, seconds);
+  put(copy, fault, false);
+  if (passed) return false;
+  if (!isGreen.has(test)) isGreen.set(test, known[test]?.passed || (await runTest(copy, test, seconds)).passed);
+  if (!isGreen.get(test)) console.log(`fails without a fault: ${test}`);
+  return isGreen.get(test) === true;
+}
+
+function report({ file, source, mutant }: Fault, { by, tests }: Asked): void {
   outcomes[by === undefined ? 'unseen' : 'seen'] += 1;
-  const before = source.slice(0, mutant.offset);
-  const line = before.split('\n').length;
+  const line = source.slice(0, mutant.offset).split('\n').length;
   if (by !== undefined) {
     console.log(`seen    ${file}:${line} by ${by}`);
     return;
   }
-  const changed = withMutant(source, mutant).split('\n');
-  console.log(`UNSEEN  ${file}:${line}, ${asked} test files asked`);
-  console.log(`      - ${source.split('\n')[line - 1]?.trim()}\n      + ${changed[line - 1]?.trim()}`);
+  const [before, after] = [source, withMutant(source, mutant)].map((text) => text.split('\n')[line - 1]?.trim());
+  console.log(`UNSEEN  ${file}:${line}, asked ${tests.join(' ') || 'no test, since none reaches it'}`);
+  console.log(`      - ${before}\n      + ${after}`);
 }

@@ -1,21 +1,42 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 
-// Which test files can see a change of a source: those that import it, or name it, at first or second hand. The nearest
-// come first.
+// Which test files can see a change of a source: those that import it, or name it, at first or second hand.
 
 /** Too slow or too far away to be asked about a single line. */
-const NOT_ASKED = /^test\/(?:cluster|pod|single|image|release|reproducible-build|added-plugin|arm64)\b/;
+const NOT_ASKED =
+  /^test\/(?:cluster|pod|single|image|release|reproducible-build|added-plugin|arm64|agent\/(?:kill|leaks|burst|restart))\b/;
 
-/** The test files to run for a change of `file`, at most `limit`. `files` are all of the repository. */
-export function testsFor(file: string, files: readonly string[], limit: number): string[] {
-  const tests = files.filter((name) => name.endsWith('.test.ts') && !NOT_ASKED.test(name));
-  const distances = distancesTo(file, files);
-  const rank = (test: string) => (distances.get(test) ?? Number.POSITIVE_INFINITY) - likeness(file, test);
-  return tests
-    .filter((test) => distances.has(test))
-    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
-    .slice(0, limit);
+/** Who needs each file. */
+type Users = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * The test files, of all `files` of the repository, that could see a change of one of them. The nearest come first, but
+ * ten seconds count as much as one import.
+ */
+export function testsFor(
+  file: string,
+  files: readonly string[],
+  users: Users,
+  secondsOf: (test: string) => number,
+): string[] {
+  const distances = distancesTo(file, users);
+  const rank = (test: string) => (distances.get(test) ?? 9) - likeness(file, test) + secondsOf(test) / 10;
+  return files
+    .filter((name) => name.endsWith('.test.ts') && !NOT_ASKED.test(name) && distances.has(name))
+    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+/** Whether a test has the name of this file or of its folder, or is one of the folder's. */
+export function isNear(file: string, test: string): boolean {
+  return likeness(file, test) > 0;
+}
+
+/** How long a test may take, by what it uses. */
+export function guessSeconds(test: string): number {
+  const source = readFileSync(test, 'utf8');
+  if (/bundleOf|bundleFolder|execute\(|agentProcess|makePods|[kK]illed|old-kernel|fast-check/.test(source)) return 20;
+  return /scratchPod|scratchNamespace|agentHere/.test(source) ? 8 : 2;
 }
 
 // A test of its name, then one of its folder.
@@ -26,8 +47,7 @@ function likeness(file: string, test: string): number {
 }
 
 // Breadth first, from the changed file to those that need it.
-function distancesTo(file: string, files: readonly string[]): Map<string, number> {
-  const users = usersOf(files);
+function distancesTo(file: string, users: Users): Map<string, number> {
   const distances = new Map([[file, 0]]);
   for (const [name, distance] of distances) {
     for (const user of users.get(name) ?? []) if (!distances.has(user)) distances.set(user, distance + 1);
@@ -35,8 +55,9 @@ function distancesTo(file: string, files: readonly string[]): Map<string, number
   return distances;
 }
 
-function usersOf(files: readonly string[]): Map<string, string[]> {
-  const users = new Map<string, string[]>();
+/** The files that import or name each file, of all `files` of the repository. */
+export function usersOf(files: readonly string[]): Users {
+  const users = new Map<string, readonly string[]>();
   for (const file of files.filter((name) => name.endsWith('.ts'))) {
     for (const used of usedBy(file)) users.set(used, [...(users.get(used) ?? []), file]);
   }
@@ -48,13 +69,15 @@ function usedBy(file: string): string[] {
   const source = readFileSync(file, 'utf8');
   const named = [...source.matchAll(/'((?:\.{1,2}\/)?[\w./-]+\.(?:ts|c|sh|node))'/g)].map(([, path = '']) => path);
   const paths = named.flatMap((path) => [normalize(join(dirname(file), path)), path]);
+  if (source.includes("bundleOf('waymark')")) paths.push('cli/process.ts');
   return [...new Set(paths.flatMap((path) => BUILDS[path] ?? path))].filter(
     (path) => path !== file && existsSync(path),
   );
 }
 
-/** What scripts compile. */
-const BUILDS: { [script: string]: string } = {
+/** What scripts compile, and what is compiled. */
+const BUILDS: { [path: string]: string } = {
+  'native/build/socket.node': 'native/socket.c',
   'build-shim.sh': 'native/shim.c',
   'scripts/build-shim.sh': 'native/shim.c',
   'build-run-on-node.sh': 'native/run-on-node.c',

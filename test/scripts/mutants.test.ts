@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { blankOut } from '../../scripts/mutants/blank-out.ts';
 import { mutantsOf, withMutant } from '../../scripts/mutants/mutate.ts';
+import { reaches } from '../../scripts/mutants/reach.ts';
 import { inTurns, randomNumbers } from '../../scripts/mutants/sample.ts';
+import { testsFor } from '../../scripts/mutants/tests.ts';
 
 const changed = (source: string, file = 'a.ts') => mutantsOf(file, source).map((mutant) => withMutant(source, mutant));
 
@@ -49,3 +52,30 @@ t.test('a sample takes the folders in turn, and is the same for the same seed', 
   );
   t.end();
 });
+
+t.test('a test reaches what it ran, and all of a source that is another one by now if it ran any of it', (t) => {
+  const source = 'function a() {}\nfunction b() {}\n';
+  const hash = createHash('sha256').update(source).digest('hex').slice(0, 16);
+  const reach = { hash: '', passed: true, seconds: 1, sources: { 'lib/a.ts': { hash, ranges: [0, 15, 20, 22] } } };
+  const reached = [0, 14, 15, 19, 20, 22].map((offset) => reaches(reach, 'lib/a.ts', source, offset));
+  t.strictSame(reached, [true, true, false, false, true, false]);
+  t.ok(reaches(reach, 'lib/a.ts', `${source}\n`, 15));
+  t.notOk(reaches(reach, 'lib/b.ts', source, 0));
+  t.end();
+});
+
+t.test(
+  'the tests that could see a fault are those that need the file, the nearest first, unless they take long',
+  (t) => {
+    const users = new Map([
+      ['lib/a/b.ts', ['lib/c/d.ts', 'test/z.test.ts', 'test/lib/a/b.test.ts']],
+      ['lib/c/d.ts', ['test/lib/c/d.test.ts', 'test/cluster/e.test.ts']],
+    ]);
+    const files = ['test/lib/c/d.test.ts', 'test/z.test.ts', 'test/lib/a/b.test.ts', 'test/other.test.ts'];
+    const found = testsFor('lib/a/b.ts', [...files, 'test/cluster/e.test.ts'], users, () => 1);
+    t.strictSame(found, ['test/lib/a/b.test.ts', 'test/z.test.ts', 'test/lib/c/d.test.ts']);
+    const slow = (test: string) => (test === 'test/lib/a/b.test.ts' ? 60 : 1);
+    t.equal(testsFor('lib/a/b.ts', files, users, slow).at(-1), 'test/lib/a/b.test.ts');
+    t.end();
+  },
+);

@@ -23,8 +23,11 @@ export type Document = {
 
 export type Env = { [name: string]: string | undefined };
 
-/** For processes that run sources: where Node.js keeps what it has compiled, if scripts/test.sh has said so. */
-export const COMPILED: Env = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE };
+/** For processes that run sources: where Node.js keeps what it has compiled, and coverage, if a script has said so. */
+export const COMPILED: Env = {
+  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+  NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
+};
 
 /** The variables of an ordinary call. */
 export function variables(command: string, netns: string, more: Env = {}): Env {
