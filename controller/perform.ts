@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Family, familyOf } from '../lib/address/address.ts';
+import { forgetBirthAttachment, ownBirthRecord } from '../lib/attachments/birth-record.ts';
 import { CACHE_FOLDERS, cachedCalls, deviceOf, linksOf } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
@@ -21,6 +22,7 @@ import type { Attachment, Step } from '../lib/attachments/steps.ts';
 import type { JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { DefaultRoutes } from '../lib/default-route/default-route.ts';
+import { FileError } from '../lib/files/files.ts';
 import type { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
@@ -139,7 +141,10 @@ export class Performer {
 
   // Whoever was chosen for the default route keeps it when a network comes that brings one of its own.
   #familiesOfOthers(sandboxed: Sandboxed, added: string, own: readonly string[]): Family[] {
-    const chosen = this.recordOf(sandboxed).attachments.flatMap(({ ifname, state, request: { defaultRoute = [] } }) =>
+    const { pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
+    const atBirth = cacheFolders.flatMap((folder) => ownBirthRecord(pathOf(folder), sandboxed.containerID));
+    const all = [...this.recordOf(sandboxed).attachments, ...atBirth];
+    const chosen = all.flatMap(({ ifname, state, request: { defaultRoute = [] } }) =>
       ifname !== added && state === 'attached' ? defaultRoute : [],
     );
     const families = new Set(chosen.map(familyOf));
@@ -198,6 +203,7 @@ export class Performer {
       if (this.#hasLink(sandboxed, [ifname, ...attachment.links])) {
         throw new NetworkError(`the plugins ended well, but interface ${ifname} is still there`);
       }
+      this.#forgetBirth(sandboxed, ifname);
     }
     const { network, request } = recorded;
     this.#forget(sandboxed, { ifname, network, request, ...(keepMac !== undefined && { keepMac }) });
@@ -255,6 +261,16 @@ export class Performer {
     } catch (error) {
       if (!(error instanceof ApiError && error.isNotFound)) throw error;
       throw new NetworkError('there is neither a record, nor a cached result, nor the definition any more');
+    }
+  }
+
+  // CHECK and DEL of the pod must not look for it. What stays recorded on a full disk is deleted once more with the pod.
+  #forgetBirth({ containerID }: Sandboxed, ifname: string): void {
+    const { pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
+    try {
+      for (const folder of cacheFolders) forgetBirthAttachment(pathOf(folder), containerID, ifname);
+    } catch (error) {
+      if (!(error instanceof FileError || error instanceof RuntimeError)) throw error;
     }
   }
 

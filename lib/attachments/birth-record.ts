@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import { nameProblem } from '../cni/names.ts';
 import { ensureFolder, FileError, readFileIfThere, removeFile, replaceFile } from '../files/files.ts';
+import { forgetResult } from '../runtime/cache.ts';
 import type { AttachmentInput } from '../runtime/derive.ts';
 import type { NetworkList } from '../runtime/network.ts';
 import { consistentName } from './kactus.ts';
@@ -31,7 +32,8 @@ const OWN_KEY = 'waymark';
  *
  * The file is Multus': a list of its delegates, in which ours have more. So either deletes the pods of the other, when a
  * cluster changes from one to the other and back. kactus' file, a list of plugin configs, is read too. `fallback` has the
- * variables of the calls for what is not ours. Throws FileError if the file cannot be read, or is no such list.
+ * variables of the calls for what is not ours. Throws FileError if the file cannot be read, or is no such list; and if it is
+ * of somebody who runs us: who would run what it says would run itself.
  */
 export function readBirthRecord(
   folder: string,
@@ -51,6 +53,8 @@ export function readBirthRecord(
   return entries.map((entry, index) => {
     const read = ownEntry(entry) ?? othersEntry(entry, index, fallback);
     if (read === undefined) throw new FileError(path, `has an entry [${index}] that is not a network`);
+    if (runsUs(read.list))
+      throw new FileError(path, 'is of a plugin that runs "multi-network" as the cluster’s network');
     return read;
   });
 }
@@ -64,6 +68,34 @@ export function writeBirthRecord(folder: string, containerID: string, attachment
   }
   ensureFolder(folder);
   replaceFile(path, JSON.stringify(attachments.map(toEntry)));
+}
+
+/**
+ * What we gave a sandbox at its start, by the record beside one of these folders of results. Nothing where others gave it, who
+ * count places in the file, and where it cannot be read.
+ */
+export function ownBirthRecord(results: string, containerID: string): BirthAttachment[] {
+  try {
+    const entries: unknown = JSON.parse(readFileIfThere(pathIn(dirname(results), containerID)) ?? '[]');
+    const own = Array.isArray(entries) ? entries.map(ownEntry) : [];
+    return own.every((entry) => entry !== undefined) ? own : [];
+  } catch (error) {
+    if (error instanceof FileError || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+/** Forgets one of these that was taken away while the pod goes on, and its result. Throws FileError and RuntimeError. */
+export function forgetBirthAttachment(results: string, containerID: string, ifname: string): void {
+  const record = ownBirthRecord(results, containerID);
+  const gone = record.find((entry) => entry.ifname === ifname);
+  if (gone === undefined) return;
+  forgetResult(dirname(results), JSON.parse(gone.list).name, gone.input);
+  writeBirthRecord(
+    dirname(results),
+    containerID,
+    record.filter((entry) => entry !== gone),
+  );
 }
 
 /** The entry of a network list that is being attached. */
@@ -99,6 +131,11 @@ function toEntry(attachment: BirthAttachment): JsonObject {
     Bytes: Buffer.from(list).toString('base64'),
     [OWN_KEY]: attachment,
   };
+}
+
+function runsUs(list: string): boolean {
+  const { plugins = [] } = JSON.parse(list) as { plugins?: readonly { type?: unknown }[] };
+  return plugins.some(({ type }) => type === 'multi-network');
 }
 
 function ownEntry(entry: unknown): BirthAttachment | undefined {

@@ -82,7 +82,7 @@ function recorded(call: Call, folder: string): BirthAttachment[] {
   }
   const isRecorded = (name: string) => record.some((entry) => entry.ifname === name);
   const cached = cachedCalls(containerID, [`${cniDirOf(call.request.document)}/results`], call.place.pathOf)
-    .filter(({ input }) => !isRecorded(input.ifname))
+    .filter(({ input, config }) => !isRecorded(input.ifname) && !isMeta(config))
     .map(({ network, config, input }): BirthAttachment => {
       const list = JSON.stringify(config.plugins === undefined ? { ...listKeys(config), plugins: [config] } : config);
       const isDefault = input.ifname === ifname;

@@ -70,7 +70,7 @@ export async function hotPlugNode(t: Test, more: Partial<ControllerOptions> = {}
       stateDir: join(folder, 'state'),
       pathOf: HERE.pathOf,
       through: ['ip', 'netns', 'exec', node.name],
-      cacheFolders: [join(folder, 'multus')],
+      cacheFolders: [join(folder, 'multus'), join(folder, 'cni/results')],
       podResourcesSocket: join(folder, 'kubelet.sock'),
       dataDir: join(folder, 'data'),
       observer: { log: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`) },

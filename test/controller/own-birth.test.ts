@@ -1,0 +1,93 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { DirectCluster } from '../../plugins/multi-network/cluster.ts';
+import { multiNetworkWith } from '../../plugins/multi-network/main.ts';
+import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
+import { call, variables } from '../support/plugins/call.ts';
+import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
+
+// Pods that multi-network gave their networks when they started, and whose annotation is edited then.
+
+const onNode = (title: string, body: (t: Test) => Promise<void>) => t.test(title, { skip: noReferencePlugins }, body);
+
+/** Runs a verb of multi-network for a pod, whose eth0 somebody else has made. */
+async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string): Promise<number> {
+  const client = node.api.client();
+  const plugin = multiNetworkWith({
+    cluster: async () => new DirectCluster(client, { lost: () => undefined }),
+    through: ['ip', 'netns', 'exec', node.node.name],
+  });
+  const env = variables(verb, pod.scratch.path, {
+    CNI_CONTAINERID: pod.containerID,
+    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.name}`,
+    CNI_PATH: REFERENCE_FOLDER,
+  });
+  const { code, stdout } = await call(plugin, env, {
+    cniVersion: '1.0.0',
+    name: 'waymark',
+    type: 'multi-network',
+    interface: 'eth0',
+    binDir: REFERENCE_FOLDER,
+    cniDir: join(node.folder, 'cni'),
+    dataDir: join(node.folder, 'data'),
+  });
+  client.close();
+  if (code !== 0) throw new Error(stdout);
+  return code;
+}
+
+function define(node: HotPlugNode, name: string, index: number, more: object = {}): void {
+  const ipam = {
+    type: 'host-local',
+    dataDir: join(node.folder, 'leases'),
+    ranges: [[{ subnet: `10.78.${index}.0/24` }]],
+  };
+  node.define(name, { cniVersion: '1.0.0', type: 'bridge', bridge: `br-${name}`, ipam, ...more });
+}
+
+/** A pod that was started with these networks; the controller runs. */
+async function started(t: Test, networks: unknown): Promise<{ node: HotPlugNode; pod: FakePod }> {
+  const node = await hotPlugNode(t);
+  await node.controller.stop();
+  define(node, 'blue', 1);
+  define(node, 'green', 2, { isGateway: true, isDefaultGateway: true });
+  const pod = node.pod('web', networks);
+  await multiNetwork(node, pod, 'ADD');
+  await node.restart();
+  return { node, pod };
+}
+
+onNode('what is detached leaves the record: CHECK holds, and DEL deletes the rest only', async (t) => {
+  const { node, pod } = await started(t, 'blue,green');
+  await pod.has('net1', 'net2');
+  pod.select('green');
+  await pod.has('net2');
+  const record = join(node.folder, 'cni', pod.containerID);
+  t.notMatch(readFileSync(record, 'utf8'), 'default/blue');
+  t.notOk(existsSync(join(node.folder, `cni/results/blue-${pod.containerID}-net1`)));
+  t.equal(await multiNetwork(node, pod, 'CHECK'), 0);
+  // The name is somebody else's by now.
+  pod.select('green,blue@net1');
+  await pod.has('net2', 'net1');
+  t.equal(await multiNetwork(node, pod, 'DEL'), 0);
+  t.strictSame(Object.keys(pod.links()).sort(), ['eth0', 'net1'], 'what hot-plug made is its own to delete');
+  t.notOk(existsSync(record));
+});
+
+onNode(
+  'a default route that was chosen at the start: a network that comes later yields; gone with its network',
+  async (t) => {
+    const { node, pod } = await started(t, [{ name: 'blue', 'default-route': ['10.78.1.1'] }]);
+    const defaults = () => pod.scratch.ipJson('-4 route show default').map(({ gateway, dev }) => `${gateway} ${dev}`);
+    t.strictSame(defaults(), ['10.78.1.1 net1']);
+    pod.select([{ name: 'blue', 'default-route': ['10.78.1.1'] }, { name: 'green' }]);
+    await pod.has('net1', 'net2');
+    t.strictSame(defaults(), ['10.78.1.1 net1']);
+    pod.select('');
+    await pod.has();
+    t.strictSame(defaults(), []);
+    t.equal(await multiNetwork(node, pod, 'DEL'), 0);
+    t.strictSame(node.leftovers(), []);
+  },
+);
