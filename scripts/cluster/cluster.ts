@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { apiServer, controllers, type Daemon, makeCredentials } from './control-plane.ts';
+import { apiServer, controllers, type Daemon, etcd, makeCredentials } from './control-plane.ts';
 import { ClusterFolder, PROGRAMS, pidIn, ROOT } from './folder.ts';
 import { baseArchive } from './images.ts';
 import { ClusterNode } from './node.ts';
@@ -25,6 +25,7 @@ export class Cluster {
   readonly folder: ClusterFolder;
   readonly nodes: ClusterNode[] = [];
   #wrapper: ChildProcess | undefined;
+  #apiServer: ChildProcess | undefined;
 
   private constructor(folder: ClusterFolder) {
     this.folder = folder;
@@ -41,12 +42,11 @@ export class Cluster {
     try {
       await cluster.#begin(owned);
       makeCredentials(cluster.folder.pki);
-      const { pki } = cluster.folder;
-      const data = join(path, 'run');
-      const begun = cluster.#startDaemons(apiServer(PROGRAMS, join(ROOT, '.tools/etcd/etcd'), pki, data));
+      const store = cluster.#startDaemon(etcd(join(ROOT, '.tools/etcd/etcd'), join(path, 'run')));
+      const server = cluster.#startApiServer();
       await Promise.all(Array.from({ length: nodes }, () => cluster.#addNode(cpuLimits)));
-      await cluster.#untilAnswers(begun);
-      cluster.#startDaemons(controllers(PROGRAMS, pki));
+      await cluster.#untilAnswers(store, server);
+      for (const daemon of controllers(PROGRAMS, cluster.folder.pki)) cluster.#startDaemon(daemon);
       for (const node of cluster.nodes) node.startService('kubelet');
       await cluster.untilReady();
     } catch (error) {
@@ -112,9 +112,25 @@ export class Cluster {
     });
   }
 
-  #startDaemons(daemons: readonly Daemon[]): ChildProcess[] {
+  #startDaemon({ name, command }: Daemon): ChildProcess {
     const enter = ['--target', this.folder.pid, '--mount', '--net', '--pid', '--ipc', '--'];
-    return daemons.map(({ name, command }) => this.folder.spawn(name, ['nsenter', ...enter, 'setsid', ...command]));
+    return this.folder.spawn(name, ['nsenter', ...enter, 'setsid', ...command]);
+  }
+
+  #startApiServer(): ChildProcess {
+    const { pki, auditLog } = this.folder;
+    this.#apiServer = this.#startDaemon(apiServer(PROGRAMS, pki, auditLog));
+    return this.#apiServer;
+  }
+
+  /** Kills the API server, and starts it again so many seconds later; until it answers. */
+  async withoutApiServer(seconds: number): Promise<void> {
+    const { pid } = this.#apiServer ?? {};
+    // nsenter waits for it: a process of another PID namespace is its child.
+    const server = run(['cat', `/proc/${pid}/task/${pid}/children`]).trim();
+    process.kill(Number(server), 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await this.#untilAnswers(this.#startApiServer());
   }
 
   async #addNode(cpuLimits: boolean): Promise<void> {
@@ -127,7 +143,7 @@ export class Cluster {
     node.importImage(baseArchive());
   }
 
-  async #untilAnswers(daemons: readonly ChildProcess[]): Promise<void> {
+  async #untilAnswers(...daemons: readonly ChildProcess[]): Promise<void> {
     const hasEnded = () => daemons.some(({ exitCode }) => exitCode !== null);
     const answers = async () => (await this.tryKubectl(['get', '--raw=/readyz'], { timeoutSeconds: 10 })).status === 0;
     await until('the API server answers', START_SECONDS, async () => hasEnded() || (await answers()));

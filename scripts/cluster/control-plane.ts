@@ -23,12 +23,19 @@ export function makeCredentials(folder: string): void {
 /** A program of the control plane, and its arguments. */
 export type Daemon = { readonly name: string; readonly command: readonly string[] };
 
-/** etcd and the API server. `programs` is the folder of Kubernetes' programs; `data` is in memory. */
-export function apiServer(programs: string, etcd: string, pki: string, data: string): Daemon[] {
-  return [
-    { name: 'etcd', command: [etcd, `--data-dir=${data}/etcd`, '--logger=zap', '--log-level=warn'] },
-    { name: 'kube-apiserver', command: [join(programs, 'kube-apiserver'), ...apiServerFlags(pki)] },
+/** etcd; `data` is in memory. */
+export function etcd(program: string, data: string): Daemon {
+  return { name: 'etcd', command: [program, `--data-dir=${data}/etcd`, '--logger=zap', '--log-level=warn'] };
+}
+
+/** The API server. `programs` is the folder of Kubernetes' programs. */
+export function apiServer(programs: string, pki: string, auditLog: string): Daemon {
+  const command = [join(programs, 'kube-apiserver'), ...apiServerFlags(pki)];
+  const audit = [
+    `--audit-policy-file=${join(import.meta.dirname, 'audit-policy.yaml')}`,
+    `--audit-log-path=${auditLog}`,
   ];
+  return { name: 'kube-apiserver', command: [...command, ...audit] };
 }
 
 /** What is started when the API server answers: the controller manager ends where it does not. */

@@ -30,6 +30,11 @@ export class ClusterFolder {
     return join(this.path, 'logs');
   }
 
+  /** The API server's log of the requests of Waymark's agents; see audit-policy.yaml. */
+  get auditLog(): string {
+    return join(this.logs, 'audit.jsonl');
+  }
+
   /** The process id of the cluster's first process, as the machine sees it. Throws if it is down. */
   get pid(): string {
     const pid = pidIn(this.path);
