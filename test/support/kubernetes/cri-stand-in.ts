@@ -63,7 +63,7 @@ export class CriStandIn {
   }
 
   #status(asked: string): Buffer | undefined {
-    const sandbox = this.sandboxes.find(({ id }) => asked.includes(id));
+    const sandbox = this.sandboxes.find(({ id }) => asked.includes(field(1, id).toString('latin1')));
     if (sandbox === undefined) return undefined;
     const namespaces = [{ type: 'network', path: sandbox.netns }];
     const info = JSON.stringify({ runtimeSpec: { linux: { namespaces } } });
