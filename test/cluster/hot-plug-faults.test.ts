@@ -2,7 +2,7 @@ import t from 'tap';
 import { multusFolder, networkDefinition } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
-import { bridge, has, leftovers, linksOf, running, seen, select } from '../support/cluster/hot-plug.ts';
+import { bridge, has, leftovers, linksOf, requestsOf, running, seen, select } from '../support/cluster/hot-plug.ts';
 import { apply, podOf, remove, untilReady } from '../support/cluster/objects.ts';
 
 // Networks of running pods without Multus, while things go wrong.
@@ -87,6 +87,27 @@ await onCluster(
     await untilNothingIsLeft(cluster);
   },
 );
+
+await onCluster('an API server that is away for a minute', async (t, cluster) => {
+  await running(cluster, 'web', 'blue');
+  await running(cluster, 'other', 'red');
+  const { net1 } = await has(cluster, 'web', 'blue@net1');
+  await has(cluster, 'other', 'red@net1');
+  // Whether the agent still hears of this edit, or only when the server is back, is up to chance.
+  select(cluster, 'web', 'blue@net1,green@net2');
+  await cluster.withoutApiServer(60);
+  const back = Date.now();
+  const answered = requestsOf(cluster).length;
+  const links = await has(cluster, 'web', 'blue@net1', 'green@net2');
+  t.strictSame(links.net1, net1, 'what was attached was not touched');
+  select(cluster, 'other', 'red@net1,green@net2');
+  await has(cluster, 'other', 'red@net1', 'green@net2');
+  const requests = requestsOf(cluster).slice(answered);
+  t.comment(`${Date.now() - back} ms after it was back; ${requests.join(', ')}`);
+  t.ok(requests.length <= 12, `${requests.length} requests`);
+  remove(cluster, podOf('web', ''), podOf('other', ''));
+  await untilNothingIsLeft(cluster);
+});
 
 await onCluster('a node that loses power', async (_, cluster) => {
   await running(cluster, 'power', '');

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Test } from 'tap';
 import type { Cluster } from '../../../scripts/cluster/cluster.ts';
 import { until } from '../../../scripts/cluster/process.ts';
@@ -109,3 +110,21 @@ export async function gone(t: Test, cluster: Cluster, ...names: string[]): Promi
   });
   t.pass('no lease, no record and no result is left');
 }
+
+/** The requests of Waymark's agents that the API server has answered, but for watches: `patch pods/status web 200`. */
+export function requestsOf(cluster: Cluster): string[] {
+  const lines = readFileSync(cluster.folder.auditLog, 'utf8').trim().split('\n').filter(Boolean);
+  return lines
+    .map((line) => JSON.parse(line) as Audited)
+    .filter(({ verb }) => verb !== 'watch')
+    .map(({ verb, objectRef = {}, responseStatus: { code } }) => {
+      const { resource, subresource, name = '' } = objectRef;
+      return `${verb} ${[resource, subresource].filter(Boolean).join('/')} ${resource === 'events' ? '' : name} ${code}`;
+    });
+}
+
+type Audited = {
+  verb: string;
+  objectRef?: { resource?: string; subresource?: string; name?: string };
+  responseStatus: { code: number };
+};
