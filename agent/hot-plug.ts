@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerOptions, type ControllerStatus } from '../controller/controller.ts';
+import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE } from '../lib/cni/place.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
@@ -23,6 +24,7 @@ export type HotPlugOptions = {
   readonly stateDir: string;
   readonly globalNamespaces: readonly string[] | undefined;
   readonly allowedTypes: readonly string[] | undefined;
+  readonly interfaceNames: InterfaceNames;
   readonly log: Logger;
   readonly env: { readonly [name: string]: string | undefined };
 };
@@ -66,7 +68,7 @@ class HotPlug implements AgentPart {
   readonly #lost = counter('waymark_events_lost_total', 'Kubernetes events that could not be written', []);
 
   constructor(options: HotPlugOptions, access: ApiAccess) {
-    const { log, node, binDirs, stateDir, globalNamespaces, allowedTypes, criSocket } = options;
+    const { log, node, binDirs, stateDir, globalNamespaces, allowedTypes, criSocket, interfaceNames } = options;
     const client = { access, userAgent: `waymark/${VERSION}`, report: (report: RequestReport) => this.#report(report) };
     this.#client = new ApiClient(client);
     this.#birthClient = new ApiClient({ ...client, timeoutMs: BIRTH_REQUEST_MS });
@@ -84,6 +86,7 @@ class HotPlug implements AgentPart {
       through,
       globalNamespaces: globalNamespaces && new Set(globalNamespaces),
       allowedTypes: allowedTypes && new Set(allowedTypes),
+      interfaceNames,
       observer: {
         step: ({ kind, outcome, seconds }) => this.#steps.observe({ kind, outcome }, seconds),
         watchRestarted: (resource) => this.#restarts.inc({ resource }),

@@ -9,6 +9,7 @@ import { socketPath } from '../agent/socket-path.ts';
 import { Survey } from '../agent/survey.ts';
 import { AddressError } from '../lib/address/address.ts';
 import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '../lib/address/prefix.ts';
+import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Variables } from '../lib/cni/request.ts';
 import { ensureFolder, removeFile, replaceFile } from '../lib/files/files.ts';
@@ -39,6 +40,7 @@ export type AgentCommandOptions = {
   namespaceIsolation?: boolean;
   globalNamespaces: string;
   allowTypes?: string;
+  interfaceNames: InterfaceNames;
 };
 
 /** After so many calls the compiler has optimised what it will. */
@@ -134,6 +136,7 @@ async function partsOf(options: AgentCommandOptions, env: Variables, log: Logger
     stateDir: options.stateDir,
     globalNamespaces: options.namespaceIsolation ? commaSeparated(options.globalNamespaces) : undefined,
     allowedTypes: options.allowTypes === undefined ? undefined : commaSeparated(options.allowTypes),
+    interfaceNames: options.interfaceNames,
     log,
     env,
   });

@@ -118,6 +118,11 @@ export function program(): Command {
     .option('--namespace-isolation', 'pods may only use definitions of their own namespace and of global ones')
     .option('--global-namespaces <names>', 'namespaces whose definitions all pods may use, separated by ","', 'default')
     .option('--allow-types <names>', 'the only plugins to run for running pods, separated by ","')
+    .addOption(
+      new Option('--interface-names <how>', 'names of interfaces of running pods for which none is asked')
+        .choices(['numbered', 'consistent'])
+        .default('numbered'),
+    )
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
       await runAgent(options, process.env, process.pid, (text) => writeSync(2, text));

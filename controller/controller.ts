@@ -4,6 +4,7 @@ import { EventRecorder } from '../lib/attachments/events.ts';
 import { endOrphans } from '../lib/attachments/orphans.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
+import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE, type PathOf } from '../lib/cni/place.ts';
 import { RuntimeService } from '../lib/cri/runtime-service.ts';
 import { DefaultRoutes } from '../lib/default-route/default-route.ts';
@@ -42,6 +43,7 @@ export type ControllerOptions = {
   readonly globalNamespaces?: ReadonlySet<string> | undefined;
   readonly allowedTypes?: ReadonlySet<string> | undefined;
   readonly cacheFolders?: readonly string[];
+  readonly interfaceNames?: InterfaceNames;
   /** The kubelet's socket of its pod-resources API, on the node. */
   readonly podResourcesSocket?: string;
   /** Where journals are kept, on the node. */
@@ -133,7 +135,9 @@ export class Controller {
     const parts = { records, delegates, definitions, defaultRoutes, devices: this.#devices };
     const performer = new Performer({ ...parts, pathOf, ...rules, ...folders });
     const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
-    const looks = { cri: this.#cri, pathOf, globalNamespaces, recordOf, performer, definitions, ...folders };
+    const { interfaceNames = 'numbered' } = options;
+    const rest = { interfaceNames, recordOf, performer, definitions, ...folders };
+    const looks = { cri: this.#cri, pathOf, globalNamespaces, ...rest };
     this.#looks = { ...looks, delegates };
     const reconciler = new Reconciler({
       ...looks,

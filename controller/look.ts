@@ -4,7 +4,7 @@ import { gatewaysIn, linksIn, type PodLink } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { isolated } from '../lib/attachments/selection.ts';
 import { parseStatus } from '../lib/attachments/status.ts';
-import { type Observed, type Plan, planSteps } from '../lib/attachments/steps.ts';
+import { type InterfaceNames, type Observed, type Plan, planSteps } from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import { observedOf } from './observed.ts';
@@ -16,6 +16,7 @@ export type LookOptions = {
   /** See `isolationProblem`. */
   readonly globalNamespaces: ReadonlySet<string> | undefined;
   readonly cacheFolders?: readonly string[];
+  readonly interfaceNames?: InterfaceNames;
   readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
 };
 
@@ -37,7 +38,7 @@ export async function lookAt(
   pod: Pod,
   sandboxes: readonly Sandbox[],
 ): Promise<Looked | undefined> {
-  const { cri, pathOf, globalNamespaces, cacheFolders = CACHE_FOLDERS } = options;
+  const { cri, pathOf, globalNamespaces, cacheFolders = CACHE_FOLDERS, interfaceNames } = options;
   const sandbox = sandboxes.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
   const netns = sandbox && (await cri.networkNamespace(sandbox.id));
   if (sandbox === undefined || netns === undefined) return undefined;
@@ -47,7 +48,7 @@ export async function lookAt(
   const gateways = pod.networks?.includes('default-route') ? gatewaysIn(pathOf(netns)) : undefined;
   const observed = observe(options, view, linksIn(pathOf(netns)), gateways);
   const selections = isolated(furtherSelectionsOf(pod), pod.namespace, globalNamespaces);
-  return { ...view, observed, plan: planSteps(selections, observed) };
+  return { ...view, observed, plan: planSteps(selections, observed, interfaceNames) };
 }
 
 /** What is in the pod, given its links. */

@@ -1,4 +1,5 @@
 import { canonicalAddress } from '../address/address.ts';
+import { consistentName } from './kactus.ts';
 import {
   canonicalMac,
   fingerprintOf,
@@ -60,6 +61,9 @@ export type Plan = {
   readonly refusals: readonly Refusal[];
 };
 
+/** How interfaces without a name are called: `net1` and so on, or by their network as kactus calls them. */
+export type InterfaceNames = 'numbered' | 'consistent';
+
 /** Names that we never give, whatever the pod holds. */
 const RESERVED = new Set(['lo', 'eth0', 'all', 'default']);
 
@@ -67,7 +71,11 @@ const RESERVED = new Set(['lo', 'eth0', 'all', 'default']);
  * Which steps make the pod hold what is selected. Pure. Everything is detached before anything is attached, so that
  * names, addresses and hardware addresses are free again.
  */
-export function planSteps({ selections, refusals, problem }: Selections, observed: Observed): Plan {
+export function planSteps(
+  { selections, refusals, problem }: Selections,
+  observed: Observed,
+  interfaceNames: InterfaceNames = 'numbered',
+): Plan {
   if (problem !== undefined) return { steps: [], order: [], refusals: [{ reason: problem }] };
   const claims = claim(selections, refusals, observed.attachments);
   const claimed = new Set(claims.values());
@@ -81,7 +89,7 @@ export function planSteps({ selections, refusals, problem }: Selections, observe
 
   for (const selection of selections) {
     const there = claims.get(selection);
-    const ifname = there?.ifname ?? selection.interface ?? freeName(isTaken);
+    const ifname = there?.ifname ?? selection.interface ?? nameFor(selection, isTaken, interfaceNames);
     if (there === undefined && selection.interface !== undefined && isTaken.byOthers(ifname)) {
       refused.push({ ...selection, reason: `the pod has an interface ${ifname} of somebody else` });
       continue;
@@ -191,6 +199,12 @@ function takenBy(
   const given = new Set(wanted.flatMap((selection) => selection.interface ?? []));
   const byOthers = (name: string) => others.has(name) || RESERVED.has(name);
   return { byOthers, has: (name) => byOthers(name) || given.has(name), add: (name) => given.add(name) };
+}
+
+// The same network twice cannot have the same name twice.
+function nameFor({ name }: Selection, taken: Taken, names: InterfaceNames): string {
+  const consistent = names === 'consistent' ? consistentName(name) : undefined;
+  return consistent === undefined || taken.has(consistent) ? freeName(taken) : consistent;
 }
 
 function freeName(taken: Taken): string {

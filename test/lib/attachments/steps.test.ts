@@ -21,6 +21,19 @@ const pod = (attachments: readonly Attachment[], others: readonly string[] = ['l
 const steps = (wanted: unknown, observed: Observed) => planSteps(select(wanted), observed).steps.map(describe);
 const refusals = (wanted: unknown, observed: Observed) => planSteps(select(wanted), observed).refusals;
 
+t.test('consistent names: by the network, if the name is free; what is there keeps its name', async (t) => {
+  const consistent = (wanted: unknown, observed: Observed) =>
+    planSteps(select(wanted), observed, 'consistent').steps.map(describe);
+  const blue = 'net48d6215903df';
+  t.strictSame(consistent('blue,green@lan0', pod([])), [
+    `attach ${blue} to default/blue`,
+    'attach lan0 to default/green',
+  ]);
+  t.strictSame(consistent('blue', pod([made('blue@net1')])), []);
+  t.strictSame(consistent('blue,blue', pod([])), [`attach ${blue} to default/blue`, 'attach net1 to default/blue']);
+  t.strictSame(consistent('blue', pod([], ['lo', 'eth0', blue])), ['attach net1 to default/blue']);
+});
+
 type Row = [title: string, wanted: unknown, there: readonly Attachment[], steps: string[]];
 
 const ROWS: Row[] = [
