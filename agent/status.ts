@@ -33,6 +33,8 @@ export type Status = {
   /** Attachments by state, as of the last look. Absent in agents of versions that do not look. */
   readonly attachments?: { readonly [state: string]: number };
   readonly lastFailures: readonly Failure[];
+  /** How often memory was given back. Absent in agents of versions that do not give it back. */
+  readonly memory?: { readonly collections: number };
   /** Where the agent follows the pods of its node. */
   readonly hotPlug?: ControllerStatus;
 };

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent/agent.ts';
+import { IdleMemory } from '../agent/idle-memory.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
 import type { AgentLimits } from '../agent/limits.ts';
 import type { AgentPart } from '../agent/part.ts';
@@ -82,7 +83,7 @@ export async function runAgent(
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits,
     log,
-    parts: [survey(log), ...parts],
+    parts: [survey(log), new IdleMemory({ everyMs: IDLE_MS }), ...parts],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
     found: () => notifyManager(env, 'WATCHDOG=1'),
   });
@@ -96,6 +97,9 @@ export async function runAgent(
     await agent.stop();
   }
 }
+
+/** After so long without calls, an agent is as small as it was. */
+const IDLE_MS = 30_000;
 
 /** Somebody who watches the metrics knows within two of these. */
 const SURVEY_MS = 300_000;
