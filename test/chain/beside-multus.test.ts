@@ -12,14 +12,15 @@ import { noReferencePlugins } from '../support/plugins/chain.ts';
 const TOOLS = join(import.meta.dirname, '../../.tools');
 const BUILT = existsSync(TOOLS) ? readdirSync(TOOLS).find((name) => name.startsWith('multus-')) : undefined;
 const MULTUS = join(TOOLS, BUILT ?? 'multus', 'multus');
+const THEIRS = { program: MULTUS, type: 'multus', keys: { logToStderr: false } };
 const skip =
   noReferencePlugins || (existsSync(MULTUS) ? false : 'needs Multus’ thin plugin, as scripts/cluster builds it');
 
 t.setTimeout(240_000);
 
 t.test('pods get what Multus gives them, or the difference is known', { skip }, async (t) => {
-  const multus = await entry(t, MULTUS, 'multus', { logToStderr: false });
-  const waymark = await entry(t, join(installed(t), 'multi-network'), 'multi-network', {});
+  const multus = await entry(t, THEIRS);
+  const waymark = await entry(t, { program: join(installed(t), 'multi-network'), type: 'multi-network' });
   for (const [index, asked] of ASKED.entries()) {
     const [theirs, ours] = await Promise.all([multus.make(asked, index), waymark.make(asked, index)]);
     t.equal(ours.left, '', `${asked.title}: DEL leaves nothing`);
@@ -28,6 +29,40 @@ t.test('pods get what Multus gives them, or the difference is known', { skip }, 
     if (!('refused' in ours.made)) isExact(t, asked, ours.made);
   }
 });
+
+// A cluster changes from one to the other while pods run.
+t.test('either deletes what the other made', { skip }, async (t) => {
+  const ours = { program: join(installed(t), 'multi-network'), type: 'multi-network' };
+  for (const [by, pair] of [
+    ['Waymark', await entry(t, THEIRS, ours)],
+    ['Multus', await entry(t, ours, THEIRS)],
+  ] as const) {
+    for (const [index, asked] of ASKED.entries()) {
+      if (!HANDED_OVER.includes(asked.title)) continue;
+      const { made, left } = await pair.make(asked, index);
+      t.equal(fateOf(made), 'starts', asked.title);
+      t.equal(left, '', `${asked.title}: ${by} leaves nothing`);
+    }
+  }
+  for (const title of HANDED_OVER)
+    t.ok(
+      ASKED.some((asked) => asked.title === title),
+      title,
+    );
+});
+
+const HANDED_OVER = [
+  'no annotation',
+  'short form with both',
+  'three networks',
+  'one network twice',
+  'addresses of both families',
+  'another default network and others',
+  'two delegates and an annotation',
+  'a list as delegate',
+  'clusterNetwork and defaultNetworks',
+  'an entry of 0.3.1',
+];
 
 t.test('the page says how many rows there are, and how many differ', async (t) => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/multi-network.md'), 'utf8').replaceAll('\n', ' ');

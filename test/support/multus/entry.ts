@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { startInParallel } from '../build/single.ts';
@@ -29,12 +29,15 @@ export type Outcome = {
 export type Made = Outcome | { readonly refused: string };
 
 export type Entry = {
-  /** ADD and DEL of a pod; `left`: the interfaces that DEL leaves, or how it fails. */
+  /** ADD and DEL of a pod; `left`: the interfaces, leases and records that DEL leaves, or how it fails. */
   make(asked: Asked, index: number): Promise<{ made: Made; left: string }>;
 };
 
-/** `program` is the entry's executable, `keys` are its own in the config. */
-export async function entry(t: Test, program: string, type: string, keys: object): Promise<Entry> {
+/** The executable of an entry, its type, and keys of its own in the config. */
+export type By = { readonly program: string; readonly type: string; readonly keys?: object };
+
+/** `deletedBy`: another entry of the same node, which is the cluster's when the pods end. */
+export async function entry(t: Test, addedBy: By, deletedBy: By = addedBy): Promise<Entry> {
   const folder = scratchFolder(t);
   const node = scratchNamespace(t);
   node.ip('link add eth1 type veth peer name wire1');
@@ -45,7 +48,7 @@ export async function entry(t: Test, program: string, type: string, keys: object
   writeFileSync(join(folder, 'kubeconfig'), kubeconfig('http://127.0.0.1:6443'));
   const local = (config: unknown) => JSON.stringify(config).replaceAll('LEASES', join(folder, 'leases'));
   for (const [network, config] of Object.entries(DEFINITIONS)) define(api, network, config, local);
-  const configOf = (asked: Asked) =>
+  const configOf = ({ type, keys }: By, asked: Asked) =>
     local({
       cniVersion: '1.0.0',
       name: 'entry',
@@ -63,17 +66,18 @@ export async function entry(t: Test, program: string, type: string, keys: object
     make: async (asked, index) => {
       const pod = scratchNamespace(t);
       const { path, env } = register(api, pod, asked, index);
-      const run = (verb: string) => {
+      const run = (verb: string, by: By) => {
         const variables = { PATH: process.env.PATH, ...env, CNI_COMMAND: verb };
-        return startInParallel('ip', variables, configOf(asked), ['netns', 'exec', node.name, program]);
+        return startInParallel('ip', variables, configOf(by, asked), ['netns', 'exec', node.name, by.program]);
       };
-      const added = await run('ADD');
+      const added = await run('ADD', addedBy);
       const result: Document = JSON.parse(added.stdout || '{}');
       const made =
         added.code === 0 ? outcomeOf(pod, result, api.statusOf(path) ?? []) : { refused: result.msg ?? added.stdout };
-      const deleted = await run('DEL');
+      const deleted = await run('DEL', deletedBy);
       const links = pod.ipJson('link show').filter(({ ifname }) => ifname !== 'lo');
-      const left = deleted.code === 0 ? links.map(({ ifname }) => ifname).join(' ') : deleted.stdout;
+      const things = [...links.map(({ ifname }) => String(ifname)), ...filesIn(folder, 'cni', 'leases', 'data')];
+      const left = deleted.code === 0 ? things.join(' ') : deleted.stdout;
       pod.remove();
       // An ADD that fails late has taken addresses, and the next ones would be others.
       rmSync(join(folder, 'leases'), { recursive: true, force: true });
@@ -108,6 +112,16 @@ function register(api: ApiForBoth, pod: Scratch, { namespace = 'default', annota
     CNI_PATH: REFERENCE_FOLDER,
   });
   return { path, env };
+}
+
+// But locks, and the place where host-local goes on.
+function filesIn(folder: string, ...below: readonly string[]): string[] {
+  return below
+    .map((name) => join(folder, name))
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }))
+    .filter((file) => file.isFile() && !/^(lock|last_reserved_ip.*|.*\.lock)$/.test(file.name))
+    .map(({ name }) => name);
 }
 
 type Address = { readonly local: string; readonly prefixlen: number; readonly scope: string };
