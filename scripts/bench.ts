@@ -1,3 +1,4 @@
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchAgentCall } from './bench/agent-call.ts';
 import { Bench } from './bench/bench.ts';
@@ -6,7 +7,7 @@ import { benchChain } from './bench/chain.ts';
 import { benchFootprint } from './bench/footprint.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
-import { aimsTable, type Report, writeReports } from './bench/report.ts';
+import { aimsTable, machineLine, type Report, writeReports } from './bench/report.ts';
 import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
@@ -33,6 +34,7 @@ if (unknown.length > 0)
   throw new Error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
 if (values.write !== undefined && positionals.length > 0) throw new Error('--write needs all the benches in one run');
 
+const [load = 0] = loadavg();
 const bench = new Bench(Number(values.rounds));
 const reports = new Map<string, Report>();
 try {
@@ -42,8 +44,9 @@ try {
     reports.set(name, report);
     console.log(`\n## ${name}\n\n${report.tables}`);
   }
+  console.log(`\n${machineLine(load)}`);
   console.log(`\n## aims\n\n${aimsTable([...reports.values()].flatMap(({ figures }) => figures ?? []))}`);
-  if (values.write !== undefined) writeReports(values.write, reports);
+  if (values.write !== undefined) writeReports(values.write, reports, machineLine(load));
 } finally {
   bench.close();
 }

@@ -3,7 +3,7 @@ import { previousResult, quietly, shim, warmUp } from './ours.ts';
 import { compiledPeers } from './peers.ts';
 import type { Report } from './report.ts';
 import { ROUNDS_FACTOR, TWO_ROUTES } from './start-up.ts';
-import { ratioBetween, tablesOf } from './table.ts';
+import { tablesOf, wallRatio } from './table.ts';
 
 /** An ordinary call by shim and agent, beside compiled peers and a program that does nothing. */
 export function benchAgentCall(bench: Bench): Report {
@@ -18,7 +18,7 @@ export function benchAgentCall(bench: Bench): Report {
     const [add = '', del = '', ...others] = samples.keys();
     const figures = others.map((peer) => ({
       name: `ADD of two routes, beside ${peer}`,
-      value: ratioBetween(samples, [add, peer]).wallMs,
+      ...wallRatio(samples, [add, peer]),
       aim: peer === nothing.name ? 2 : 0.5,
     }));
     const pairs = others.map((peer) => [add, peer] as const);

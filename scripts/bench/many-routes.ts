@@ -2,7 +2,7 @@ import type { Bench, Step } from './bench.ts';
 import { quietly, shim, single } from './ours.ts';
 import { ipBatch } from './peers.ts';
 import type { Report } from './report.ts';
-import { type Pair, ratioBetween, tablesOf } from './table.ts';
+import { type Pair, tablesOf, wallRatio } from './table.ts';
 
 const ROUTES = 10_000;
 const AIM = 1.2;
@@ -25,7 +25,7 @@ export function benchManyRoutes(bench: Bench): Report {
       steps.map(({ name = '' }, i): Pair => [name, PEER_OF[VERBS[i] ?? 'ADD']]);
     const figures = pairsOf(byAgent).map((pair, i) => ({
       name: `10,000 routes, ${VERBS[i]}, beside ip -batch`,
-      value: ratioBetween(samples, pair).wallMs,
+      ...wallRatio(samples, pair),
       aim: AIM,
     }));
     return { tables: tablesOf(samples, [...pairsOf(byAgent), ...pairsOf(bySingle)]), figures };

@@ -1,17 +1,30 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { drawChart, type Figure } from './chart.ts';
+import { cpus, release, type } from 'node:os';
+import { drawChart, type Figure, verdictOf } from './chart.ts';
 
 /** What a bench found: tables in Markdown, and the figures that there are aims for. */
 export type Report = { readonly tables: string; readonly figures?: readonly Figure[] };
 
 /** The figures with their aims, and which of them were met. */
 export function aimsTable(figures: readonly Figure[]): string {
-  const rows = figures.map(({ name, value, aim, unit = '' }) =>
-    typeof value === 'string'
-      ? `| ${name} | not available here: ${value} | at most ${aim}${unit} | |`
-      : `| ${name} | ${value.toFixed(2)}${unit} | at most ${aim}${unit} | ${value <= aim ? 'yes' : '**no**'} |`,
-  );
-  return ['| figure | measured | aim | met |', '| --- | ---: | ---: | --- |', ...rows].join('\n');
+  const rows = figures.map((figure) => {
+    const { name, value, between, aim, unit = '' } = figure;
+    if (typeof value === 'string') return `| ${name} | not available here: ${value} | | at most ${aim}${unit} | |`;
+    const range = between === undefined ? '' : ` ${between.map((bound) => bound.toFixed(2)).join(' to ')}`;
+    const met = { met: 'yes', missed: '**no**', undecided: 'undecided' }[verdictOf(value, figure)];
+    return `| ${name} | ${value.toFixed(2)}${unit} |${range} | at most ${aim}${unit} | ${met} |`;
+  });
+  const heads = ['| figure | measured | half of the pairs | aim | met |', '| --- | ---: | ---: | ---: | --- |'];
+  return [...heads, ...rows].join('\n');
+}
+
+/** Where and when it was measured, and how busy the machine was just before, as one line. */
+export function machineLine(load: number): string {
+  const [processor] = cpus();
+  const cores = `${cpus().length} × ${processor?.model.trim() ?? 'an unknown processor'}`;
+  const system = `${type()} ${release()}, Node.js ${process.versions.node}`;
+  const day = new Date().toISOString().slice(0, 10);
+  return `${cores}; ${system}; ${day}; ${load.toFixed(1)} processes ran or waited in the minute before.`;
 }
 
 /** `text` with what is between the two comments `<!-- bench: name -->` and `<!-- end -->` replaced. Throws if they are not there. */
@@ -24,8 +37,8 @@ export function replaceSection(text: string, name: string, content: string): str
 }
 
 /** Puts the reports into the document, and the chart beside it. */
-export function writeReports(document: string, reports: ReadonlyMap<string, Report>): void {
-  let text = readFileSync(document, 'utf8');
+export function writeReports(document: string, reports: ReadonlyMap<string, Report>, machine: string): void {
+  let text = replaceSection(readFileSync(document, 'utf8'), 'machine', machine);
   for (const [name, { tables }] of reports) text = replaceSection(text, name, tables);
   const figures = [...reports.values()].flatMap((report) => report.figures ?? []);
   writeFileSync(document, replaceSection(text, 'aims', aimsTable(figures)));

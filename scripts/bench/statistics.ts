@@ -14,6 +14,11 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
 }
 
+/** A median, and the quartiles, between which half of the values lie. */
+export function middleOf(values: readonly number[]): { value: number; between: [low: number, high: number] } {
+  return { value: median(values), between: [percentile(values, 25), percentile(values, 75)] };
+}
+
 /** The median of each of the figures, by itself. */
 export function medianOf(samples: readonly Sample[]): Sample {
   return {
@@ -23,17 +28,15 @@ export function medianOf(samples: readonly Sample[]): Sample {
   };
 }
 
-/** The medians of the ratios of samples that were taken side by side. */
-export function ratioOf(ours: readonly Sample[], peers: readonly Sample[]): Sample {
-  return medianOf(
-    ours.flatMap((sample, i) => {
-      const peer = peers[i];
-      if (peer === undefined) return [];
-      return {
-        wallMs: sample.wallMs / peer.wallMs,
-        cpuMs: sample.cpuMs / peer.cpuMs,
-        peakMiB: sample.peakMiB / peer.peakMiB,
-      };
-    }),
-  );
+/** The ratios of samples that were taken side by side. */
+export function ratiosOf(ours: readonly Sample[], peers: readonly Sample[]): Sample[] {
+  return ours.flatMap((sample, i) => {
+    const peer = peers[i];
+    if (peer === undefined) return [];
+    return {
+      wallMs: sample.wallMs / peer.wallMs,
+      cpuMs: sample.cpuMs / peer.cpuMs,
+      peakMiB: sample.peakMiB / peer.peakMiB,
+    };
+  });
 }

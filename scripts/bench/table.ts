@@ -1,5 +1,5 @@
 import type { Sample } from './measure.ts';
-import { medianOf, ratioOf } from './statistics.ts';
+import { medianOf, middleOf, ratiosOf } from './statistics.ts';
 
 /** The samples of each step, by its name. */
 export type Samples = ReadonlyMap<string, readonly Sample[]>;
@@ -14,7 +14,7 @@ export function tablesOf(samples: Samples, pairs: readonly Pair[]): string {
     return `| ${name} | ${short(wallMs)} | ${short(cpuMs)} | ${short(peakMiB)} |`;
   });
   const ratios = pairs.map(([ours, peer]) => {
-    const { wallMs, cpuMs, peakMiB } = ratioBetween(samples, [ours, peer]);
+    const { wallMs, cpuMs, peakMiB } = medianOf(ratiosBetween(samples, [ours, peer]));
     return `| ${ours} | ${peer} | ${wallMs.toFixed(2)} | ${cpuMs.toFixed(2)} | ${peakMiB.toFixed(2)} |`;
   });
   return [
@@ -28,9 +28,13 @@ export function tablesOf(samples: Samples, pairs: readonly Pair[]): string {
   ].join('\n');
 }
 
-/** The ratios of a pair. */
-export function ratioBetween(samples: Samples, [ours, peer]: Pair): Sample {
-  return ratioOf(samples.get(ours) ?? [], samples.get(peer) ?? []);
+/** The ratio of a pair in wall time, as a figure has it. */
+export function wallRatio(samples: Samples, pair: Pair): { value: number; between: [low: number, high: number] } {
+  return middleOf(ratiosBetween(samples, pair).map(({ wallMs }) => wallMs));
+}
+
+function ratiosBetween(samples: Samples, [ours, peer]: Pair): Sample[] {
+  return ratiosOf(samples.get(ours) ?? [], samples.get(peer) ?? []);
 }
 
 function short(value: number): string {
