@@ -34,6 +34,8 @@ const ROOT = join(import.meta.dirname, '..');
 const KEPT = join(ROOT, 'node_modules/.cache/waymark-mutants.json');
 /** How many tests that are near a fault are asked before it is known what they reach. */
 const AT_ONCE = 3;
+/** Of how many tests it is found out what they reach, for one fault. */
+const LEARNED = 3;
 const SOURCES = /^(?:lib|plugins|agent|cli|controller|native)\/(?!fuzz\/).*\.(?:ts|c)$/;
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -89,12 +91,14 @@ type Asked = { readonly by?: string; readonly tests: readonly string[] };
 async function ask(copy: string, fault: Fault): Promise<Asked> {
   const { file, source, mutant } = fault;
   const tests: string[] = [];
+  let learned = 0;
   for (const test of testsFor(file, files, users, (each) => known[each]?.seconds ?? guessSeconds(each))) {
     if (tests.length === Number(values.tests)) break;
     if (isGreen.get(test) === false) continue;
     if (!file.endsWith('.c')) {
       const isAskedAtOnce = isNear(file, test) && tests.length < AT_ONCE;
-      const reach = known[test] ?? (isAskedAtOnce ? undefined : await learnReach(copy, test, known, KEPT));
+      const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= LEARNED;
+      const reach = mayLearn ? await learnReach(copy, test, known, KEPT) : known[test];
       if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;
     }
     tests.push(test);

@@ -17,9 +17,9 @@ export async function verifyPlugin(path: string, signal: AbortSignal): Promise<v
   }
 }
 
-/** The version that the `waymark` executable prints. Throws InstallError if it prints none. */
-export async function versionOf(path: string, signal: AbortSignal): Promise<string> {
-  const { stdout } = await run(path, ['--version'], {}, '', signal);
+/** The version that the `waymark` executable prints. Throws InstallError if it prints none in time. */
+export async function versionOf(path: string, signal: AbortSignal, timeoutMs = TIMEOUT_MS): Promise<string> {
+  const { stdout } = await run(path, ['--version'], {}, '', signal, timeoutMs);
   const version = stdout.trim();
   if (!/^\d+\.\d+\.\d+[\w.+-]*$/.test(version)) throw new InstallError(`${path} does not work: it prints no version`);
   return version;
@@ -40,13 +40,14 @@ function run(
   env: Variables,
   stdin: string,
   signal: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<{ stdout: string }> {
   return new Promise((resolve, reject) => {
-    const options = { env, signal, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' as const };
+    const options = { env, signal, timeout: timeoutMs, killSignal: 'SIGKILL' as const };
     const child = execFile(path, args, options, (error, stdout, stderr) => {
       if (error === null) resolve({ stdout });
       else if (signal.aborted) reject(error);
-      else reject(new InstallError(`${path} does not work: ${reasonOf(error, stderr)}`, error));
+      else reject(new InstallError(`${path} does not work: ${reasonOf(error, stderr, timeoutMs)}`, error));
     });
     // It need not read its stdin: its answer shows that it works.
     child.stdin?.on('error', () => undefined);
@@ -54,8 +55,10 @@ function run(
   });
 }
 
-function reasonOf(error: Error & { code?: unknown; killed?: boolean; signal?: unknown }, stderr: string): string {
-  if (error.killed) return `no answer in ${TIMEOUT_MS / 1000} seconds`;
+type Failure = Error & { code?: unknown; killed?: boolean; signal?: unknown };
+
+function reasonOf(error: Failure, stderr: string, timeoutMs: number): string {
+  if (error.killed) return `no answer in ${timeoutMs / 1000} seconds`;
   if (typeof error.code === 'string') return error.message;
   const ended = error.signal ? `ended by ${String(error.signal)}` : `ended with ${String(error.code)}`;
   return [ended, stderr.trim()].filter((text) => text !== '').join(': ');

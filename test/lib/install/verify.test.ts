@@ -40,4 +40,6 @@ t.test('refuses what cannot be run, and a command that says no version', async (
   await t.rejects(verifyPlugin(path, signal), { name: 'InstallError', message: /does not work: ended with/ });
   writeFileSync(path, '#!/bin/sh\necho hello\n');
   await t.rejects(versionOf(path, signal), { name: 'InstallError', message: /prints no version/ });
+  writeFileSync(path, '#!/bin/sh\nexec sleep 1000\n');
+  await t.rejects(versionOf(path, signal, 500), { message: /does not work: no answer in 0\.5 seconds$/ });
 });

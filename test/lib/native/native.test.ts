@@ -5,7 +5,7 @@ import { nativeSockets } from '../../../lib/native/native.ts';
 import { listLinks } from '../../../lib/netlink/link.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
-import { noNamespaces, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, run, scratchNamespace, works } from '../../support/namespaces/namespace.ts';
 import { socketIn } from '../../support/namespaces/transport.ts';
 
 const { openSocket } = nativeSockets();
@@ -82,6 +82,26 @@ t.test('openSocket', { skip: noNamespaces }, async (t) => {
     t.not(cookies[0], cookies[2]);
     t.ok(cookies.every((cookie) => cookie > 0n));
   });
+});
+
+const noSetpriv = noNamespaces || (works('setpriv', ['--version']) ? false : 'needs setpriv');
+
+t.test('without capabilities, openSocket serves its own namespace and no other', { skip: noSetpriv }, async (t) => {
+  const { path } = scratchNamespace(t);
+  const module = new URL('../../../lib/native/native.ts', import.meta.url).href;
+  const script = `
+    import { openSync } from 'node:fs';
+    import { nativeSockets } from ${JSON.stringify(module)};
+    for (const path of ['/proc/self/ns/net', ${JSON.stringify(path)}]) {
+      try {
+        console.log(typeof nativeSockets().openSocket(openSync(path)).fd);
+      } catch ({ message }) {
+        console.log(message);
+      }
+    }`;
+  const none = ['--bounding-set=-all', '--inh-caps=-all'];
+  const printed = run('setpriv', [...none, process.execPath, '--input-type=module', '--eval', script]);
+  t.equal(printed, 'number\nsetns: Operation not permitted\n');
 });
 
 t.test(
