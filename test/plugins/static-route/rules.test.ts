@@ -82,6 +82,13 @@ const FORMS: [rule: object, ipv4: object | undefined, ipv6: object | undefined][
     undefined,
     { src: 'fd00::', srclen: 8, ipproto: 'ipv6-icmp', action: 'unreachable' },
   ],
+  ...['icmp', 'igmp', 'tcp', 'udp', 'gre', 'esp', 'ah', 'ipv6-icmp', 'sctp', 'udplite'].map(
+    (ipproto): (typeof FORMS)[number] => [
+      { ipproto, to: '10.0.0.0/8', table: 7 },
+      { src: 'all', dst: '10.0.0.0', dstlen: 8, ipproto, table: '7' },
+      undefined,
+    ],
+  ),
 ];
 
 t.test('every form of a rule', { skip: noNamespaces }, async (t) => {

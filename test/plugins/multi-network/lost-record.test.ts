@@ -1,0 +1,30 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { multiNetworkNode } from '../../support/kubernetes/multi-network-node.ts';
+import { call } from '../../support/plugins/call.ts';
+import { noReferencePlugins } from '../../support/plugins/chain.ts';
+
+const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
+
+t.test(
+  'without its record, DEL takes the pod’s own network last, as with it',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const node = await multiNetworkNode(t);
+    // Before and after the first network by their names.
+    for (const name of ['a-blue', 'z-green']) node.define(name);
+    const pod = node.pod('web', { [NETWORKS]: 'a-blue,z-green' });
+    await pod.add();
+    rmSync(join(node.folder, 'cni', pod.containerID));
+    // Every DEL fails where there are no plugins, and is reported in its turn.
+    const binDir = join(node.folder, 'empty');
+    mkdirSync(binDir);
+    const { document } = await call(node.plugin, pod.env('DEL', { CNI_PATH: binDir }), node.config({ binDir }));
+    const order = document?.details?.split('\n').map((line) => /a-blue|z-green|cluster/.exec(line)?.[0]) ?? [];
+    t.strictSame([...order].sort(), ['a-blue', 'cluster', 'z-green']);
+    t.equal(order.at(-1), 'cluster');
+    t.equal((await pod.run('DEL')).code, 0);
+    t.strictSame(pod.links(), {});
+  },
+);
