@@ -28,6 +28,7 @@ t.test('a fault for each operator', (t) => {
     '  if (true || a == b) {',
     '  if (a != b) {',
   ]);
+  t.strictSame(changed('const a = b[c] ?? 0;'), [], 'an element that is there needs no default');
   t.strictSame(changed("type A = 'a' | 1;"), [], 'types have no faults');
   t.end();
 });
