@@ -1,3 +1,4 @@
+import { ownBirthRecord } from '../lib/attachments/birth-record.ts';
 import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
 import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
 import { gatewaysIn, linksIn, type PodLink } from '../lib/attachments/links.ts';
@@ -53,11 +54,15 @@ export async function lookAt(
 
 /** What is in the pod, given its links. */
 export function observe(
-  { recordOf }: Pick<LookOptions, 'recordOf'>,
+  { recordOf, pathOf, cacheFolders = CACHE_FOLDERS }: Pick<LookOptions, 'recordOf' | 'pathOf' | 'cacheFolders'>,
   view: View,
   links: readonly PodLink[],
   gateways?: ReadonlyMap<string, readonly string[]>,
 ): Observed {
-  const { pod, cached } = view;
-  return observedOf(links, { record: recordOf(view), entries: parseStatus(pod.status) ?? [], cached, gateways });
+  const { pod, cached, containerID } = view;
+  const atBirth = (name: string) =>
+    cacheFolders.flatMap((folder) => ownBirthRecord(pathOf(folder), containerID)).find(({ ifname }) => ifname === name)
+      ?.request;
+  const entries = parseStatus(pod.status) ?? [];
+  return observedOf(links, { record: recordOf(view), entries, cached, atBirth, gateways });
 }

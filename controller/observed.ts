@@ -1,5 +1,6 @@
 import { type CachedCall, linksOf, requestOf } from '../lib/attachments/caches.ts';
 import { linkNamed, linkNames, type PodLink } from '../lib/attachments/links.ts';
+import type { NetworkRequest } from '../lib/attachments/selection.ts';
 import { isOfDefinition } from '../lib/attachments/status.ts';
 import type { Attachment, Observed } from '../lib/attachments/steps.ts';
 import type { JsonObject } from '../lib/cni/json.ts';
@@ -10,12 +11,14 @@ export type Known = {
   readonly record: SandboxRecord | undefined;
   readonly entries: readonly JsonObject[];
   readonly cached: () => readonly CachedCall[];
+  /** What we gave the pod when it started, by interface; undefined: nothing. */
+  readonly atBirth?: (ifname: string) => NetworkRequest | undefined;
   /** The gateways of default routes, by link; undefined: nobody wants to know, or they cannot be read. */
   readonly gateways?: ReadonlyMap<string, readonly string[]> | undefined;
 };
 
 /** What is in the pod, as far as it can be somebody's attachment. Pure, but for the caches, which are read if needed. */
-export function observedOf(links: readonly PodLink[], { record, entries, cached, gateways }: Known): Observed {
+export function observedOf(links: readonly PodLink[], { record, ...others }: Known): Observed {
   const own = (record?.attachments ?? []).map(({ ifname, network, state, request, keepMac, result }): Attachment => {
     const names = linkNames(ifname, result, links);
     const mac = state === 'attached' ? macOf(links, names) : keepMac;
@@ -31,13 +34,13 @@ export function observedOf(links: readonly PodLink[], { record, entries, cached,
     };
   });
   const names = links.flatMap(({ name, altnames }) => [name, ...altnames]);
-  return { attachments: [...own, ...birthAttachments(links, own, { entries, cached, gateways })], names };
+  return { attachments: [...own, ...birthAttachments(links, own, others)], names };
 }
 
 function birthAttachments(
   links: readonly PodLink[],
   own: readonly Attachment[],
-  { entries, cached, gateways }: Omit<Known, 'record'>,
+  { entries, cached, atBirth, gateways }: Omit<Known, 'record'>,
 ): Attachment[] {
   const taken = new Set(own.flatMap((attachment) => [attachment.ifname, ...attachment.links]));
   const protectedNames = entries.flatMap((entry) => (entry.default === true ? [entry.interface] : []));
@@ -55,6 +58,7 @@ function birthAttachments(
     if (call === undefined && link === undefined) continue;
     const names = call === undefined ? [entry.interface] : linksOf(call.result);
     const mac = macOf(links, names);
+    const request = call && atBirth?.(ifname);
     found.set(ifname, {
       ifname,
       network: entry.name,
@@ -62,7 +66,8 @@ function birthAttachments(
       state: 'attached',
       links: names,
       isBroken: isLost(links, names),
-      ...(call !== undefined ? { request: requestOf(call) } : { addresses: link?.addresses ?? [] }),
+      ...(call !== undefined ? { request: request ?? requestOf(call) } : { addresses: link?.addresses ?? [] }),
+      ...(request !== undefined && { isExact: true }),
       ...(mac !== undefined && { mac }),
       ...(gateways !== undefined && { gateways: names.flatMap((name) => gateways.get(name) ?? []) }),
     });

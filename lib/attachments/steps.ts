@@ -26,6 +26,8 @@ export type Attachment = {
   readonly isBroken: boolean;
   /** What it was made for; undefined: unknown. */
   readonly request?: NetworkRequest;
+  /** It says all, since we made it when the pod started. */
+  readonly isExact?: boolean;
   /** The hardware address of its link; of a pending one, that of the link before. */
   readonly mac?: string;
   /** Without prefix lengths. */
@@ -111,9 +113,9 @@ export function planSteps(
 export function serves(attachment: Attachment, selection: Selection): boolean {
   if (attachment.network !== selection.network) return false;
   const { request: wanted } = selection;
-  if (attachment.origin === 'birth' && !hasDefaultRoutes(attachment, wanted)) return false;
+  if (!isKnown(attachment) && !hasDefaultRoutes(attachment, wanted)) return false;
   if (attachment.request !== undefined) {
-    const [made, asked] = attachment.origin === 'own' ? [attachment.request, wanted] : comparable(attachment, wanted);
+    const [made, asked] = isKnown(attachment) ? [attachment.request, wanted] : comparable(attachment, wanted);
     return fingerprintOf(made) === fingerprintOf(asked);
   }
   // Nobody knows what it was made for, so the kernel has to tell.
@@ -123,6 +125,10 @@ export function serves(attachment: Attachment, selection: Selection): boolean {
   return (
     hasMac && (addresses === undefined || (wanted.ips ?? []).every((ip) => addresses.includes(ip.split('/')[0] ?? '')))
   );
+}
+
+function isKnown({ origin, isExact = false }: Attachment): boolean {
+  return origin === 'own' || isExact;
 }
 
 // Caches of others do not say who had a claim or the default route, and whether a device was asked for or just given.

@@ -6,6 +6,7 @@ import { multiNetworkWith } from '../../plugins/multi-network/main.ts';
 import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { call, variables } from '../support/plugins/call.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
+import { until } from '../support/until.ts';
 
 // Pods that multi-network gave their networks when they started, and whose annotation is edited then.
 
@@ -91,3 +92,16 @@ onNode(
     t.strictSame(node.leftovers(), []);
   },
 );
+
+onNode('a default route that is not chosen any more goes, and the one before comes back', async (t) => {
+  const { node, pod } = await started(t, [{ name: 'blue', 'default-route': ['10.78.1.1'] }]);
+  const defaults = () => pod.scratch.ipJson('-4 route show default').map(({ gateway, dev }) => `${gateway} ${dev}`);
+  const links = JSON.stringify(pod.links());
+  pod.select([{ 'default-route': ['10.78.1.1'], name: 'blue' }]);
+  await node.restart();
+  t.equal(JSON.stringify(pod.links()), links, 'the same selection in another form changes nothing');
+  pod.select('blue');
+  await until(() => defaults().length === 0);
+  await pod.has('net1');
+  t.equal(await multiNetwork(node, pod, 'DEL'), 0);
+});
