@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import type { Ended } from '../../scripts/cluster/process.ts';
+import { type Ended, until } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
+import { startDevicePlugin } from '../support/cluster/device-plugin.ts';
 import {
   bridge,
   events,
@@ -8,12 +11,13 @@ import {
   has,
   leftovers,
   linksOf,
+  requestsOf,
   running,
   seen,
   select,
   statusOf,
 } from '../support/cluster/hot-plug.ts';
-import { apply, inPod, podOf, remove } from '../support/cluster/objects.ts';
+import { apply, eventOf, inPod, podOf, remove, untilReady } from '../support/cluster/objects.ts';
 
 // Networks of running pods, beside Multus thick. What the pod has is what `ip -j` prints in it.
 
@@ -157,6 +161,75 @@ await onCluster(
     remove(cluster, podOf('there', ''));
   },
 );
+
+await onCluster(
+  'edits cost no more requests than the docs say, and one that changes nothing costs none',
+  async (t, cluster) => {
+    await running(cluster, 'cost', 'blue');
+    await running(cluster, 'idle', 'blue');
+    await has(cluster, 'cost', 'blue@net1');
+    await has(cluster, 'idle', 'blue@net1');
+    // Multus' own events of the pod's start have the same reason.
+    const attached = () => events(cluster, 'cost', 'AddedInterface').filter((text) => text.startsWith('pod [')).length;
+    const from = requestsOf(cluster).length;
+    const perEdit = (network: string) => [
+      'create events  201',
+      `get network-attachment-definitions ${network} 200`,
+      'patch pods/status cost 200',
+    ];
+    select(cluster, 'cost', [
+      { name: 'green', interface: 'net2' },
+      { interface: 'net1', namespace: 'default', name: 'blue' },
+    ]);
+    await has(cluster, 'cost', 'green@net2', 'blue@net1');
+    await until('the event', 60, () => attached() === 1);
+    t.strictSame(requestsOf(cluster).slice(from).sort(), perEdit('green'));
+    // Written in another form. The agent looks at a pod's edits one after another, so the last one shows that it is done.
+    select(cluster, 'cost', 'green@net2, default/blue');
+    select(cluster, 'cost', 'green@net2,blue@net1,red@net3');
+    await has(cluster, 'cost', 'green@net2', 'blue@net1', 'red@net3');
+    await until('the event', 60, () => attached() === 2);
+    t.strictSame(requestsOf(cluster).slice(from).sort(), [...perEdit('green'), ...perEdit('red')].sort());
+    await gone(t, cluster, 'cost', 'idle');
+  },
+);
+
+await onCluster('each attachment gets a device that the kubelet has given the pod', async (t, cluster) => {
+  const node = cluster.node('node-1');
+  const stop = await startDevicePlugin(node, 'example.org/vf', ['0000:03:02.0', '0000:03:02.1']);
+  try {
+    // A plugin of the node's that keeps what it was given.
+    const script = '#!/bin/sh\ntee "/var/lib/cni/vf-$CNI_COMMAND-$CNI_IFNAME" | exec /opt/cni/bin/bridge\n';
+    writeFileSync(join(node.disk, 'opt/cni/bin/vf'), script, { mode: 0o755 });
+    const definition = bridge('blue', 0);
+    const spec = { config: String((definition.spec as { config: string }).config).replace('"bridge"', '"vf"') };
+    const annotations = { 'k8s.v1.cni.cncf.io/resourceName': 'example.org/vf' };
+    apply(cluster, { ...definition, metadata: { name: 'vf', annotations }, spec });
+    await until('the resource', 60, () =>
+      cluster
+        .kubectl(['get', 'node', 'node-1', '-o', 'jsonpath={.status.allocatable}'])
+        .includes('"example.org/vf":"2"'),
+    );
+    const limits = { resources: { limits: { 'example.org/vf': '2' } } };
+    const pod = podOf('devices', '');
+    const [container] = (pod.spec as { containers: object[] }).containers;
+    apply(cluster, podOf('devices', '', { node: 'node-1', spec: { containers: [{ ...container, ...limits }] } }));
+    await untilReady(cluster, 'devices');
+    select(cluster, 'devices', 'vf@net1,vf@net2');
+    await has(cluster, 'devices', 'vf@net1', 'vf@net2');
+    const given = (call: string) =>
+      (JSON.parse(node.run(['cat', `/var/lib/cni/vf-${call}`])) as { deviceID: string }).deviceID;
+    t.strictSame([given('ADD-net1'), given('ADD-net2')].sort(), ['0000:03:02.0', '0000:03:02.1']);
+    select(cluster, 'devices', 'vf@net1,vf@net2,vf@net3');
+    await eventOf(cluster, 'devices', /all 2 devices of example.org\/vf that the pod has: in use/);
+    select(cluster, 'devices', 'vf@net1');
+    await has(cluster, 'devices', 'vf@net1');
+    t.equal(given('DEL-net2'), given('ADD-net2'), 'DEL gets the same device');
+    await gone(t, cluster, 'devices');
+  } finally {
+    stop();
+  }
+});
 
 await onCluster('the agent may do nothing more in the API than it needs', async (t, cluster) => {
   const can = (...what: string[]): Promise<Ended> =>
