@@ -40,6 +40,8 @@ export type Outside = {
 
 /** How much of the process a call takes: none of it matters where the process is the call's own. */
 export type Pacing = Pick<ChangeOptions, 'breathe' | 'sliceBytes'> & {
+  /** Lets others run between the steps of a call that has so much to do that each takes long. */
+  betweenSteps?: (() => Promise<void>) | undefined;
   /** The largest table that is read from the kernel, in bytes. */
   dumpBytes?: number;
   /** The longest wait that a pod's annotation may ask for, in seconds. */

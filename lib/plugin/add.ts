@@ -21,6 +21,7 @@ import { type Waiting, waitingOf } from './waiting.ts';
 /** Plan, journal, apply; answers with the result. On a refusal all is as before. Throws CniError. */
 export async function add<C>(definition: Definition<C>, call: Call, pod: Pod): Promise<object> {
   const read = await readConfig(definition, call);
+  await call.pacing.betweenSteps?.();
   const dataDir = call.place.pathOf(read.config.dataDir);
   return locked(definition.name, dataDir, call, () => addLocked(definition, call, pod, dataDir, read));
 }
@@ -39,6 +40,7 @@ async function addLocked<C>(
   const waiting = waitingOf(call);
   const given = { request, config, previous, host, journal };
   const { input, plan } = await planPatiently(definition, given, socket, waiting);
+  await call.pacing.betweenSteps?.();
   const { observed } = input;
   const pending = pendingChanges(plan, observed);
   tracePlan(plan, observed, log);
@@ -51,6 +53,7 @@ async function addLocked<C>(
     journal.changes().state === 'damaged' ? restorable(plan, observed) : pending,
     attachedNow(request, definition.version),
   );
+  await call.pacing.betweenSteps?.();
   try {
     await apply(socket, changes, observed, { ...call.pacing, detours: journal.detours() });
   } catch (error) {

@@ -21,10 +21,15 @@ import { lazyHost, openIfNamespace } from './pod.ts';
  */
 export async function del<C>(definition: Definition<C>, call: Call): Promise<object | undefined> {
   const dataDir = call.place.pathOf(dataDirOf(call.request.document));
-  return locked(definition.name, dataDir, call, () => delLocked(definition, call, dataDir));
+  return locked(definition.name, dataDir, call, (hasLock) => delLocked(definition, call, dataDir, hasLock));
 }
 
-async function delLocked<C>(definition: Definition<C>, call: Call, dataDir: string): Promise<object | undefined> {
+async function delLocked<C>(
+  definition: Definition<C>,
+  call: Call,
+  dataDir: string,
+  hasLock: boolean,
+): Promise<object | undefined> {
   const { request, namespace, log, pacing } = call;
   const socket = namespace && openIfNamespace(namespace, pacing);
   try {
@@ -33,7 +38,10 @@ async function delLocked<C>(definition: Definition<C>, call: Call, dataDir: stri
     const changes = socket === undefined ? [] : await changesToUndo(definition, call, journal, socket);
     if (call.noop) return noopDocument(definition, request, describeUndo(changes, socket));
 
+    await pacing.betweenSteps?.();
     if (socket !== undefined) await undoAll(call, journal, changes, socket);
+    // Without the lock, a journal that was not there when it was read may be that of an ADD that has come since.
+    if (!hasLock && journal.changes().state === 'missing') return undefined;
     const unknown = journal.forget();
     if (unknown > 0)
       log.warn('the journal has changes of a newer version, which stay', { unknown, path: journal.path });

@@ -12,19 +12,25 @@ const DEFAULT_LOCK_SECONDS = 30;
 
 /**
  * Does some work on an attachment while nobody else does: from the observation until the journal is as it should be. The
- * agent, single-file executables and orphans of a runtime that gave up may all be at it.
+ * agent, single-file executables and orphans of a runtime that gave up may all be at it. DEL goes on where there is no lock
+ * to be had, and its work is told so.
  *
  * Throws CniError 11, which names the holder, if the lock is not free in time, and FileError if it cannot be made.
  */
-export async function locked<T>(plugin: string, dataDir: string, call: Call, work: () => Promise<T>): Promise<T> {
-  if (call.noop) return work();
+export async function locked<T>(
+  plugin: string,
+  dataDir: string,
+  call: Call,
+  work: (hasLock: boolean) => Promise<T>,
+): Promise<T> {
+  if (call.noop) return work(false);
   const folder = join(dataDir, plugin);
   // DEL needs neither a folder, nor room, nor a disk that can be written: where there are none, there is no journal either.
   const isNeeded = call.request.verb !== 'DEL';
   if (isNeeded) ensureFolder(folder);
   const lock = await wait(lockPath(folder, call.request), call, isNeeded);
   try {
-    return await work();
+    return await work(lock !== undefined);
   } finally {
     lock?.release();
   }

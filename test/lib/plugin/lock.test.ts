@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { run } from '../../../lib/cni/runner.ts';
+import { type Pacing, run } from '../../../lib/cni/runner.ts';
 import { tryLock } from '../../../lib/files/lock.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
@@ -29,7 +29,7 @@ function worldOf(t: Test) {
 }
 
 /** A call that waits for the lock for a moment only. */
-async function askBriefly(verb: string, netns: string, config: object) {
+async function askBriefly(verb: string, netns: string, config: object, pacing: Pacing = { lockSeconds: 0.05 }) {
   let stdout = '';
   const code = await run(staticRoute, {
     env: variables(verb, netns),
@@ -39,7 +39,7 @@ async function askBriefly(verb: string, netns: string, config: object) {
       stdout += text;
     },
     writeStderr: () => undefined,
-    pacing: { lockSeconds: 0.05 },
+    pacing,
   });
   return { code, document: stdout === '' ? undefined : JSON.parse(stdout) };
 }
@@ -92,6 +92,17 @@ t.test('DEL makes no folder and no file if there is nothing to undo', { skip: no
   const { folder, ask } = worldOf(t);
   success(await ask('DEL'));
   t.notOk(existsSync(join(folder, '..')));
+});
+
+t.test('DEL without a folder does not forget what an ADD records meanwhile', { skip: noNamespaces }, async (t) => {
+  const { pod, folder, config, ask } = worldOf(t);
+  const before = pod.routes();
+  const betweenSteps = async () => void success(await ask('ADD'));
+  t.equal((await askBriefly('DEL', pod.path, config, { betweenSteps })).code, 0);
+  t.strictSame(readdirSync(folder), ['container-1-eth0.json']);
+  success(await ask('ADD'));
+  success(await ask('DEL'));
+  t.equal(pod.routes(), before);
 });
 
 t.test('many processes at one attachment all succeed, and leave nothing', { skip: noNamespaces }, async (t) => {
