@@ -1,5 +1,6 @@
 import { type Pacing, type Plugin, run } from '../lib/cni/runner.ts';
 import { DumpTooLarge } from '../lib/netlink/errors.ts';
+import { breathe } from './breathe.ts';
 import { callerOf } from './caller.ts';
 import { type AgentLimits, Budget, LARGE_CONFIG_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -114,6 +115,7 @@ export class Calls {
     const { metrics, limits } = this.#options;
     return {
       breathe,
+      betweenSteps: configBytes > LARGE_CONFIG_BYTES ? breathe : undefined,
       counted: (what, changes) => metrics.countChanges(what, plugin, changes),
       dumpBytes: limits.dumpBytes,
       annotationSeconds: limits.annotationSeconds,
@@ -143,9 +145,4 @@ function openCaller(client: Client) {
   if (!client.isGone()) return caller;
   caller.close();
   throw new NotServed('caller gone');
-}
-
-// Between the slices of a long list, the other calls have their turn.
-function breathe(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -23,7 +23,7 @@ export const DEFAULT_LIMITS: AgentLimits = {
   running: 64,
   waiting: 1024,
   waitMs: 30_000,
-  configBytes: 1 << 20,
+  configBytes: 512 << 10,
   allConfigsBytes: 8 << 20,
   dumpBytes: 2 << 20,
   annotationSeconds: 60,

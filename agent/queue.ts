@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { breathe } from './breathe.ts';
 
 /**
  * The call is not answered here, and its shim goes to the single-file executable. The message says why, in a word or
@@ -25,7 +25,7 @@ export type Turn = {
   pause(ms: number, onGone: (listener: () => void) => () => void): Promise<void>;
 };
 
-/** `large` work runs one at a time, and only after others had a turn of the event loop. */
+/** `large` work runs one at a time, and only after others had a chance to be served. */
 export type WorkOptions = { readonly large?: boolean };
 
 type Job = { readonly key: string; readonly large: boolean; readonly start: () => void; readonly refuse: Refuse };
@@ -80,7 +80,7 @@ export class Queue {
     };
     try {
       // Or one large call would follow another, and nobody would be heard in between.
-      if (large) await nextTurn();
+      if (large) await breathe();
       return await work({ pause });
     } finally {
       this.#keys.delete(key);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { LARGE_CONFIG_BYTES } from '../../agent/limits.ts';
 import type { Call, Plugin } from '../../lib/cni/runner.ts';
 import { agentHere, noRoot, page, parseMetrics, pause, shimEnv, shimOf, until } from '../support/agent/agent.ts';
 import { ask, connection, parseAnswers, received, requestBytes } from '../support/agent/agent-client.ts';
@@ -456,4 +457,17 @@ t.test('a FIFO in the place of a file holds up nobody', { skip: noNamespaces }, 
   t.match(JSON.parse((await call({ topologyFile: fifo })).stdout), { code: 7 });
   const named = await call({ dataDir: join(fifo, 'data'), routes: [{ dst: '10.8.0.0/16', gw: '10.244.1.1' }] });
   t.match(JSON.parse(named.stdout), { code: 5, msg: /fifo/ });
+});
+
+t.test('calls with a large config let others run between their steps, and ordinary ones do not', async (t) => {
+  const stops: boolean[] = [];
+  const seen = plugin('seen', async ({ pacing: { betweenSteps } }) => {
+    stops.push(betweenSteps !== undefined);
+    await betweenSteps?.();
+    return undefined;
+  });
+  const { socket } = await agentHere(t, { plugins: [seen] });
+  for (const size of [LARGE_CONFIG_BYTES, LARGE_CONFIG_BYTES + 1])
+    await ask(socket, { plugin: 'seen', env: quick('a'), stdin: CONFIG.padEnd(size) });
+  t.strictSame(stops, [false, true]);
 });
