@@ -1,4 +1,4 @@
-import { readdirSync, utimesSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { agentProcess, pause, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
@@ -9,6 +9,8 @@ import { scratchFolder } from '../support/namespaces/namespace.ts';
 // The agent killed at random moments under load: CONTRIBUTING.md says how to have it longer.
 
 const SECONDS = Number(process.env.WAYMARK_CHAOS_SECONDS ?? 20);
+/** So many ADDs, at least, lose their agent before it has answered, and fall back. */
+const ADDS = Number(process.env.WAYMARK_CHAOS_ADDS ?? 10);
 const PODS = 50;
 
 /** Ahead of the fifty executables that do its work while it is not there, or it would hardly ever be. */
@@ -26,21 +28,26 @@ t.test('an agent that is killed again and again leaves every pod as it must be',
   const clients = clientsOf(pods, { socket, dataDir, calls });
   const end = Date.now() + SECONDS * 1000;
   let isOver = false;
-  let [kills, atWork, served, unequal] = [0, 0, 0, 0];
+  let [kills, inAdd, interrupted, served, unequal] = [0, 0, 0, 0, 0];
   const killing = async () => {
     // On a busy machine it takes longer until some have died at work.
-    while (Date.now() < end || atWork < 3) {
+    while (Date.now() < end || interrupted < ADDS) {
       const agent = await agentProcess(t, { socket, command: AGENT, unready: true });
       const isEarly = Math.random() < 0.2;
       // Some die while they start; most while they work.
       while (!isEarly && agent.child.exitCode === null && !agent.stderr().includes('"serving"')) await pause(5);
       await pause(Math.random() * (isEarly ? 500 : 1000));
+      // While it stands still, it can be counted what it leaves unanswered: at least so many of them are ADDs.
+      agent.child.kill('SIGSTOP');
+      const { ADD = 0, ...others } = calls.open;
+      const unanswered = connectionsOf(agent.pid, socket);
+      const adds = Math.min(ADD, unanswered - Object.values(others).reduce((sum, count) => sum + count, 0));
       agent.child.kill('SIGKILL');
       await agent.ended;
-      const lines = agent.stderr().match(/"served"/g)?.length ?? 0;
-      served += lines;
+      served += agent.stderr().match(/"served"/g)?.length ?? 0;
       kills++;
-      if (lines > 0) atWork++;
+      if (adds > 0) inAdd++;
+      interrupted += Math.max(0, adds);
     }
     isOver = true;
   };
@@ -55,7 +62,8 @@ t.test('an agent that is killed again and again leaves every pod as it must be',
   });
   const [ends] = await Promise.all([Promise.all(living), killing()]);
 
-  t.comment(`${kills} kills, ${atWork} of them under load; ${calls.count} calls, of which agents served ${served}`);
+  t.comment(`${kills} kills, ${inAdd} of them in the middle of an ADD, which interrupted ${interrupted} ADDs`);
+  t.comment(`${calls.count} calls, of which agents served ${served}`);
   t.comment(`${calls.errors.length} errors, p99 ${calls.p99} ms; ${JSON.stringify(calls.made)}`);
   t.strictSame(calls.lost, [], 'every call has a result or an error of the spec');
   t.equal(unequal, 0, 'CHECK finds no fault after ADD');
@@ -87,6 +95,37 @@ t.test('an agent that is killed again and again leaves every pod as it must be',
   );
   t.strictSame(calls.lost, []);
 });
+
+/** How many connections a process has accepted, by the kernel's table (unix(7)); a listener is named as it was at first. */
+function connectionsOf(pid: number, socket: string): number {
+  const own = new Set<string | undefined>();
+  for (const fd of numbersIn(`/proc/${pid}/fd`))
+    own.add(/^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1]);
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  // Num RefCount Protocol Flags Type St Inode Path; 03 is SS_CONNECTED.
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , , , state, inode, path]) => {
+      return state === '03' && path?.startsWith(socket) && own.has(inode);
+    }).length;
+}
+
+// A process that has ended has none.
+function numbersIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 // What an agent left that was killed while it started goes with the next one that comes more than a minute later.
 function ageBy(seconds: number, folder: string): void {
