@@ -12,8 +12,10 @@ import { guessSeconds, isNear, testsFor, usersOf } from './mutants/tests.ts';
 // the tests that reach it, the nearest first, until one fails. Prints every fault that none of them saw, and the share
 // that was seen.
 //
-//   node scripts/mutants.ts [--count 100] [--seed 1] [--piece 1/4] [--tests 10] [--jobs 2] [--only <path prefix>]
+//   node scripts/mutants.ts [--count 100] [--seed 1] [--piece 1/4] [--tests 10] [--learn 3] [--jobs 2]
+//     [--only <path prefix>]
 //
+// `--tests` is how many tests are asked about a fault, `--learn` of how many it may be found out what they reach.
 // A piece is every fourth (or nth) fault of the sample, so that a long one can be taken in several runs; `--count` is
 // then of the piece. A fault that the compiler refuses does not count.
 
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     piece: { type: 'string', default: '1/1' },
     tests: { type: 'string', default: '10' },
+    learn: { type: 'string', default: '3' },
     jobs: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
   },
@@ -34,8 +37,6 @@ const ROOT = join(import.meta.dirname, '..');
 const KEPT = join(ROOT, 'node_modules/.cache/waymark-mutants.json');
 /** How many tests that are near a fault are asked before it is known what they reach. */
 const AT_ONCE = 3;
-/** Of how many tests it is found out what they reach, for one fault. */
-const LEARNED = 3;
 const SOURCES = /^(?:lib|plugins|agent|cli|controller|native)\/(?!fuzz\/).*\.(?:ts|c)$/;
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -97,7 +98,7 @@ async function ask(copy: string, fault: Fault): Promise<Asked> {
     if (isGreen.get(test) === false) continue;
     if (!file.endsWith('.c')) {
       const isAskedAtOnce = isNear(file, test) && tests.length < AT_ONCE;
-      const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= LEARNED;
+      const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= Number(values.learn);
       const reach = mayLearn ? await learnReach(copy, test, known, KEPT) : known[test];
       if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;
     }

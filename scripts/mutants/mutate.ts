@@ -29,8 +29,9 @@ const COMMON: readonly Operator[] = [
   swapped('*', '/'),
   { of: /(?<=\bif )\((?=.*\) (?:[a-z{]))/g, by: () => '(false && ' },
   { of: /(?<=\bif )\((?=.*\) (?:[a-z{]))/g, by: () => '(true || ' },
-  // Not what stands for an element that is always there: the compiler does not know that it is.
-  { of: /(?<![\w.]|\] \?\? )\d+(?![\w.])/g, by: ([number]) => String(Number(number) + 1) },
+  // Not what stands for an element that is always there: the compiler does not know that it is. Nor what a comparison
+  // for sort() returns, of which the sign counts.
+  { of: /(?<![\w.]|\] \?\? |\? -?)\d+(?![\w.])/g, by: ([number]) => String(Number(number) + 1) },
   { of: /(?<=[ (])!(?=[\w(])/g, by: () => '' },
   { of: /(?<=^ +)(?:await |\(void\))?[a-zA-Z][\w.?]*\([^\n]*\);$/gm, by: () => ';' },
   { of: /\bbreak;/g, by: () => 'continue;' },

@@ -29,6 +29,7 @@ t.test('a fault for each operator', (t) => {
     '  if (a != b) {',
   ]);
   t.strictSame(changed('const a = b[c] ?? 0;'), [], 'an element that is there needs no default');
+  t.strictSame(changed('const a = b ? -1 : c;'), [], 'of what a comparison returns the sign counts');
   t.strictSame(changed("type A = 'a' | 1;"), [], 'types have no faults');
   t.end();
 });

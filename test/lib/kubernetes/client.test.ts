@@ -124,6 +124,18 @@ t.test('reads the token and the CA again, so a replaced one is used', async (t) 
     server.asked.map(({ headers }) => headers.authorization),
     ['Bearer one', 'Bearer two'],
   );
+
+  // What a kubeconfig says by insecure-skip-tls-verify.
+  const named = async (insecure: boolean | undefined) => {
+    const careless = { server: server.url, credentials: () => ({ token: 'three', insecure }) };
+    const client = new ApiClient({ access: careless, userAgent: 'test' });
+    return client
+      .get(POD)
+      .then(({ metadata }) => metadata.name)
+      .finally(() => client.close());
+  };
+  t.equal(await named(true), 'p', 'a server is trusted unseen only if that is asked for');
+  for (const insecure of [false, undefined]) await t.rejects(named(insecure), /self.signed certificate/);
 });
 
 t.test('a refusal of a watch that does not end is an ApiError, as any other silence', async (t) => {

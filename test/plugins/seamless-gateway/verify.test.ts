@@ -2,7 +2,14 @@ import t from 'tap';
 import { NotServed } from '../../../agent/queue.ts';
 import { RouteSocket, type SocketLimits } from '../../../lib/netlink/socket.ts';
 import { verifyGateways } from '../../../plugins/seamless-gateway/verify.ts';
-import { acknowledgement, done, fakeTransport, message, type Sent } from '../../support/namespaces/transport.ts';
+import {
+  acknowledgement,
+  attribute,
+  done,
+  fakeTransport,
+  message,
+  type Sent,
+} from '../../support/namespaces/transport.ts';
 
 // How the wait for a gateway ends where no gateway answers. What real kernels do is in seamless-gateway.test.ts.
 
@@ -10,11 +17,34 @@ import { acknowledgement, done, fakeTransport, message, type Sent } from '../../
 const NEWNEIGH = 28;
 const DELNEIGH = 29;
 const GETNEIGH = 30;
+const NDA_DST = 1;
 
 const ENODEV = 19;
 const EPERM = 1;
 
 type Refuses = { readonly deletion: number };
+
+// linux/neighbour.h
+const INCOMPLETE = 0x01;
+const REACHABLE = 0x02;
+const FAILED = 0x20;
+
+/** A kernel that has the gateway in these states, one after another: undefined is no entry. */
+function kernelWith(states: (number | undefined)[]) {
+  const transport = fakeTransport((sent) =>
+    sent.flatMap((request) => {
+      if (request.type !== GETNEIGH) return [acknowledgement(request, 0)];
+      const state = states.shift();
+      if (state === undefined) return [done(request)];
+      // struct ndmsg: AF_INET, the link, the state.
+      const entry = Buffer.from([2, 0, 0, 0, 7, 0, 0, 0, state, 0, 0, 1]);
+      const address = attribute(NDA_DST, Buffer.from([10, 131, 0, 1]));
+      return [message({ type: NEWNEIGH, seq: request.seq }, entry, address), done(request)];
+    }),
+  );
+  const changes = () => transport.writes.flat().flatMap(({ type }) => (type === GETNEIGH ? [] : [type]));
+  return { socket: new RouteSocket(transport), changes };
+}
 
 /** A kernel whose neighbour table is empty, and which refuses to delete from it. */
 function kernel({ deletion }: Refuses, limits: SocketLimits = {}) {
@@ -48,6 +78,12 @@ t.test('a gateway that does not answer is forgotten, also when its link has gone
     await t.rejects(verify(socket, soon), { code: 107, message: /^gateway 10\.131\.0\.1 did not answer/ });
     t.equal(requests().at(-1), DELNEIGH);
   }
+});
+
+t.test('the kernel is left alone while it asks, and told to ask again once it has failed', async (t) => {
+  const { socket, changes } = kernelWith([undefined, INCOMPLETE, INCOMPLETE, FAILED, INCOMPLETE, REACHABLE]);
+  await verifyGateways(input, plan, socket, { pause: soon, seconds: () => 60 });
+  t.strictSame(changes(), [NEWNEIGH, DELNEIGH, NEWNEIGH]);
 });
 
 t.test('that the entry cannot be forgotten is an error where nothing else is', async (t) => {
