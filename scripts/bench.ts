@@ -5,14 +5,16 @@ import { Bench } from './bench/bench.ts';
 import { benchBurst } from './bench/burst.ts';
 import { benchChain } from './bench/chain.ts';
 import { benchFootprint } from './bench/footprint.ts';
+import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
-import { aimsTable, machineLine, type Report, writeReports } from './bench/report.ts';
+import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
 import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
 // Measures whole processes, ours and a peer's in turn, and prints tables of the medians, and of the medians of the ratios
-// of each pair. Everything happens in network namespaces of its own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
+// of each pair. Everything happens in network namespaces of its own. Those on clusters run only if they are named, and have
+// documents of their own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
 
 const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'agent-call': benchAgentCall,
@@ -25,28 +27,46 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'large-node': benchLargeNode,
 };
 
+const ON_CLUSTERS: { readonly [name: string]: () => Promise<Report> } = {
+  'hot-plug': benchHotPlug,
+};
+
 const { values, positionals } = parseArgs({
   options: { rounds: { type: 'string', default: '7' }, write: { type: 'string' } },
   allowPositionals: true,
 });
-const unknown = positionals.filter((name) => BENCHES[name] === undefined);
-if (unknown.length > 0)
-  throw new Error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
-if (values.write !== undefined && positionals.length > 0) throw new Error('--write needs all the benches in one run');
+const unknown = positionals.filter((name) => (BENCHES[name] ?? ON_CLUSTERS[name]) === undefined);
+if (unknown.length > 0) {
+  const known = Object.keys({ ...BENCHES, ...ON_CLUSTERS });
+  throw new Error(`no such bench: ${unknown.join(', ')}; there are ${known.join(', ')}`);
+}
+const onClusters = positionals.filter((name) => ON_CLUSTERS[name] !== undefined);
+const isWhole = positionals.length === 0 || (positionals.length === 1 && onClusters.length === 1);
+if (values.write !== undefined && !isWhole)
+  throw new Error('--write needs one bench on a cluster, or all the others in one run');
 
 const [load = 0] = loadavg();
-const bench = new Bench(Number(values.rounds));
-const reports = new Map<string, Report>();
-try {
-  for (const [name, run] of Object.entries(BENCHES)) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue;
-    const report = run(bench);
-    reports.set(name, report);
-    console.log(`\n## ${name}\n\n${report.tables}`);
+for (const name of onClusters) {
+  const report = await (ON_CLUSTERS[name] as () => Promise<Report>)();
+  console.log(`\n## ${name}\n\n${report.tables}\n\n${machineLine(load)}`);
+  if (values.write !== undefined) writeReport(values.write, name, report, machineLine(load));
+}
+if (positionals.length === 0 || positionals.length > onClusters.length) runHere();
+
+function runHere(): void {
+  const bench = new Bench(Number(values.rounds));
+  const reports = new Map<string, Report>();
+  try {
+    for (const [name, run] of Object.entries(BENCHES)) {
+      if (positionals.length > 0 && !positionals.includes(name)) continue;
+      const report = run(bench);
+      reports.set(name, report);
+      console.log(`\n## ${name}\n\n${report.tables}`);
+    }
+    console.log(`\n${machineLine(load)}`);
+    console.log(`\n## aims\n\n${aimsTable([...reports.values()].flatMap(({ figures }) => figures ?? []))}`);
+    if (values.write !== undefined) writeReports(values.write, reports, machineLine(load));
+  } finally {
+    bench.close();
   }
-  console.log(`\n${machineLine(load)}`);
-  console.log(`\n## aims\n\n${aimsTable([...reports.values()].flatMap(({ figures }) => figures ?? []))}`);
-  if (values.write !== undefined) writeReports(values.write, reports, machineLine(load));
-} finally {
-  bench.close();
 }

@@ -107,7 +107,7 @@ cluster_programs() {
   install_missing_packages
   bash scripts/cluster/fetch-etcd.sh || say "etcd cannot be had; what needs a cluster will be skipped"
   bash scripts/cluster/build-kubernetes.sh || say "Kubernetes cannot be built; what needs a cluster will be skipped"
-  bash scripts/cluster/build-multus.sh >/dev/null || say "Multus cannot be built; what needs it will be skipped"
+  bash scripts/cluster/build-peer.sh multus >/dev/null || say "Multus cannot be built; what needs it will be skipped"
 }
 
 # The peer of `static-route`: a test runs both on the same configs, and the bench measures both. Built from its archive in

@@ -44,3 +44,10 @@ export function writeReports(document: string, reports: ReadonlyMap<string, Repo
   writeFileSync(document, replaceSection(text, 'aims', aimsTable(figures)));
   writeFileSync(document.replace(/\.md$/, '.svg'), drawChart(figures));
 }
+
+/** Puts one report, with its aims and what it was measured on, into its document. */
+export function writeReport(document: string, name: string, report: Report, machine: string): void {
+  const { tables, figures = [] } = report;
+  const content = [tables, ...(figures.length > 0 ? [aimsTable(figures)] : []), machine].join('\n\n');
+  writeFileSync(document, replaceSection(readFileSync(document, 'utf8'), name, content));
+}

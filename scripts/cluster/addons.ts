@@ -15,11 +15,23 @@ const MANIFESTS: { readonly [kind in MultusKind]: string } = {
   thin: 'deployments/multus-daemonset.yml',
 };
 
-/** The folder with Multus' programs and manifests, built if need be; or why there is none. */
-export function multusFolder(): { folder: string } | { missing: string } {
-  const build = ['bash', join(ROOT, 'scripts/cluster/build-multus.sh')];
+/** The folder with a peer's programs and manifests, built if need be; or why there is none. */
+export type PeerFolder = { folder: string } | { missing: string };
+
+/** Multus. */
+export function multusFolder(): PeerFolder {
+  return peerFolder('multus', 'Multus');
+}
+
+/** multus-dynamic-networks-controller. */
+export function dynamicNetworksFolder(): PeerFolder {
+  return peerFolder('dynamic-networks', 'multus-dynamic-networks-controller');
+}
+
+function peerFolder(peer: string, name: string): PeerFolder {
+  const build = ['bash', join(ROOT, 'scripts/cluster/build-peer.sh'), peer];
   const { status, stdout, stderr } = end(build, { timeoutSeconds: 1200 });
-  return status === 0 ? { folder: stdout.trim() } : { missing: `Multus cannot be built: ${lastLine(stderr)}` };
+  return status === 0 ? { folder: stdout.trim() } : { missing: `${name} cannot be built: ${lastLine(stderr)}` };
 }
 
 /** Installs Multus with its own manifest, unchanged, and waits until it is ready on every node. */

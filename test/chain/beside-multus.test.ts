@@ -7,7 +7,7 @@ import { entry, type Made } from '../support/multus/entry.ts';
 import { noReferencePlugins } from '../support/plugins/chain.ts';
 
 // The same annotations and configs through Multus' thin plugin and through multi-network, each on a node of its own.
-// scripts/cluster/build-multus.sh builds Multus.
+// scripts/cluster/build-peer.sh builds Multus.
 
 const TOOLS = join(import.meta.dirname, '../../.tools');
 const BUILT = existsSync(TOOLS) ? readdirSync(TOOLS).find((name) => name.startsWith('multus-')) : undefined;

@@ -1,0 +1,206 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cluster } from '../cluster/cluster.ts';
+import { missingForCluster } from '../cluster/missing.ts';
+import { Api } from './cluster/api.ts';
+import { runCases } from './hot-plug/cases.ts';
+import { Monitor, namespaceOf } from './hot-plug/monitor.ts';
+import { deletePods, type Selection, startPods, untilRight, wrong } from './hot-plug/pods.ts';
+import { installSides, missingForSides, type Side, type Usage, usageOf } from './hot-plug/sides.ts';
+import type { Report } from './report.ts';
+
+// Networks of running pods, beside multus-dynamic-networks-controller: on one cluster, with Multus thick on both nodes. The
+// peer follows the pods of one node, Waymark those of the other; edits go to both in turn.
+
+const EDITS = 100;
+const PODS = 30;
+/** What takes longer never comes: both take well below a second. */
+const EDIT_SECONDS = 5;
+const BURST_SECONDS = 40;
+/** Between two edits of a pod: the peer loses those that come before its status of the last one. */
+const PAUSE_MS = 700;
+const net1: Selection = { name: 'plain', interface: 'net1' };
+const net2: Selection = { name: 'tenant', interface: 'net2' };
+
+/** The report, or that there is none here. */
+export async function benchHotPlug(): Promise<Report> {
+  const missing = missingForCluster() || missingForSides();
+  if (missing) return { tables: `not available here: ${missing}` };
+  // Each has the memory of its manifest, and as much of the processor as there is: the peers' share is small.
+  const options = { nodes: 2, owned: true, cpuLimits: false };
+  const cluster = await Cluster.start(mkdtempSync(join(tmpdir(), 'waymark-cluster-')), options);
+  try {
+    return await compare(cluster);
+  } finally {
+    await cluster.down();
+  }
+}
+
+async function compare(cluster: Cluster): Promise<Report> {
+  const { ours, peer } = await installSides(cluster);
+  define(cluster);
+  const api = new Api(cluster);
+  try {
+    const atRest = [usageOf(ours), usageOf(peer)] as const;
+    const edits = await editInTurn(cluster, api, [ours, peer]);
+    const cpu = [ours, peer].map((side, index) => usageOf(side).cpu - (atRest[index]?.cpu ?? 0));
+    const bursts = [await burst(cluster, api, ours), await burst(cluster, api, peer)] as const;
+    const after = [usageOf(ours), usageOf(peer)] as const;
+    const cases = [await runCases(cluster, api, ours, 20), await runCases(cluster, api, peer, 20)] as const;
+    return report(edits, { atRest, after, cpu }, bursts, cases);
+  } finally {
+    api.close();
+  }
+}
+
+// As the peer's own suite has them, but on a bridge: macvlan of one parent does not let two nodes of one machine share it.
+function define(cluster: Cluster): void {
+  const ipam = { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]] };
+  const items = [
+    { name: 'plain', config: { cniVersion: '0.4.0', name: 'plain', type: 'bridge', bridge: 'br-plain', ipam } },
+    {
+      name: 'tenant',
+      config: {
+        ...{ cniVersion: '0.4.0', name: 'tenant' },
+        plugins: [
+          { type: 'bridge', bridge: 'br-tenant', capabilities: { ips: true }, ipam: { type: 'static' } },
+          { type: 'tuning', capabilities: { mac: true } },
+        ],
+      },
+    },
+  ].map(({ name, config }) => ({
+    apiVersion: 'k8s.cni.cncf.io/v1',
+    kind: 'NetworkAttachmentDefinition',
+    metadata: { name },
+    spec: { config: JSON.stringify(config) },
+  }));
+  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+}
+
+/** From the request of the edit to the kernel, in milliseconds. */
+type Times = { attach: number[]; detach: number[]; failed: string[] };
+
+async function editInTurn(cluster: Cluster, api: Api, sides: readonly Side[]): Promise<readonly Times[]> {
+  const pods = sides.map((side) => `turns-${side.node.name}`);
+  for (const [index, side] of sides.entries()) await startPods(cluster, side, [pods[index] ?? ''], [net1]);
+  const monitors = sides.map(
+    (side, index) => new Monitor(side.node, namespaceOf(cluster, side.node, pods[index] ?? '')),
+  );
+  const times: Times[] = sides.map(() => ({ attach: [], detach: [], failed: [] }));
+  const added: Selection = { ...net2, ips: ['10.10.10.111/24'] };
+  const onEach = async (edit: (pod: string, monitor: Monitor, took: Times) => Promise<void>) => {
+    for (const [index, monitor] of monitors.entries()) await edit(pods[index] ?? '', monitor, times[index] as Times);
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  };
+  for (let round = 0; round < EDITS; round++) {
+    await onEach((pod, monitor, { attach, failed }) => {
+      const select = () => api.select(pod, [net1, added]);
+      return timed(monitor, /net2 +inet 10\.10\.10\.111/, select, attach, failed);
+    });
+    await onEach((pod, monitor, { detach, failed }) => {
+      return timed(monitor, /Deleted \d+: net2/, () => api.select(pod, [net1]), detach, failed);
+    });
+  }
+  for (const monitor of monitors) monitor.close();
+  deletePods(cluster, pods);
+  return times;
+}
+
+async function timed(
+  monitor: Monitor,
+  pattern: RegExp,
+  edit: () => Promise<{ sent: number }>,
+  took: number[],
+  failed: string[],
+): Promise<void> {
+  const seen = monitor.next(pattern, EDIT_SECONDS).catch((error: Error) => error.message);
+  const { sent } = await edit();
+  const time = await seen;
+  if (typeof time === 'number') took.push(time - sent);
+  else failed.push(time);
+}
+
+type Burst = { readonly seconds: number; readonly wrong: readonly string[] };
+
+// Five edits of thirty pods at once, the last of which has to hold.
+async function burst(cluster: Cluster, api: Api, side: Side): Promise<Burst> {
+  const pods = Array.from({ length: PODS }, (_, index) => `burst-${side.node.name}-${index}`);
+  await startPods(cluster, side, pods, [net1]);
+  const more: Selection = { name: 'plain', interface: 'net3' };
+  const edits: Selection[][] = [
+    [net1, more],
+    [net1],
+    [more],
+    [net1, more],
+    [more, { name: 'plain', interface: 'net4' }],
+  ];
+  const last = edits.at(-1) ?? [];
+  const begun = performance.now();
+  await Promise.all(
+    pods.map(async (pod) => {
+      for (const edit of edits) await api.select(pod, edit);
+    }),
+  );
+  const reasons: string[] = [];
+  for (const pod of pods) {
+    const left = Math.max(0, BURST_SECONDS - (performance.now() - begun) / 1000);
+    const reason = left > 0 ? await untilRight(cluster, side, pod, last, left) : wrong(cluster, side, pod, last);
+    if (reason) reasons.push(reason);
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  deletePods(cluster, pods);
+  return { seconds, wrong: reasons };
+}
+
+const at = (values: readonly number[], share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
+
+function report(
+  [ours, peer]: readonly Times[],
+  memory: { atRest: readonly Usage[]; after: readonly Usage[]; cpu: readonly number[] },
+  bursts: readonly [Burst, Burst],
+  cases: readonly [Map<string, string | false>, Map<string, string | false>],
+): Report {
+  if (ours === undefined || peer === undefined) throw new Error('two sides are compared');
+  const ms = (value: number) => value.toFixed(0);
+  const row = (title: string, pick: (times: Times) => number) => `| ${title} | ${ms(pick(ours))} | ${ms(pick(peer))} |`;
+  const usage = (title: string, pick: (usage: Usage) => number, when: readonly Usage[]) =>
+    `| ${title} | ${when.map((each) => pick(each).toFixed(0)).join(' | ')} |`;
+  const failures = cases.flatMap((outcomes, index) =>
+    [...outcomes].flatMap(([title, reason]) =>
+      reason ? [`${index === 0 ? 'Waymark' : 'peer'}, ${title}: ${reason}`] : [],
+    ),
+  );
+  const passed = cases.map((outcomes) => [...outcomes.values()].filter((reason) => reason === false).length);
+  const tables = [
+    '| from the edit to the kernel, ms | Waymark | peer and Multus |',
+    '| --- | ---: | ---: |',
+    row('attach, median', ({ attach }) => at(attach, 0.5)),
+    row('attach, p99', ({ attach }) => at(attach, 0.99)),
+    row('detach, median', ({ detach }) => at(detach, 0.5)),
+    row('detach, p99', ({ detach }) => at(detach, 0.99)),
+    `| edits of ${2 * EDITS} that never came true | ${ours.failed.length} | ${peer.failed.length} |`,
+    `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} |`,
+    `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} |`,
+    `| the peer's ${cases[0].size} end-to-end cases that pass | ${passed.join(' | ')} |`,
+    usage('resident memory before the edits, MiB', ({ resident }) => resident, memory.atRest),
+    usage('… of it its own', ({ own }) => own, memory.atRest),
+    usage('resident memory after them, MiB', ({ resident }) => resident, memory.after),
+    usage('… of it its own', ({ own }) => own, memory.after),
+    `| CPU of ${2 * EDITS} edits, s | ${memory.cpu.map((cpu) => cpu.toFixed(2)).join(' | ')} |`,
+    '',
+    ...[...failures, ...bursts.flatMap(({ wrong }) => wrong)].map((line) => `- ${line}`),
+  ].join('\n');
+  const [restOurs, restPeer] = memory.atRest as [Usage, Usage];
+  return {
+    tables,
+    figures: [
+      { name: 'hot-plug, attach, median beside the peer', value: at(ours.attach, 0.5) / at(peer.attach, 0.5), aim: 1 },
+      { name: 'hot-plug, attach, p99 beside the peer', value: at(ours.attach, 0.99) / at(peer.attach, 0.99), aim: 0.5 },
+      { name: 'hot-plug, detach, p99 beside the peer', value: at(ours.detach, 0.99) / at(peer.detach, 0.99), aim: 0.5 },
+      { name: 'resident memory beside peer and Multus', value: restOurs.resident / restPeer.resident, aim: 1 },
+      { name: 'own memory beside peer and Multus', value: restOurs.own / restPeer.own, aim: 1 },
+    ],
+  };
+}
