@@ -9,6 +9,7 @@ import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
+import { benchScale } from './bench/scale.ts';
 import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
@@ -29,6 +30,7 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
 
 const ON_CLUSTERS: { readonly [name: string]: () => Promise<Report> } = {
   'hot-plug': benchHotPlug,
+  scale: benchScale,
 };
 
 const { values, positionals } = parseArgs({
