@@ -8,6 +8,7 @@ import { benchFootprint } from './bench/footprint.ts';
 import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
+import { benchPodNetworks } from './bench/pod-networks.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
 import { benchScale } from './bench/scale.ts';
 import { benchStartUp } from './bench/start-up.ts';
@@ -30,6 +31,7 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
 
 const ON_CLUSTERS: { readonly [name: string]: () => Promise<Report> } = {
   'hot-plug': benchHotPlug,
+  'pod-networks': benchPodNetworks,
   scale: benchScale,
 };
 

@@ -60,15 +60,25 @@ export function measureRounds(
   rounds: number,
   plan: string,
 ): Sample[][] {
+  writeFileSync(plan, planText(commands));
+  const ran = spawnSync(measurer, ['rounds', `${rounds}`, plan], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (ran.status !== 0) throw new Error(ran.error?.message ?? ran.stderr.slice(0, 2000));
+  return parseSamples(ran.stdout, commands.length);
+}
+
+/** A plan for `measure rounds`. */
+export function planText(commands: readonly Command[]): string {
   const texts = commands.flatMap(({ program, args, stdin = '/dev/null', env = {} }) => {
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     return [stdin, `${args.length + 1}`, program, ...args, `${variables.length}`, ...variables];
   });
-  writeFileSync(plan, texts.map((text) => `${text}\0`).join(''));
-  const ran = spawnSync(measurer, ['rounds', `${rounds}`, plan], { encoding: 'utf8', maxBuffer: 1 << 28 });
-  if (ran.status !== 0) throw new Error(ran.error?.message ?? ran.stderr.slice(0, 2000));
-  const samples = ran.stdout.trim().split('\n').map(parseSample);
-  return commands.map((_, place) => samples.filter((_, i) => i % commands.length === place));
+  return texts.map((text) => `${text}\0`).join('');
+}
+
+/** What `measure rounds` prints, by command. */
+export function parseSamples(printed: string, commands: number): Sample[][] {
+  const samples = printed.trim().split('\n').map(parseSample);
+  return Array.from({ length: commands }, (_, place) => samples.filter((_, i) => i % commands === place));
 }
 
 function parseSample(line: string): Sample {
