@@ -141,3 +141,37 @@ await onCluster('forty pods with two networks each start at once, and leave noth
     if (left(cluster).length > 0) throw new Error(left(cluster).join('\n'));
   });
 });
+
+await onCluster('forty pods start and end while the API server is away and the agent is killed', async (t, cluster) => {
+  const node = cluster.node('node-1');
+  const names = Array.from({ length: 40 }, (_, index) => `fault-${index}`);
+  const pods = names.map((name) => podOf(name, 'green,blue', { node: node.name }));
+  /** Pods with both networks, by the kernel: the API server need not be there. */
+  const complete = () => {
+    const script = 'for name in $(ls /run/netns); do ip -n "$name" -br link show net2 2>/dev/null; done | wc -l';
+    return Number(node.run(['sh', '-c', script]));
+  };
+  apply(cluster, ...pods);
+  await seen('the first pods are there', 60, () => {
+    if (complete() < 3) throw new Error(`${complete()}`);
+  });
+  const away = cluster.withoutApiServer(15);
+  const before = complete();
+  await seen('pods start without an API server', 15, () => {
+    const now = complete();
+    if (now <= before) throw new Error(`${now} of ${before}`);
+  });
+  await away;
+  node.run(['pkill', '-KILL', '-f', '^/opt/waymark/bin/waymark agent']);
+  await untilReady(cluster, ...names);
+  await seen('every status is written', 60, () => {
+    const missing = names.filter((name) => statusOf(cluster, name).length !== 3);
+    if (missing.length > 0) throw new Error(missing.join());
+  });
+  const ended = cluster.tryKubectl(['delete', 'pod', '--timeout=180s', ...names], { timeoutSeconds: 200 });
+  node.run(['pkill', '-KILL', '-f', '^/opt/waymark/bin/waymark agent']);
+  t.equal((await ended).status, 0);
+  await seen('nothing is left', 120, () => {
+    if (left(cluster).length > 0) throw new Error(left(cluster).join('\n'));
+  });
+});
