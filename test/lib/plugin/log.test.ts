@@ -45,5 +45,6 @@ t.test('each change is a line at debug, the whole plan is at trace', { skip: noN
       ['info'],
       `${verb} says how many at info`,
     );
+    if (verb === 'ADD') t.strictSame(await linesOf(verb, 'info'), [], 'a second one has changed nothing');
   }
 });
