@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { multiNetworkNode } from '../../support/kubernetes/multi-network-node.ts';
@@ -28,3 +28,20 @@ t.test(
     t.strictSame(pod.links(), {});
   },
 );
+
+t.test('what the record lacks is taken away too, and nothing twice', { skip: noReferencePlugins }, async (t) => {
+  const node = await multiNetworkNode(t);
+  for (const name of ['blue', 'green']) node.define(name);
+  const pod = node.pod('web', { [NETWORKS]: 'blue,green' });
+  await pod.add();
+  const record = join(node.folder, 'cni', pod.containerID);
+  const [first, , third] = JSON.parse(readFileSync(record, 'utf8'));
+  writeFileSync(record, JSON.stringify([first, third]));
+  const binDir = join(node.folder, 'empty');
+  mkdirSync(binDir);
+  const { document } = await call(node.plugin, pod.env('DEL', { CNI_PATH: binDir }), node.config({ binDir }));
+  t.match(document?.msg, /^3 networks could not be taken away/);
+  t.equal((await pod.run('DEL')).code, 0);
+  t.strictSame(pod.links(), {});
+  t.strictSame(node.leftovers(), []);
+});
