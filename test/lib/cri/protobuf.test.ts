@@ -10,6 +10,11 @@ t.test('encodes as the documentation of the format does', async (t) => {
   t.equal(field(16, true).toString('hex'), '800101');
 });
 
+t.test('reads numbers of which a byte has no bits but the one that says that another follows', async (t) => {
+  const read = (hex: string) => numberIn(parseFields(Buffer.from(hex, 'hex')), 1);
+  t.strictSame(['087f', '088001', '08808001'].map(read), [127, 128, 16384]);
+});
+
 t.test('reads what it wrote, and skips what it does not know', async (t) => {
   fc.assert(
     fc.property(fc.string(), fc.nat(), fc.dictionary(fc.string(), fc.string()), (text, number, map) => {

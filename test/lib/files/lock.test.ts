@@ -4,6 +4,7 @@ import { readdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { holderOf, removeOrphans, tryLock } from '../../../lib/files/lock.ts';
+import { nativeSockets, withAddon } from '../../../lib/native/native.ts';
 import { scratchFolder, works } from '../../support/namespaces/namespace.ts';
 
 const noFlock: string | false = works('flock', ['--version']) ? false : 'needs flock (util-linux)';
@@ -49,6 +50,22 @@ t.test('a lock', async (t) => {
     t.equal(tryLock(path), undefined);
     second?.release();
     first?.release();
+  });
+
+  t.test('of a file that its holder removed before it could be locked is not held by anybody', async (t) => {
+    const path = join(scratchFolder(t), '.a.lock');
+    const real = nativeSockets();
+    let tries = 0;
+    const lockFile = (fd: number) => {
+      if (tries++ === 0) unlinkSync(path);
+      return real.lockFile(fd);
+    };
+    await withAddon({ ...real, lockFile }, async () => {
+      const lock = tryLock(path);
+      t.ok(statSync(path).isFile(), 'the file is there that is locked');
+      t.equal(tryLock(path), undefined);
+      lock?.release();
+    });
   });
 
   t.test('is refused through a symbolic link, and in a folder that does not exist', async (t) => {
