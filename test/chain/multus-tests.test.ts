@@ -5,7 +5,8 @@ import { installed, noSingle, startInParallel } from '../support/build/single.ts
 import { ApiStandIn } from '../support/kubernetes/api-stand-in.ts';
 import { kubeconfig } from '../support/multus/kubeconfig.ts';
 import { NOT_DRIVEN } from '../support/multus/not-driven.ts';
-import { type Called, SCENARIOS, type Scenario } from '../support/multus/scenarios.ts';
+import type { Called, Scenario } from '../support/multus/scenario.ts';
+import { SCENARIOS } from '../support/multus/scenarios.ts';
 import { noNamespaces, scratchFolder, scratchNamespace } from '../support/namespaces/namespace.ts';
 
 // What Multus' own unit tests expect, asked of our executable. Its tests have plugins that only say how they were called;

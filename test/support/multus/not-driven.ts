@@ -1,4 +1,4 @@
-// Multus' tests that are not among scenarios.ts, by `file: title`, and why. Every one of test/golden/multus-tests.json must be
+// Multus' tests that are not among SCENARIOS, by `file: title`, and why. Every one of test/golden/multus-tests.json must be
 // either here or there.
 
 export const NOT_DRIVEN: readonly (readonly [what: RegExp, why: string])[] = [

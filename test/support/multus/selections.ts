@@ -1,0 +1,208 @@
+import { ADD_NET1, adds, CLIENT, CRDS, NETS, networks, override, refuses, type Scenario, text } from './scenario.ts';
+
+// Of pkg/k8sclient: annotations, definitions and where networks are looked for.
+
+export const ANNOTATIONS: readonly Scenario[] = [
+  {
+    title: 'retrieves delegates from kubernetes using simple format annotation',
+    in: CLIENT,
+    pod: networks('net1,net2'),
+    definitions: NETS,
+    run: adds('eth0 weave-net', 'net1 mynet', 'net2 mynet2'),
+  },
+  {
+    title: 'fails when the network does not exist',
+    in: CLIENT,
+    pod: networks('net1,net2'),
+    definitions: { 'test/net3': NETS['test/net3'] },
+    run: refuses(/cannot find a network-attachment-definition \(net1\) in namespace \(test\)/),
+  },
+  {
+    title: 'retrieves delegates from kubernetes using JSON format annotation',
+    in: CLIENT,
+    pod: networks(
+      '[{"name":"net1"},{"name":"net2","ipRequest":"1.2.3.4","macRequest":"aa:bb:cc:dd:ee:ff"},{"name":"net3","namespace":"other"}]',
+    ),
+    definitions: { ...NETS, 'other/net3': text('net3', 'mynet3') },
+    run: adds('eth0 weave-net', 'net1 mynet', 'net2 mynet2', 'net3 mynet3'),
+  },
+  {
+    title: 'fails when the JSON format annotation is invalid',
+    in: CLIENT,
+    pod: networks('[adsfasdfasdfasf]'),
+    run: refuses(/it is not JSON/),
+  },
+  {
+    title: 'retrieves delegates from kubernetes using on-disk config files',
+    in: CLIENT,
+    pod: networks('net1,net2'),
+    definitions: { 'test/net1': '', 'test/net2': '' },
+    files: { '10-net1.conf': NETS['test/net1'], '20-net2.conf': NETS['test/net2'] },
+    run: adds('eth0 weave-net', 'net1 mynet', 'net2 mynet2'),
+  },
+  {
+    title: 'injects network name into minimal thick plugin CNI config',
+    in: CLIENT,
+    pod: networks('net1'),
+    definitions: { 'test/net1': '{"type": "mynet"}' },
+    run: [ADD_NET1],
+    configs: { mynet: { name: 'net1' } },
+  },
+  {
+    title: 'fails when on-disk config file is not valid',
+    in: CLIENT,
+    pod: networks('net1,net2'),
+    definitions: { 'test/net1': '', 'test/net2': '' },
+    files: { '10-net1.conf': NETS['test/net1'], '20-net2.conf': 'asdfasdfasfdasfd' },
+    run: refuses(/20-net2\.conf/),
+  },
+  {
+    title: 'retrieves cluster network from CRD',
+    in: CLIENT,
+    config: { delegates: undefined, clusterNetwork: 'crd1' },
+    definitions: CRDS,
+    run: adds('eth0 mynet'),
+    configs: { mynet: { name: 'crd1' } },
+  },
+  {
+    title: 'retrieves default networks from CRD',
+    in: CLIENT,
+    config: { delegates: undefined, clusterNetwork: 'crd1', defaultNetworks: ['crd2'] },
+    definitions: CRDS,
+    run: adds('eth0 mynet', 'net1 mynet2'),
+  },
+  {
+    title: 'ignore default networks from CRD in case of kube-system namespace',
+    in: CLIENT,
+    config: {
+      delegates: undefined,
+      clusterNetwork: 'crd1',
+      defaultNetworks: ['crd2'],
+      systemNamespaces: ['kube-system', 'test'],
+    },
+    definitions: CRDS,
+    run: adds('eth0 mynet'),
+  },
+  ...[
+    'retrieves cluster network from file',
+    'retrieves cluster network from directory path',
+    'retrieves cluster network from cni config path',
+  ].map((title) => ({
+    title,
+    in: CLIENT,
+    config: {
+      delegates: undefined,
+      clusterNetwork: title.endsWith('file')
+        ? 'myFile1'
+        : title.endsWith('directory path')
+          ? 'CONF'
+          : 'CONF/10-net1.conf',
+    },
+    files: { '10-net1.conf': text('myFile1', 'mynet') },
+    run: adds('eth0 mynet'),
+    configs: { mynet: { name: 'myFile1' } },
+  })),
+  {
+    title: 'Error in case of CRD not found',
+    in: CLIENT,
+    config: { delegates: undefined, clusterNetwork: 'crd1' },
+    run: refuses(/crd1/),
+  },
+  {
+    title: 'overwrite cluster network when Pod annotation is set',
+    in: CLIENT,
+    config: { delegates: undefined, clusterNetwork: 'crd1' },
+    pod: override('crd2'),
+    definitions: CRDS,
+    run: adds('eth0 mynet2'),
+    configs: { mynet2: { name: 'crd2' } },
+  },
+  ...['fails with bad confdir', 'fails when netConf contains bad confDir'].map((title) => ({
+    title,
+    in: CLIENT,
+    config: { delegates: undefined, clusterNetwork: 'crd1', confDir: '/garbage' },
+    definitions: { 'kube-system/crd1': '' },
+    run: refuses(/\/garbage/),
+  })),
+  {
+    title: 'overwrite multus config when Pod annotation is set',
+    in: CLIENT,
+    pod: override('crd1'),
+    definitions: CRDS,
+    run: adds('eth0 mynet'),
+  },
+  {
+    title: 'fails with no kubeclient and invalid kubeconfig',
+    in: CLIENT,
+    config: { kubeconfig: '/garbage' },
+    pod: override('net1'),
+    run: refuses(/kubeconfig/),
+  },
+  {
+    title: 'fails with no kubeclient and no kubeconfig',
+    in: CLIENT,
+    config: { kubeconfig: '' },
+    pod: override('net1'),
+    run: refuses(/nobody can be asked for the networks of pod test\/testpod/),
+  },
+  {
+    title: 'Errors when namespace isolation is violated',
+    in: CLIENT,
+    config: { namespaceIsolation: true },
+    pod: networks('kube-system/crd1'),
+    definitions: CRDS,
+    run: refuses(/a pod in test may not use definitions in kube-system/),
+  },
+  {
+    title: 'Properly allows a specified namespace reference when namespace isolation is enabled',
+    in: CLIENT,
+    config: { namespaceIsolation: true, globalNamespaces: 'kube-system,donkey-kong' },
+    pod: networks('kube-system/crd1'),
+    definitions: CRDS,
+    run: adds('eth0 weave-net', 'net1 mynet'),
+  },
+  {
+    title: 'fails when provided with bad format',
+    in: CLIENT,
+    args: 'K8S_POD_UID:testUID',
+    run: refuses(/CNI_ARGS has "K8S_POD_UID:testUID", which is not KEY=VALUE/),
+  },
+  {
+    title: 'failed to get a ResourceClient instance',
+    in: CLIENT,
+    pod: networks('net1'),
+    definitions: { 'test/net1': 'RESOURCE' },
+    run: refuses(/the kubelet: .*kubelet\.sock/),
+  },
+  ...[
+    ['can\'t have more than 2 items separated by "/"', 'root@someIP/root@someOtherIP/root@thirdIP'],
+    ['can\'t have more than 2 items separated by "@"', 'root@someIP/root@someOtherIP@garbagevalue'],
+    ['not matching comma-delimited format', 'root@someIP/root@someOtherIP'],
+    ['invalid network interface name space in netdev name', 'test/net1@myIfc Name'],
+    ['invalid network interface name too long', 'test/net1@very_long_interface_name'],
+  ].map(([title = '', value = '']) => ({
+    title,
+    in: CLIENT,
+    pod: networks(value),
+    definitions: NETS,
+    run: refuses(/annotation cannot be honored/),
+  })),
+  ...[
+    ['network without namespace', 'net1', 'net1'],
+    ['network with namespace', 'test/net1', 'net1'],
+    ['network with interface name', 'net1@my_interface', 'my_interface'],
+    ['network with interface name and namespace', 'test/net1@my_interface', 'my_interface'],
+  ].map(([title = '', value = '', ifname = '']) => ({
+    title,
+    in: CLIENT,
+    pod: networks(value),
+    definitions: NETS,
+    run: adds('eth0 weave-net', `${ifname} mynet`),
+  })),
+  {
+    title: 'Sets network status without error when pod UIDs match',
+    in: CLIENT,
+    args: 'K8S_POD_UID=testUID',
+    run: adds('eth0 weave-net'),
+  },
+];
