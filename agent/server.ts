@@ -1,6 +1,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerOf } from '../lib/native/peer.ts';
+import { connected } from './breathe.ts';
 import type { Calls, Client } from './calls.ts';
 import { type AgentLimits, Budget, LARGE_CONFIG_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -74,6 +75,7 @@ export class AgentServer {
   }
 
   #connected(socket: Socket): void {
+    connected();
     const peer = peerOf(descriptorOf(socket));
     // The socket is root's alone; this is for the day when somebody changes its mode.
     if (peer.uid !== 0) this.#refuse(socket, 'not root');
