@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { installWaymark, multusFolder, networkDefinition } from '../cluster/addons.ts';
+import { installWaymark, multusFolder, networkDefinition, rollout } from '../cluster/addons.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import { until } from '../cluster/process.ts';
@@ -32,6 +32,10 @@ export async function benchScale(): Promise<Report> {
   try {
     cluster.kubectl(['apply', '-f', '-'], { input: networkDefinition(multus.folder) });
     await installWaymark(cluster, 'dynamic');
+    // Not on the nodes that nobody runs.
+    const spec = { template: { spec: { nodeSelector: { 'kubernetes.io/hostname': 'node-1' } } } };
+    cluster.kubectl(['-n', 'waymark', 'patch', 'daemonset', 'waymark', '-p', JSON.stringify({ spec })]);
+    await rollout(cluster, 'waymark', 'waymark');
     await fill(api, OTHERS, DEFINITIONS);
     const pods = await startHere(cluster, PODS);
     return await measure(cluster, api, pods);

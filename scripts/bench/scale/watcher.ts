@@ -41,6 +41,7 @@ export class Watcher {
     const audited = this.#audited().length;
     const before = this.#usage();
     const connections = new Connections(this.#node);
+    await connections.firstLook;
     const began = performance.now();
     try {
       await work();
@@ -100,22 +101,30 @@ class Connections {
   readonly #child;
   readonly #first = new Map<string, Bytes>();
   readonly #last = new Map<string, Bytes>();
+  readonly firstLook: Promise<void>;
 
   constructor(node: ClusterNode) {
-    const script = 'while ss -tinpHO dst 10.96.0.1; do sleep 0.2; done';
+    const script = 'while ss -tinpHO dst 10.96.0.1; do echo; sleep 0.2; done';
     const enter = ['nsenter', '--target', node.pid, '--mount', '--net', '--pid', '--'];
     this.#child = start([...enter, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no output of ss');
-    const begin = Date.now();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.firstLook = promise;
+    let isFirst = true;
     createInterface({ input: stdout }).on('line', (line) => {
+      if (line === '') {
+        isFirst = false;
+        resolve();
+        return;
+      }
       const [, pid] = /pid=(\d+)/.exec(line) ?? [];
-      const [, , , , local = ''] = line.split(/\s+/);
+      const [, , , local = ''] = line.split(/\s+/);
       const number = (key: string) => Number(new RegExp(`\\b${key}:(\\d+)`).exec(line)?.[1] ?? 0);
       const key = `${pid} ${local}`;
       const bytes = { sent: number('bytes_sent'), received: number('bytes_received') };
       // What was there at the first look has a past; what came later has not.
-      if (!this.#first.has(key)) this.#first.set(key, Date.now() - begin < 1000 ? bytes : { sent: 0, received: 0 });
+      if (!this.#first.has(key)) this.#first.set(key, isFirst ? bytes : { sent: 0, received: 0 });
       this.#last.set(key, bytes);
     });
   }
