@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster } from '../cluster/cluster.ts';
@@ -54,6 +54,7 @@ async function compare(cluster: Cluster): Promise<Report> {
   } finally {
     // Why the peer is wrong, where it is.
     const log = cluster.kubectl(['-n', 'kube-system', 'logs', 'ds/dynamic-networks-controller-ds', '--prefix']);
+    mkdirSync(join(ROOT, 'build'), { recursive: true });
     writeFileSync(join(ROOT, 'build/hot-plug-peer.log'), log);
     api.close();
   }
