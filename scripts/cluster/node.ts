@@ -47,6 +47,11 @@ export class ClusterNode {
     return pid;
   }
 
+  /** What a service of it has logged so far. */
+  readLog(service: Service): string {
+    return this.#cluster.readLog(`${this.name}-${service}`);
+  }
+
   get #pidFile(): string {
     return join(this.#folder, 'pid');
   }

@@ -32,7 +32,10 @@ function wasOvertaken(node: ClusterNode, id: string): boolean {
   return (deletions.at(-1) ?? -1) < added;
 }
 
-/** Requests that Multus could not fulfil because of one of our plugins, and whose interface it did not delete meanwhile. */
+/**
+ * Requests that Multus could not fulfil because of one of our plugins, where neither it deleted the interface meanwhile nor
+ * the container runtime had given the sandbox up, with its namespace.
+ */
 export function failuresOfOurs(node: ClusterNode): string[] {
   const ours =
     "grep 'finished CNI request' | grep -v 'err: <nil>' | grep -E 'static-route|seamless-gateway|consistent-ifname'";
@@ -40,8 +43,19 @@ export function failuresOfOurs(node: ClusterNode): string[] {
     const id = /ContainerID:"([0-9a-f]{64})"/.exec(line)?.[1] ?? '';
     const { adding, added, deletions } = requestsFor(node, id);
     const isOvertaken = line.includes('ADD finished') && deletions.some((begun) => begun > adding && begun < added);
-    return !isOvertaken;
+    return !isOvertaken && !wasGivenUp(node, id, line);
   });
+}
+
+// A kubelet that is killed takes its request with it: containerd kills the shim that waits for Multus' daemon, which goes on.
+function wasGivenUp(node: ClusterNode, id: string, ended: string): boolean {
+  const killed = `failed to setup network for sandbox \\"${id}\\"`;
+  return node
+    .readLog('containerd')
+    .split('\n')
+    .filter((line) => line.includes(killed) && line.includes('signal: killed'))
+    .flatMap((line) => /^time="([^"]+)"/.exec(line)?.[1] ?? [])
+    .some((time) => padded(time) < padded(ended));
 }
 
 // Places in the order of Multus' log, which has the begin and the end of each request: its only ADD for a container, and all
