@@ -1,5 +1,4 @@
 import { closeSync, constants, openSync, readlinkSync, statfsSync } from 'node:fs';
-import { startupSnapshot } from 'node:v8';
 import type { Place } from '../lib/cni/place.ts';
 import { isSameNamespace, namespaceOfProcess, openNamespace } from '../lib/netns/netns.ts';
 
@@ -53,9 +52,8 @@ function filesOf(pid: number): Pick<Caller, 'pathOf' | 'asCallerSees' | 'close'>
 
 let known: string | undefined;
 
-// They stay as they are for as long as this process lives. A start-up snapshot must not have those that it is taken in.
+// They stay as they are for as long as this process lives.
 function ownMounts(): string {
-  if (startupSnapshot.isBuildingSnapshot()) return mountsOf('self');
   known ??= mountsOf('self');
   return known;
 }

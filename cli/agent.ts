@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { compile } from 'zod/mini';
 import { Agent } from '../agent/agent.ts';
 import { IdleMemory } from '../agent/idle-memory.ts';
 import { rehearsalFolder, removeLeftovers } from '../agent/leftovers.ts';
@@ -13,6 +14,7 @@ import { formatPrefix, hasHostBits, networkOf, type Prefix, parsePrefix } from '
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import type { Variables } from '../lib/cni/request.ts';
+import { compileSchemas } from '../lib/cni/schema.ts';
 import { ensureFolder, removeFile, replaceFile } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
@@ -71,6 +73,7 @@ export async function runAgent(
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
   log.info({ version: VERSION, pid }, 'starting');
+  compileSchemas(compile);
   await warmUp(path, log);
   writeProtected(path, limits.protectedPrefixes);
   const descriptor = passedDescriptor(env, pid);

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
-import { startupSnapshot } from 'node:v8';
 import { type Plugin, run } from '../lib/cni/runner.ts';
+import { isBuildingSnapshot } from '../lib/native/snapshot.ts';
 import { OWN_NAMESPACE } from '../lib/netns/netns.ts';
 import type { FamilyPlugin } from '../plugins/index.ts';
 import { withScriptedKernel } from './scripted-kernel.ts';
@@ -13,7 +13,7 @@ import { withScriptedKernel } from './scripted-kernel.ts';
 export async function rehearse(plugins: readonly FamilyPlugin[], folder: string): Promise<void> {
   const { now } = Date;
   // Two snapshots of the same tree must not differ by when they were taken.
-  if (startupSnapshot.isBuildingSnapshot()) Date.now = () => 0;
+  if (isBuildingSnapshot()) Date.now = () => 0;
   try {
     await withScriptedKernel(async () => {
       for (const plugin of plugins) {

@@ -1,7 +1,10 @@
 import { basename } from 'node:path';
 import { startupSnapshot } from 'node:v8';
+import { compile } from 'zod/mini';
 import { type Plugin, runProcess } from '../lib/cni/runner.ts';
+import { compileSchemas } from '../lib/cni/schema.ts';
 import { locateAddon } from '../lib/native/addon-path.ts';
+import { setBuildingSnapshot } from '../lib/native/snapshot.ts';
 import { PLUGINS } from '../plugins/index.ts';
 import { runCommandAsset } from './command-asset.ts';
 import { rehearse } from './rehearsal.ts';
@@ -14,6 +17,7 @@ import { unpackAddon } from './unpack.ts';
 const REHEARSAL_FOLDER = '/proc/self/cwd/build/rehearsal';
 
 function main(): void {
+  setBuildingSnapshot(false);
   const called = basename(process.argv0);
   const plugin = PLUGINS.find(({ name }) => name === called);
   if (plugin === undefined) runCommandAsset();
@@ -26,6 +30,8 @@ function runPlugin(plugin: Plugin): Promise<void> {
 }
 
 function takeSnapshot(): void {
+  setBuildingSnapshot(true);
+  compileSchemas(compile);
   startupSnapshot.setDeserializeMainFunction(main);
   // The builder waits until nothing is left to do.
   void rehearse(PLUGINS, REHEARSAL_FOLDER).then(forgetLastFile);

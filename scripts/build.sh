@@ -23,7 +23,8 @@ bundle() { # bundle <name> <entry>
   cat >"$out/$1" <<LAUNCHER
 #!/usr/bin/env bash
 here=\$(dirname "\$(readlink -f "\${BASH_SOURCE[0]}")")
-exec "\${WAYMARK_NODE:-\$here/../../../node_modules/.bin/node}" "\$here/index.js" "\$@"
+# Loading it fills a young generation of V8's usual size several times.
+exec "\${WAYMARK_NODE:-\$here/../../../node_modules/.bin/node}" --min-semi-space-size=16 "\$here/index.js" "\$@"
 LAUNCHER
   chmod 755 "$out/$1"
   echo "built dist/bundle/$1"

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { startupSnapshot } from 'node:v8';
+import { isBuildingSnapshot } from '../native/snapshot.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
 import type { Namespace } from '../netns/netns.ts';
 
@@ -26,6 +26,6 @@ let known: string | undefined;
 // Read once in a process; but a start-up snapshot must not have the one of the machine that it is taken on.
 function bootId(): string {
   const boot = known ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  if (!startupSnapshot.isBuildingSnapshot()) known = boot;
+  if (!isBuildingSnapshot()) known = boot;
   return boot;
 }

@@ -71,15 +71,26 @@ export function readBySchema<T extends z.ZodMiniType>(
   return { value: undefined, problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, base)) };
 }
 
-/**
- * The schemas that were used, and what zod makes of those that are used again: a function that takes a third of the time.
- * Making it takes as long as a hundred uses, so a process that makes one call does without, unless its snapshot has it.
- */
+type Compile = (schema: z.ZodMiniType) => z.ZodMiniType;
+
+let compile: Compile | undefined;
+
+/** The schemas that were used, and what the compiler has made of those that were used again. */
 const used = new WeakMap<z.ZodMiniType, z.ZodMiniType | undefined>();
 
+/**
+ * Has schemas compiled that are used again, by zod's compiler: reading by one takes a third of the time then. Compiling it
+ * takes as long as a hundred uses, and the compiler is large, so a process that makes one call does without both, unless they
+ * are in the snapshot that it starts from.
+ */
+export function compileSchemas(by: Compile): void {
+  compile = by;
+}
+
 function compiled<T extends z.ZodMiniType>(schema: T): T {
+  if (compile === undefined) return schema;
   if (!used.has(schema)) used.set(schema, undefined);
-  else if (used.get(schema) === undefined) used.set(schema, z.compile(schema));
+  else if (used.get(schema) === undefined) used.set(schema, compile(schema));
   // What is made of a schema has its type.
   return (used.get(schema) as T | undefined) ?? schema;
 }

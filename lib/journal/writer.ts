@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs';
-import { startupSnapshot } from 'node:v8';
+import { isBuildingSnapshot } from '../native/snapshot.ts';
 
 let known: string | undefined;
 
@@ -9,7 +9,7 @@ let known: string | undefined;
  */
 export function writer(): string {
   // A start-up snapshot must not have the one that it is taken in.
-  if (startupSnapshot.isBuildingSnapshot()) return '';
+  if (isBuildingSnapshot()) return '';
   known ??= readOwn();
   return known;
 }

@@ -53,7 +53,8 @@ export function unmeasured({ name: _, ...step }: Step): Step {
 
 /** The same by its bundle, on the runtime that is pinned. */
 export function bundle(bench: Bench, plugin: string, verb: string, config: object): Step {
-  const args = [join(ROOT, 'dist/bundle', plugin, 'index.js')];
+  // With the option of its launcher, and without the launcher.
+  const args = ['--min-semi-space-size=16', join(ROOT, 'dist/bundle', plugin, 'index.js')];
   return {
     ...called(bench, plugin, verb, config),
     name: `${plugin} (${verb}), bundle`,
