@@ -4,7 +4,7 @@ import type { Pod } from '../lib/attachments/pod.ts';
 import type { Attachment, DetachReason, Step } from '../lib/attachments/steps.ts';
 import { stepKey } from '../lib/attachments/steps.ts';
 import type { Sandbox } from '../lib/cri/runtime-service.ts';
-import type { Failures } from './failures.ts';
+import { type Failures, secondsUntil } from './failures.ts';
 import { type Looked, type LookOptions, lookAt } from './look.ts';
 import type { Performer } from './perform.ts';
 
@@ -112,7 +112,7 @@ async function explainStep(
       failed: {
         attempts: failure.attempts,
         reason: failure.reason,
-        retryInSeconds: Math.max(0, Math.round((failure.until - Date.now()) / 1000)),
+        retryInSeconds: secondsUntil(failure.until),
       },
     }),
   };

@@ -11,6 +11,11 @@ export type Failure = {
   readonly until: number;
 };
 
+/** How long it is until then, in whole seconds. */
+export function secondsUntil(until: number): number {
+  return Math.max(0, Math.round((until - Date.now()) / 1000));
+}
+
 /** What failed waits a second at first, and five minutes in the end. */
 export const STEP_BACKOFF: Backoff = { firstMs: 1000, maxMs: 300_000 };
 

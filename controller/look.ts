@@ -1,4 +1,4 @@
-import { ownBirthRecord } from '../lib/attachments/birth-record.ts';
+import { type BirthAttachment, ownBirthAttachments } from '../lib/attachments/birth-record.ts';
 import { CACHE_FOLDERS, type CachedCall, cachedCalls } from '../lib/attachments/caches.ts';
 import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
 import { gatewaysIn, linksIn, type PodLink } from '../lib/attachments/links.ts';
@@ -60,9 +60,11 @@ export function observe(
   gateways?: ReadonlyMap<string, readonly string[]>,
 ): Observed {
   const { pod, cached, containerID } = view;
-  const atBirth = (name: string) =>
-    cacheFolders.flatMap((folder) => ownBirthRecord(pathOf(folder), containerID)).find(({ ifname }) => ifname === name)
-      ?.request;
+  let born: readonly BirthAttachment[] | undefined;
+  const atBirth = (name: string) => {
+    born ??= ownBirthAttachments(containerID, cacheFolders, pathOf);
+    return born.find(({ ifname }) => ifname === name)?.request;
+  };
   const entries = parseStatus(pod.status) ?? [];
   return observedOf(links, { record: recordOf(view), entries, cached, atBirth, gateways });
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Family, familyOf } from '../lib/address/address.ts';
-import { forgetBirthAttachment, ownBirthRecord } from '../lib/attachments/birth-record.ts';
+import { forgetBirthAttachment, ownBirthAttachments } from '../lib/attachments/birth-record.ts';
 import { CACHE_FOLDERS, cachedCalls, deviceOf, linksOf } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
@@ -26,7 +26,9 @@ import { FileError } from '../lib/files/files.ts';
 import type { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { ApiError } from '../lib/kubernetes/errors.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
+import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
+import type { NetworkList } from '../lib/runtime/network.ts';
 import type { Sandboxed } from './look.ts';
 import {
   type RecordedAttachment,
@@ -129,8 +131,7 @@ export class Performer {
     } catch (error) {
       const { message } = error as Error;
       try {
-        await defaultRoutes.reset(attached);
-        await delegates.del(list, input, made);
+        await this.#del(list, input, made);
       } catch (failure) {
         const text = `${message}; what ADD did is not undone: ${(failure as Error).message}`;
         throw new RuntimeError(text, { cause: error, isUndone: false });
@@ -139,10 +140,16 @@ export class Performer {
     }
   }
 
+  // DEL, before it the default route: while the interface is there, that goes and those before it come back in one go.
+  async #del(list: NetworkList, input: AttachmentInput, result: JsonObject | undefined): Promise<void> {
+    await this.#options.defaultRoutes.reset({ network: list, input });
+    await this.#options.delegates.del(list, input, result);
+  }
+
   // Whoever was chosen for the default route keeps it when a network comes that brings one of its own.
   #familiesOfOthers(sandboxed: Sandboxed, added: string, own: readonly string[]): Family[] {
     const { pathOf, cacheFolders = CACHE_FOLDERS } = this.#options;
-    const atBirth = cacheFolders.flatMap((folder) => ownBirthRecord(pathOf(folder), sandboxed.containerID));
+    const atBirth = ownBirthAttachments(sandboxed.containerID, cacheFolders, pathOf);
     const all = [...this.recordOf(sandboxed).attachments, ...atBirth];
     const chosen = all.flatMap(({ ifname, state, request: { defaultRoute = [] } }) =>
       ifname !== added && state === 'attached' ? defaultRoute : [],
@@ -186,7 +193,7 @@ export class Performer {
 
   /** Throws ApiError, NetworkError and RuntimeError; then it has to be done again. */
   async detach(sandboxed: Sandboxed, step: Step & { kind: 'detach' }, attachment: Attachment): Promise<void> {
-    const { records, delegates } = this.#options;
+    const { records } = this.#options;
     const { ifname, keepMac } = step;
     const own = this.#own(sandboxed, ifname);
     const recorded = await this.prepareDetach(sandboxed, attachment);
@@ -197,9 +204,7 @@ export class Performer {
       else records.putOrKeep(begun);
       const { input } = recorded.call;
       const list = networkFromRecord(recorded.call.list);
-      // While the interface is there: its default route goes and those before it come back in one go.
-      await this.#options.defaultRoutes.reset({ network: list, input });
-      await delegates.del(list, input, recorded.result);
+      await this.#del(list, input, recorded.result);
       if (this.#hasLink(sandboxed, [ifname, ...attachment.links])) {
         throw new NetworkError(`the plugins ended well, but interface ${ifname} is still there`);
       }
@@ -211,7 +216,7 @@ export class Performer {
 
   /** DEL for all that a record has, of a sandbox that is gone or about to go. Throws what fails, after all was tried. */
   async release(record: SandboxRecord): Promise<void> {
-    const { records, delegates, pathOf, signal } = this.#options;
+    const { records, pathOf, signal } = this.#options;
     const netns = existsSync(pathOf(record.netns)) ? record.netns : '';
     const failures: string[] = [];
     for (const { ifname, call, result } of record.attachments.toReversed()) {
@@ -219,8 +224,7 @@ export class Performer {
         if (signal?.aborted) throw new NetworkError(`${ifname} is left to the next agent, since this one stops`);
         if (call !== undefined) {
           const [list, input] = [networkFromRecord(call.list), { ...call.input, netns }];
-          await this.#options.defaultRoutes.reset({ network: list, input });
-          await delegates.del(list, input, result);
+          await this.#del(list, input, result);
         }
         records.putOrKeep(withoutAttachment(records.get(record.containerID) ?? record, ifname));
       } catch (error) {

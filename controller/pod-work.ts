@@ -2,7 +2,7 @@ import type { Definitions } from '../lib/attachments/definitions.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
-import type { Failures } from './failures.ts';
+import { type Failures, secondsUntil } from './failures.ts';
 import type { Performer } from './perform.ts';
 import { concernsUs, type Memory, newMemory, type Reconciler } from './reconcile.ts';
 import type { Records, SandboxRecord } from './records.ts';
@@ -78,12 +78,11 @@ export class PodWork {
   }
 
   pending(): Pending[] {
-    const inSeconds = (until: number) => Math.max(0, Math.round((until - Date.now()) / 1000));
     const steps = [...this.#memories].flatMap(([pod, { failures }]) =>
-      failures.all().map(({ what, reason, until }) => ({ pod, what, reason, retryInSeconds: inSeconds(until) })),
+      failures.all().map(({ what, reason, until }) => ({ pod, what, reason, retryInSeconds: secondsUntil(until) })),
     );
     const faults = [...this.#faults].map(([pod, { reason, until }]) => {
-      return { pod, what: 'look at the pod', reason, retryInSeconds: inSeconds(until) };
+      return { pod, what: 'look at the pod', reason, retryInSeconds: secondsUntil(until) };
     });
     return [...steps, ...faults];
   }

@@ -1,5 +1,13 @@
 import { Address4, Address6 } from 'ip-address';
-import { AddressError, addressFromBytes, addressToBytes, canonicalAddress, type Family, familyOf } from './address.ts';
+import {
+  AddressError,
+  addressFromBytes,
+  addressToBytes,
+  canonicalAddress,
+  type Family,
+  familyOf,
+  unspecified,
+} from './address.ts';
 
 /**
  * An address with its prefix length, such as `10.131.0.5/23`: a subnet, or an address within one.
@@ -23,6 +31,16 @@ export function parsePrefix(text: string): Prefix {
 /** The prefix in CIDR notation. */
 export function formatPrefix(prefix: Prefix): string {
   return `${prefix.address}/${prefix.length}`;
+}
+
+/** The destination of a default route, as a prefix. */
+export function defaultDestination(family: Family): string {
+  return `${unspecified(family)}/0`;
+}
+
+/** Is this canonical prefix the destination of a default route of either family? */
+export function isDefaultDestination(prefix: unknown): boolean {
+  return prefix === defaultDestination(4) || prefix === defaultDestination(6);
 }
 
 /** How many bits does an address of this family have? */

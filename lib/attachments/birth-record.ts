@@ -70,11 +70,17 @@ export function writeBirthRecord(folder: string, containerID: string, attachment
   replaceFile(path, JSON.stringify(attachments.map(toEntry)));
 }
 
-/**
- * What we gave a sandbox at its start, by the record beside one of these folders of results. Nothing where others gave it, who
- * count places in the file, and where it cannot be read.
- */
-export function ownBirthRecord(results: string, containerID: string): BirthAttachment[] {
+/** What we gave a sandbox at its start, by the records beside these folders of results, as `pathOf` reaches them. */
+export function ownBirthAttachments(
+  containerID: string,
+  folders: readonly string[],
+  pathOf: (path: string) => string,
+): BirthAttachment[] {
+  return folders.flatMap((results) => ownBirthRecord(pathOf(results), containerID));
+}
+
+// Nothing where others gave it, who count places in the file, and where it cannot be read.
+function ownBirthRecord(results: string, containerID: string): BirthAttachment[] {
   try {
     const entries: unknown = JSON.parse(readFileIfThere(pathIn(dirname(results), containerID)) ?? '[]');
     const own = Array.isArray(entries) ? entries.map(ownEntry) : [];

@@ -1,3 +1,4 @@
+import { isDefaultDestination } from '../address/prefix.ts';
 import type { JsonObject } from '../cni/json.ts';
 import { fromVersion, type Result } from '../cni/result.ts';
 import { CURRENT_VERSION, isSupported } from '../cni/version.ts';
@@ -30,7 +31,7 @@ export function entriesOfResult(
     const link = linkNamed(links, name);
     return link === undefined || inPod.findIndex((other) => linkNamed(links, other.name) === link) === at;
   });
-  const gateways = (result.routes ?? []).filter(({ dst, gw }) => isDefaultRoute(dst) && gw).map(({ gw }) => gw);
+  const gateways = (result.routes ?? []).filter(({ dst, gw }) => isDefaultDestination(dst) && gw).map(({ gw }) => gw);
   const first = defaultPlace(result, places);
   return places.map(({ name, mac, mtu, index }: (typeof places)[number] & { mtu?: number }) => {
     const link = linkNamed(links, name);
@@ -47,10 +48,6 @@ export function entriesOfResult(
       ...(gateways.length > 0 && { gateway: gateways }),
     };
   });
-}
-
-function isDefaultRoute(dst: string): boolean {
-  return dst === '0.0.0.0/0' || dst === '::/0';
 }
 
 // The first interface with a gateway, else the first of all.

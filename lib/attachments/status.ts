@@ -1,3 +1,4 @@
+import { isDefaultDestination } from '../address/prefix.ts';
 import { canonicalJson, isJsonObject, type JsonObject } from '../cni/json.ts';
 import { linkNamed, type PodLink } from './links.ts';
 
@@ -123,7 +124,7 @@ function corrected(entry: JsonObject, seen: JsonObject): JsonObject {
 // What only the result knows: name servers and the gateway of a default route.
 function fromResult(result: JsonObject | undefined): JsonObject {
   const routes = Array.isArray(result?.routes) ? result.routes.filter(isJsonObject) : [];
-  const gateways = routes.filter(({ dst }) => dst === '0.0.0.0/0' || dst === '::/0').flatMap(({ gw }) => gw ?? []);
+  const gateways = routes.filter(({ dst }) => isDefaultDestination(dst)).flatMap(({ gw }) => gw ?? []);
   const dns = isJsonObject(result?.dns) ? result.dns : {};
   return { dns, ...(gateways.length > 0 && { gateway: gateways }) };
 }

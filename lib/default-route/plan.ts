@@ -1,4 +1,5 @@
 import { type Family, familyOf } from '../address/address.ts';
+import { defaultDestination } from '../address/prefix.ts';
 import type { Planned } from '../change/change.ts';
 import { withRoutes } from '../cni/result.ts';
 import { isDefaultRoute, isSameRoute, type Route, RT_TABLE_MAIN, routeVia } from '../netlink/route.ts';
@@ -35,7 +36,7 @@ export function planDefaultRoute(input: PlanInput<DefaultRouteConfig>): Plan {
   const link = attachmentLink(request, config.interface, previous, observed);
   const wanted = gateways.map((gw) => {
     const family = familyOf(gw);
-    const route = routeVia(gw, { dst: anywhere(family), family, link: link.index, protocol: PROTOCOL });
+    const route = routeVia(gw, { dst: defaultDestination(family), family, link: link.index, protocol: PROTOCOL });
     return { ...route, priority: PRIORITIES[family] };
   });
   const taken = wanted.flatMap((route, index): Planned[] => {
@@ -49,7 +50,7 @@ export function planDefaultRoute(input: PlanInput<DefaultRouteConfig>): Plan {
   });
   const base = previous ?? unchainedResult(link, request.netns, observed);
   const families = new Set([...wanted.map(({ family }) => family), ...yields]);
-  const kept = base.routes?.filter(({ dst }) => ![...families].some((family) => dst === anywhere(family)));
+  const kept = base.routes?.filter(({ dst }) => ![...families].some((family) => dst === defaultDestination(family)));
   const result = kept === undefined ? base : { ...base, routes: kept };
   return { changes: [...taken, ...given], conflicts: [], result: withRoutes(result, wanted.flatMap(resultRoute)) };
 }
@@ -60,8 +61,4 @@ function defaultsOf(observed: Observation, family: Family): Route[] {
 
 function deletions(routes: readonly Route[], source: string): Planned[] {
   return routes.map((route) => ({ change: { op: 'delete-route', route }, source }));
-}
-
-function anywhere(family: Family): string {
-  return family === 4 ? '0.0.0.0/0' : '::/0';
 }

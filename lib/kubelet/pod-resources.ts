@@ -1,9 +1,6 @@
 import { GrpcClient } from '../cri/grpc.ts';
 import { type Fields, messagesIn, parseFields, textIn } from '../cri/protobuf.ts';
 
-/** Where the kubelet says which devices it has allocated, on the node. */
-export const POD_RESOURCES_SOCKET = '/var/lib/kubelet/pod-resources/kubelet.sock';
-
 /** The field numbers of k8s.io/kubelet/pkg/apis/podresources/v1/api.proto that are used; a test compares them. */
 export const FIELDS = {
   ListPodResourcesResponse: { pod_resources: 1 },

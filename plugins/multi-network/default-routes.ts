@@ -1,4 +1,5 @@
 import { type Family, familyOf } from '../../lib/address/address.ts';
+import { defaultDestination } from '../../lib/address/prefix.ts';
 import { newestResult } from '../../lib/attachments/result-status.ts';
 import type { JsonObject } from '../../lib/cni/json.ts';
 import { type Result, toVersion } from '../../lib/cni/result.ts';
@@ -47,5 +48,5 @@ function hasDefaultRoute(result: JsonObject, families: ReadonlySet<Family>): boo
 }
 
 function isDefault(dst: string, families: ReadonlySet<Family>): boolean {
-  return (dst === '0.0.0.0/0' && families.has(4)) || (dst === '::/0' && families.has(6));
+  return [...families].some((family) => dst === defaultDestination(family));
 }

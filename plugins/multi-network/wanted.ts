@@ -14,15 +14,13 @@ import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import type { Request } from '../../lib/cni/request.ts';
 import type { Call } from '../../lib/cni/runner.ts';
 import { summarize } from '../../lib/cni/summary.ts';
+import { POD_RESOURCES_SOCKET } from '../../lib/kubelet/socket.ts';
 import type { AttachmentInput } from '../../lib/runtime/derive.ts';
 import type { Cluster } from './cluster.ts';
 import { isolationOf, type MultiNetworkConfig } from './config.ts';
 import { Devices } from './devices.ts';
 import { type Configured, type Network, namedNetwork, networksOfDelegates, selectedNetwork } from './networks.ts';
 import type { Services } from './services.ts';
-
-/** Where the kubelet says which devices it has given to pods, on the node. */
-const POD_RESOURCES_SOCKET = '/var/lib/kubelet/pod-resources/kubelet.sock';
 
 /** What a pod is to get. In a chain, `eth0` is made by the plugins in front. */
 type Asked = {

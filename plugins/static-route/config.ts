@@ -1,12 +1,12 @@
 import * as z from 'zod/mini';
 import { familyOf } from '../../lib/address/address.ts';
-import { formatPrefix, networkOf, type Prefix } from '../../lib/address/prefix.ts';
+import { defaultDestination, formatPrefix, networkOf, type Prefix } from '../../lib/address/prefix.ts';
 import { type ParsedConfig, parseConfig } from '../../lib/cni/config.ts';
 import type { JsonObject } from '../../lib/cni/json.ts';
 import { HERE, type PathOf } from '../../lib/cni/place.ts';
 import { absolutePath, address, configError } from '../../lib/cni/schema.ts';
 import { routePolicyKeys } from '../../lib/plugin/route-policy.ts';
-import { addedRoutes, defaultOf, destination, listOfRoutes } from './route-config.ts';
+import { addedRoutes, destination, listOfRoutes } from './route-config.ts';
 import { listOfRules } from './rule-config.ts';
 import { sourceRoutingKey } from './source-routing-config.ts';
 import { clashes } from './sources.ts';
@@ -64,5 +64,5 @@ export async function readStaticRouteConfig(
 }
 
 function destinationText(dst: Prefix | 'default', gw: string | undefined): string {
-  return dst === 'default' ? defaultOf(gw === undefined ? 4 : familyOf(gw)) : formatPrefix(networkOf(dst));
+  return dst === 'default' ? defaultDestination(gw === undefined ? 4 : familyOf(gw)) : formatPrefix(networkOf(dst));
 }

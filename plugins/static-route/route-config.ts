@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { type Family, familyOf, unspecified } from '../../lib/address/address.ts';
-import { formatPrefix } from '../../lib/address/prefix.ts';
+import { defaultDestination, formatPrefix } from '../../lib/address/prefix.ts';
 import { address, addressOr, hostBitsProblem, integer, interfaceName, prefixOr } from '../../lib/cni/schema.ts';
 import { defaultPriority, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
 
@@ -51,7 +51,7 @@ const route = z.pipe(
   }),
   z.transform((keys) => {
     const family = familyOfRoute(keys);
-    const dst = keys.dst === 'default' ? defaultOf(family) : formatPrefix(keys.dst);
+    const dst = keys.dst === 'default' ? defaultDestination(family) : formatPrefix(keys.dst);
     return { ...keys, ...(keys.nexthops && { nexthops: withoutIdleWeight(keys.nexthops) }), family, dst };
   }),
 );
@@ -97,11 +97,6 @@ function familyOfRoute({ dst, gw, nexthops, src }: RouteKeys): Family {
   const written = [gw, ...(nexthops ?? []).map((hop) => hop.gw), src];
   const hint = written.find((text) => text !== undefined && text !== 'auto');
   return hint === undefined ? 4 : familyOf(hint);
-}
-
-/** The default destination of a family, `0.0.0.0/0` or `::/0`. */
-export function defaultOf(family: Family): string {
-  return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
 // The kernel forgets the weight of a next hop that is the only one.

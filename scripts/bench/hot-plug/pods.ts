@@ -1,6 +1,6 @@
 import type { Cluster } from '../../cluster/cluster.ts';
-import { SHELL_IMAGE } from '../../cluster/images.ts';
 import { until } from '../../cluster/process.ts';
+import { startPods as startSleeping } from '../cluster/pods.ts';
 import { linksIn, namespaceOf } from './monitor.ts';
 import type { Side } from './sides.ts';
 
@@ -16,21 +16,8 @@ export async function startPods(
   names: readonly string[],
   selections: readonly Selection[],
 ): Promise<void> {
-  const items = names.map((name) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, annotations: { 'k8s.v1.cni.cncf.io/networks': JSON.stringify(selections) } },
-    spec: {
-      nodeName: node.name,
-      terminationGracePeriodSeconds: 1,
-      automountServiceAccountToken: false,
-      containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
-    },
-  }));
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
-  const wait = ['wait', '--for=condition=Ready', '--timeout=300s', ...names.map((name) => `pod/${name}`)];
-  const { status, stderr } = await cluster.tryKubectl(wait, { timeoutSeconds: 320 });
-  if (status !== 0) throw new Error(stderr);
+  const annotations = { 'k8s.v1.cni.cncf.io/networks': JSON.stringify(selections) };
+  await startSleeping(cluster, names, { node: node.name, annotations, spec: { terminationGracePeriodSeconds: 1 } });
 }
 
 /** Deletes pods and waits until they are gone. */

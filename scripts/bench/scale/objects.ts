@@ -1,6 +1,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import { SHELL_IMAGE } from '../../cluster/images.ts';
 import type { Api } from '../cluster/api.ts';
+import { startPods } from '../cluster/pods.ts';
 
 // The objects of a large cluster.
 
@@ -49,19 +50,6 @@ export function otherPod(index: number, metadata: object): Parameters<Api['send'
 /** Pods of the node that there is, until they are ready; their names. */
 export async function startHere(cluster: Cluster, count: number): Promise<string[]> {
   const names = Array.from({ length: count }, (_, index) => `here-${index}`);
-  const items = names.map((name) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name },
-    spec: {
-      nodeName: 'node-1',
-      automountServiceAccountToken: false,
-      containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
-    },
-  }));
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
-  const wait = ['wait', '--for=condition=Ready', '--timeout=300s', ...names.map((name) => `pod/${name}`)];
-  const { status, stderr } = await cluster.tryKubectl(wait, { timeoutSeconds: 320 });
-  if (status !== 0) throw new Error(stderr);
+  await startPods(cluster, names, { node: 'node-1' });
   return names;
 }

@@ -5,9 +5,11 @@ import {
   bitsOf,
   contains,
   covers,
+  defaultDestination,
   firstHost,
   formatPrefix,
   hasHostBits,
+  isDefaultDestination,
   lastHost,
   mostSpecific,
   networkOf,
@@ -380,4 +382,10 @@ t.test('a prefix covers those within it, itself, and none of the other family', 
   ];
   for (const [outer, inner, covered] of cases)
     t.equal(covers(parsePrefix(outer), parsePrefix(inner)), covered, `${outer} ${inner}`);
+});
+
+t.test('the destination of a default route has a text of its own for each family', async (t) => {
+  t.strictSame([defaultDestination(4), defaultDestination(6)], ['0.0.0.0/0', '::/0']);
+  const texts = ['0.0.0.0/0', '::/0', '0.0.0.0/1', '::/1', '10.0.0.0/0', 'default', undefined];
+  t.strictSame(texts.filter(isDefaultDestination), ['0.0.0.0/0', '::/0']);
 });
