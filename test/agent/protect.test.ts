@@ -193,9 +193,16 @@ t.test('without --protect, annotations may ask for anything', { skip: noNamespac
 t.test('the executables refuse what the agent was told to protect', { skip: noNamespaces }, async (t) => {
   const pod = podWithServices(t);
   const folder = scratchFolder(t);
+  const own = join(folder, 'run');
   const runIn = (file: string, cni: object) => {
-    // Only this call sees the file in /run/waymark.
-    const script = `mkdir -p /run/waymark && mount --bind ${dirname(file)} /run/waymark && exec "$0" "$1"`;
+    // Only this call sees the file in /run/waymark: its /run is another, with the same namespaces.
+    const script = [
+      `mkdir -p ${own}/netns ${own}/waymark`,
+      `mount --rbind /run/netns ${own}/netns`,
+      `mount --bind ${dirname(file)} ${own}/waymark`,
+      `mount --rbind ${own} /run`,
+      'exec "$0" "$1"',
+    ].join(' && ');
     const { status, stdout } = spawnSync(
       'unshare',
       ['-m', 'sh', '-c', script, process.execPath, bundleOf('static-route')],
