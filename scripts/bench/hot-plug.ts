@@ -173,11 +173,10 @@ function report(
   const row = (title: string, pick: (times: Times) => number) => `| ${title} | ${ms(pick(ours))} | ${ms(pick(peer))} |`;
   const usage = (title: string, pick: (usage: Usage) => number, when: readonly Usage[]) =>
     `| ${title} | ${when.map((each) => pick(each).toFixed(0)).join(' | ')} |`;
-  const failures = cases.flatMap((outcomes, index) =>
-    [...outcomes].flatMap(([title, reason]) =>
-      reason ? [`${index === 0 ? 'Waymark' : 'peer'}, ${title}: ${reason}`] : [],
-    ),
-  );
+  const failures = ['Waymark', 'peer'].flatMap((side, index) => [
+    ...[...(cases[index] ?? [])].flatMap(([title, reason]) => (reason ? [`${side}, ${title}: ${reason}`] : [])),
+    ...(bursts[index]?.wrong ?? []).slice(0, 1).map((reason) => `${side}, in the burst: ${reason}`),
+  ]);
   const passed = cases.map((outcomes) => [...outcomes.values()].filter((reason) => reason === false).length);
   const tables = [
     '| from the edit to the kernel, ms | Waymark | peer and Multus |',
@@ -196,7 +195,7 @@ function report(
     usage('… of it its own', ({ own }) => own, memory.after),
     `| CPU of ${2 * EDITS} edits, s | ${memory.cpu.map((cpu) => cpu.toFixed(2)).join(' | ')} |`,
     '',
-    ...[...failures, ...bursts.flatMap(({ wrong }) => wrong.slice(0, 1))].map((line) => `- ${line}`),
+    ...failures.map((line) => `- ${line}`),
   ].join('\n');
   const [restOurs, restPeer] = memory.atRest as [Usage, Usage];
   return {
