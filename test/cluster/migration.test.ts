@@ -47,7 +47,9 @@ await onCluster('from Multus: pods keep running, follow their annotations, and a
 
   await installWaymark(cluster, 'multi-network');
   t.equal(firstList(cluster), '00-multus.conf', 'Multus comes first');
-  cluster.kubectl(['-n', 'kube-system', 'delete', 'daemonset', 'kube-multus-ds', '--timeout=60s']);
+  // Once its pod is gone too: a daemon that ends removes the list, also that of the next daemon.
+  const multus = ['daemonset', 'kube-multus-ds', '--cascade=foreground', '--timeout=180s'];
+  cluster.kubectl(['-n', 'kube-system', 'delete', ...multus], { timeoutSeconds: 200 });
   cluster.node('node-1').run(['rm', '-f', '/etc/cni/net.d/00-multus.conf']);
   t.equal(firstList(cluster), '00-waymark.conflist');
   for (const name of old) t.strictSame(linksOf(cluster, name), kept[name], `${name} is as it was`);
