@@ -80,10 +80,13 @@ export function readRequest(verb: Verb, env: Variables, read: NetworkDocument): 
   };
 }
 
-// `KEY=VALUE;KEY=VALUE`. What is not of this form is not ours to complain about: it may be meant for another plugin.
+// `KEY=VALUE;KEY=VALUE`; a value may have further signs of equality. What is not of this form is not ours to complain about:
+// it may be meant for another plugin.
 function argsOf(text: string): { readonly [key: string]: string } {
-  const pairs = text.split(';').map((pair) => pair.split('=', 2));
-  return Object.fromEntries(pairs.flatMap(([key, value]) => (key && value !== undefined ? [[key, value]] : [])));
+  const pairs = text.split(';').map((pair) => [pair, pair.indexOf('=')] as const);
+  return Object.fromEntries(
+    pairs.filter(([, at]) => at > 0).map(([pair, at]) => [pair.slice(0, at), pair.slice(at + 1)]),
+  );
 }
 
 /** The result of the plugins before, or undefined if there is none. Throws CniError 7. */

@@ -19,8 +19,13 @@ type Deleting = { readonly call: Call; readonly delegation: Delegation };
 /**
  * Takes a pod's networks away, the last one first, by what was recorded and cached when it started: neither the API server
  * nor the definitions are needed. What fails is reported at the end, and stays recorded for the next DEL.
+ *
+ * Without a lock nothing is written where nothing is known: an ADD may be making its record just now.
  */
-export async function del(deleting: Deleting & { readonly services: Services }): Promise<object | undefined> {
+export async function del(
+  deleting: Deleting & { readonly services: Services },
+  hasLock: boolean,
+): Promise<object | undefined> {
   const { call } = deleting;
   const { containerID, args, document } = call.request;
   const folder = call.place.pathOf(cniDirOf(document));
@@ -31,6 +36,7 @@ export async function del(deleting: Deleting & { readonly services: Services }):
     const changes = mine.toReversed().map(({ ifname, network }) => `detach ${ifname} from ${network}`);
     return { cniVersion: call.request.version, plugin: 'multi-network', command: 'DEL', changes };
   }
+  if (!hasLock && known.length === 0) return undefined;
   const others = known.filter((entry) => !mine.includes(entry));
   const failures = await release(deleting, mine, (left) =>
     keep(call, () => writeBirthRecord(folder, containerID, [...others, ...left])),

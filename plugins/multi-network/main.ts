@@ -18,7 +18,7 @@ const NAME = 'multi-network';
 export function multiNetworkWith(
   services: Services,
 ): Plugin & { readonly parseConfig: typeof parseMultiNetworkConfig } {
-  const alone = <T>(call: Call, work: () => Promise<T>) =>
+  const alone = <T>(call: Call, work: (hasLock: boolean) => Promise<T>) =>
     locked(NAME, call.place.pathOf(dataDirOf(call.request.document)), call, work);
   return {
     name: NAME,
@@ -33,7 +33,9 @@ export function multiNetworkWith(
           return alone(call, () => add(work));
         }),
       DEL: (call) =>
-        translated(() => alone(call, () => del({ call, services, delegation: delegationOf(call, services) }))),
+        translated(() =>
+          alone(call, (hasLock) => del({ call, services, delegation: delegationOf(call, services) }, hasLock)),
+        ),
       CHECK: (call) => translated(() => checkUnlessSkipped(call, services)),
       GC: (call) => translated(() => collectGarbage(workOf(call, services))),
       STATUS: (call) => translated(() => status(workOf(call, services))),

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { multiNetworkNode } from '../../support/kubernetes/multi-network-node.ts';
@@ -44,4 +44,18 @@ t.test('what the record lacks is taken away too, and nothing twice', { skip: noR
   t.equal((await pod.run('DEL')).code, 0);
   t.strictSame(pod.links(), {});
   t.strictSame(node.leftovers(), []);
+});
+
+t.test('DEL without a lock leaves a record alone that it cannot read', { skip: noReferencePlugins }, async (t) => {
+  const node = await multiNetworkNode(t);
+  const pod = node.pod('web', {});
+  const record = join(node.folder, 'cni', pod.containerID);
+  mkdirSync(join(node.folder, 'cni'), { recursive: true });
+  // As an ADD has it that has just begun.
+  writeFileSync(record, '');
+  t.equal((await pod.run('DEL')).code, 0);
+  t.ok(existsSync(record));
+  mkdirSync(join(node.folder, 'data/multi-network'), { recursive: true });
+  t.equal((await pod.run('DEL')).code, 0);
+  t.notOk(existsSync(record), 'with its lock it is removed');
 });
