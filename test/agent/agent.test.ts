@@ -5,7 +5,7 @@ import t from 'tap';
 import { listenAt } from '../../agent/socket-file.ts';
 import type { Plugin } from '../../lib/cni/runner.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
-import { agentHere, freePort, noRoot, page, parseMetrics, until } from '../support/agent/agent.ts';
+import { agentHere, freeAddress, noRoot, page, parseMetrics, until } from '../support/agent/agent.ts';
 import { ask, connection, received, requestBytes } from '../support/agent/agent-client.ts';
 import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
 import { variables } from '../support/plugins/call.ts';
@@ -36,7 +36,7 @@ const del = (ifname: string) => ({ plugin: 'held', env: variables('DEL', '', { C
 
 t.test('an agent that is stopped finishes what runs, and refuses all else', { skip: noRoot }, async (t) => {
   const { plugin, begun, release } = held();
-  const listen = { host: '127.0.0.1', port: await freePort() };
+  const listen = await freeAddress();
   const { agent, socket, log } = await agentHere(t, { plugins: [plugin], listen });
   const runs = ask(socket, del('runs'));
   await until(() => begun.length === 1);
@@ -70,7 +70,7 @@ t.test('an agent that is stopped finishes what runs, and refuses all else', { sk
 
 t.test('an agent that takes over leaves what the first one runs, and keeps its socket', { skip: noRoot }, async (t) => {
   const { plugin, begun, release } = held();
-  const listen = { host: '127.0.0.1', port: await freePort() };
+  const listen = await freeAddress();
   const first = await agentHere(t, { plugins: [plugin], listen });
   const { socket } = first;
   const runs = ask(socket, del('runs'));
@@ -91,14 +91,13 @@ t.test('an agent that takes over leaves what the first one runs, and keeps its s
 
 t.test('an agent that cannot have its socket serves nothing at all', { skip: noRoot }, async (t) => {
   const { plugin } = held();
-  const port = await freePort();
+  const listen = await freeAddress();
   const folder = scratchFolder(t);
   run('ln', ['-s', 'nowhere', join(folder, 'agent.sock')]);
-  const listen = { host: '127.0.0.1', port };
   await t.rejects(agentHere(t, { plugins: [plugin], listen, socket: join(folder, 'agent.sock') }), {
     message: `${folder}/agent.sock: is a symbolic link, which is refused`,
   });
-  await t.rejects(page({ port }, '/healthz'), { code: 'ECONNREFUSED' });
+  await t.rejects(page(listen, '/healthz'), { code: 'ECONNREFUSED' });
 });
 
 t.test('an agent whose port is taken does not take the socket', { skip: noRoot }, async (t) => {

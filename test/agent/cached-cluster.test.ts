@@ -21,7 +21,7 @@ const SHIMS = join(import.meta.dirname, '../../dist/shim');
 
 type Cached = MultiNetworkNode & { readonly pods: Watch<Pod>; readonly lost: string[] };
 
-async function cachedNode(t: Test, timeoutMs = 2000): Promise<Cached> {
+async function cachedNode(t: Test): Promise<Cached> {
   const started: { pods?: Watch<Pod>; cluster?: CachedCluster; client?: ApiClient } = {};
   const lost: string[] = [];
   t.teardown(async () => {
@@ -30,7 +30,7 @@ async function cachedNode(t: Test, timeoutMs = 2000): Promise<Cached> {
     started.client?.close();
   });
   const services = (api: ApiStandIn) => {
-    const client = api.client(timeoutMs);
+    const client = api.client();
     const pods = new Watch<Pod>({ client, path: '/api/v1/pods', keep: podOf, changed: () => undefined });
     pods.start();
     const cluster = new CachedCluster({
@@ -62,6 +62,7 @@ t.test('a pod starts without a GET once the watches know it and its definitions'
   const node = await cachedNode(t);
   await warm(node);
   const pod = node.pod('web', { [NETWORKS]: 'blue' });
+  await until(() => node.pods.items.has('default/web'));
   const before = gets(node).length;
   await pod.add();
   t.strictSame(gets(node).slice(before), []);

@@ -149,15 +149,19 @@ t.test('an ADD that waits does not hold up the others', { skip: noNamespaces }, 
       stdin: stdin({ waitSeconds: 600 }),
     }),
   );
+  // It is not among those that run, except while it takes a look.
+  const waits = async () => {
+    const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
+    return metrics.get('waymark_requests_running') === 0 && metrics.get('waymark_requests_patient') === 1;
+  };
+  await until(waits);
   for (let i = 0; i < 20; i++) {
     for (const verb of ['ADD', 'CHECK', 'DEL']) {
       const env = variables(verb, pod.path, { CNI_CONTAINERID: 'other' });
       t.equal((await ask(socket, { plugin: 'seamless-gateway', env, stdin: stdin({}) })).code, 0);
     }
   }
-  const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
-  t.equal(metrics.get('waymark_requests_running'), 0, 'it is not among those that run');
-  t.equal(metrics.get('waymark_requests_patient'), 1);
+  await until(waits);
   waiting.ip('address add 10.244.1.5/24 dev eth0');
   const bytes = await answer;
   t.equal(bytes.toString('latin1', 4, 5), 'A', 'it was accepted');
@@ -241,12 +245,15 @@ t.test(
     const { socket, log } = await agentHere(t, { plugins: [plugin('slow', async () => void begun.push('begun'))] });
     // It hands its connection, and the last byte, to a child, and ends: its number could be another's by now.
     const bytes = requestBytes({ plugin: 'slow', env: quick('a'), stdin: CONFIG }).toString('base64');
+    const orphan =
+      'while read -r _ _ _ p _ </proc/$$/stat && [ "$p" = "$1" ]; do sleep 0.01; done; printf "}" >&0; exec cat <&0';
     const script = `
+    const orphan = ${JSON.stringify(orphan)};
     const bytes = Buffer.from('${bytes}', 'base64');
     const socket = require('node:net').connect('${socket}', () => {
       socket.write(bytes.subarray(0, -1), () => {
         const stdio = [socket, 'inherit', 'inherit'];
-        require('node:child_process').spawn('sh', ['-c', 'sleep 0.5; printf "}" >&0; exec cat <&0'], { stdio });
+        require('node:child_process').spawn('sh', ['-c', orphan, 'sh', String(process.pid)], { stdio });
         process.kill(process.pid, 'SIGKILL');
       });
     });`;
@@ -324,8 +331,10 @@ t.test(
 
     await t.test('when one waits too long', async (t) => {
       const { socket, log } = await agentHere(t, { plugins: [slow], limits: { waitMs: 50 } });
+      const before = held.length;
       const calls = [ask(socket, call), ask(socket, call)];
       t.equal((await Promise.race(calls)).code, undefined);
+      await until(() => held.length > before);
       held.at(-1)?.();
       t.strictSame((await Promise.all(calls)).map(({ code }) => code ?? 'none').sort(), [0, 'none']);
       t.match(

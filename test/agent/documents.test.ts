@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
@@ -141,6 +141,7 @@ t.test(
       const socket = join(folder, 'agent.sock');
       const env = { PATH: `${bundleFolder('waymark')}:${process.env.PATH}`, WAYMARK_SOCKET: socket };
       const supervised = spawn('sh', [file], { env, stdio: 'ignore' });
+      t.teardown(() => supervised.kill('SIGKILL'));
       const ended = new Promise((resolve) => supervised.once('exit', resolve));
       const pidOfAgent = async (): Promise<number | undefined> => {
         try {
@@ -166,6 +167,7 @@ t.test(
       }
       process.kill(pid ?? -1, 'SIGTERM');
       await ended;
+      await until(() => !existsSync(socket));
     }
   },
 );

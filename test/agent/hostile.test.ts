@@ -30,7 +30,7 @@ const { clients, patient, routes, rounds, args } = {
     patient: 8,
     routes: 100_000,
     rounds: 10,
-    args: ['--max-configs-kib', '2048'],
+    args: ['--max-configs-kib', '2048', '--queue-seconds', '60'],
   },
 }[SIZE];
 

@@ -1,7 +1,7 @@
+import { mock } from 'node:test';
 import fc from 'fast-check';
 import t from 'tap';
 import { NotServed, Queue, type Turn } from '../../agent/queue.ts';
-import { until } from '../support/until.ts';
 
 const PLENTY = { running: 100, waiting: 100, waitMs: 60_000 };
 
@@ -127,6 +127,8 @@ t.test('what waits can be refused, and what runs goes on', async (t) => {
 const never = () => () => {};
 
 t.test('work that pauses makes room for other keys, and keeps its own', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
   const queue = new Queue({ ...PLENTY, running: 1 });
   const [after, other] = [work(), work()];
   const paused: string[] = [];
@@ -139,7 +141,9 @@ t.test('work that pauses makes room for other keys, and keeps its own', async (t
   const done = [queue.run('a', after.run), queue.run('b', other.run)];
   await settle();
   t.strictSame([after.begun, other.begun], [false, true]);
-  await until(() => queue.waiting === 2);
+  mock.timers.tick(1000);
+  await settle();
+  t.equal(queue.waiting, 2);
   t.strictSame(paused, [], 'it goes on only when there is a place again');
   other.end();
   await patient;

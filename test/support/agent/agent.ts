@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import { Agent, type AgentOptions } from '../../../agent/agent.ts';
 import { type AgentLimits, DEFAULT_LIMITS } from '../../../agent/limits.ts';
+import { OWN_LOOPBACK } from '../loopback.ts';
 import { scratchFolder } from '../namespaces/namespace.ts';
 import { bundleOf, type Env } from '../plugins/call.ts';
 import { PLUGINS } from '../plugins/plugins.ts';
@@ -44,7 +45,7 @@ export type AgentProcess = {
   readonly pid: number;
   /** What it has written to stderr so far. */
   stderr(): string;
-  /** How it ended. */
+  /** How it ended; by then all that it has written is here. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 };
 
@@ -81,7 +82,7 @@ export async function agentProcess(t: Test, options: AgentProcessOptions = {}): 
     stderr += text;
   });
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
-    child.once('exit', (code, signal) => resolve({ code, signal })),
+    child.once('close', (code, signal) => resolve({ code, signal })),
   );
   t.teardown(async () => {
     child.kill('SIGKILL');
@@ -119,21 +120,25 @@ export function memoryOf(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
-/** A port that is free, as far as one can tell. */
-export async function freePort(): Promise<number> {
+/** Where nobody listens. */
+export async function freeAddress(): Promise<{ host: string; port: number }> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, OWN_LOOPBACK, resolve));
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
-  return port;
+  return { host: OWN_LOOPBACK, port };
 }
 
 export type Page = { status: number; type: string; body: string };
 
 /** Requests a page over a Unix socket or a port. */
-export function page(where: { socketPath: string } | { port: number }, path: string, method = 'GET'): Promise<Page> {
+export function page(
+  where: { socketPath: string } | { host?: string; port: number },
+  path: string,
+  method = 'GET',
+): Promise<Page> {
   return new Promise((resolve, reject) => {
-    request({ ...where, path, method, agent: false, timeout: 20_000 }, (response) => {
+    request({ ...where, path, method, agent: false }, (response) => {
       let body = '';
       response.on('data', (text) => {
         body += text;

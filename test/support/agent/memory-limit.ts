@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { until } from '../until.ts';
 
 // The kernel ends what needs more memory than its cgroup may have, as on a node.
 
@@ -9,12 +10,21 @@ const [ROOT, LIMIT] = existsSync(V1) ? [V1, 'memory.limit_in_bytes'] : ['/sys/fs
 
 /** A program, with its arguments, that runs others within a limit of so many bytes, for as long as the test lasts. */
 export function withinMemory(t: Test, bytes: number): string[] {
-  const folder = join(ROOT, `waymark-test-${process.pid}`);
-  mkdirSync(folder);
-  // What runs in it has ended by then, since later teardowns come first.
-  t.teardown(() => rmdirSync(folder));
+  const folder = mkdtempSync(join(ROOT, 'waymark-test-'));
+  // What ran in it has ended by then, since later teardowns come first; the kernel may need a moment more.
+  t.teardown(() => until(() => isRemoved(folder), `${folder} is busy`));
   writeFileSync(join(folder, LIMIT), `${bytes}`);
   return ['sh', '-c', `echo $$ >${folder}/cgroup.procs && exec "$@"`, 'sh'];
+}
+
+function isRemoved(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
+  }
 }
 
 /** The memory of a process that is not a file's, in bytes: what counts towards its limit and cannot be taken back. */

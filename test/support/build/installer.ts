@@ -88,9 +88,9 @@ function residentOf(child: ChildProcess): Resident {
   };
 }
 
-/** Waits until a condition holds. Throws after ten seconds. */
+/** Waits until a condition holds. Throws if it does not within two minutes. */
 export async function until(holds: () => boolean, what: string, more: () => string = () => ''): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !holds(); ) {
+  for (const deadline = Date.now() + 120_000; !holds(); ) {
     if (Date.now() > deadline) throw new Error(`never: ${what}\n${more()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -3,6 +3,7 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { ApiClient } from '../../../lib/kubernetes/client.ts';
 import type { KubeObject } from '../../../lib/kubernetes/object.ts';
+import { OWN_LOOPBACK } from '../loopback.ts';
 
 // A stand-in for kube-apiserver: objects in memory with resource versions, lists in pages, watches with bookmarks and
 // 410, merge patches with preconditions. It knows nothing of schemas, defaults or admission. What it gets wrong shows on
@@ -47,7 +48,7 @@ export class ApiStandIn {
   }
 
   async start(port = 0): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => this.#server.listen(port, this.#host, resolve));
   }
 
   async stop(): Promise<void> {
@@ -56,11 +57,16 @@ export class ApiStandIn {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  get url(): string {
-    return `${this.#isSecure ? 'https' : 'http'}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  // Certificates have the usual address; another server has one on which its port waits for it while it is away.
+  get #host(): string {
+    return this.#isSecure ? '127.0.0.1' : OWN_LOOPBACK;
   }
 
-  client(timeoutMs = 5000): ApiClient {
+  get url(): string {
+    return `${this.#isSecure ? 'https' : 'http'}://${this.#host}:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  client(timeoutMs = 60_000): ApiClient {
     return new ApiClient({ access: { server: this.url, credentials: () => ({}) }, userAgent: 'test', timeoutMs });
   }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { until } from '../until.ts';
 import { noNamespaces, scratchFolder, works } from './namespace.ts';
 
 // Processes that see other files than the test, in a mount namespace and a root of their own.
@@ -38,7 +39,7 @@ export async function enclosed(t: Test, script: string, network?: string): Promi
     `root=${root}`,
     script,
     'echo ready',
-    `exec chroot ${root} sleep 1000`,
+    `exec chroot ${root} sleep infinity`,
   ].join('\n');
   const holder = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', setUp], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -69,11 +70,10 @@ async function firstWord(child: ChildProcess): Promise<void> {
     child.once('exit', (code) => reject(new Error(`the script in the enclosure failed: ${code}`)));
   });
   // The chroot happens after this word is printed.
-  for (let i = 0; i < 500; i++) {
-    if (readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').startsWith('sleep')) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error('the enclosure is not ready');
+  await until(
+    () => readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').startsWith('sleep'),
+    'the enclosure is not ready',
+  );
 }
 
 /** The output and exit code of a process that runs to its end. */

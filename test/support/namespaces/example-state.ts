@@ -140,7 +140,7 @@ export function buildExampleState(ip: (command: string) => string): void {
 
 /** Waits until the kernel has given every link that is up its link-local address, so that the tables are stable. */
 function settle(ip: (command: string) => string): void {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 6000; i++) {
     const addresses = ip('-6 address show scope link');
     if (addresses.split('inet6 fe80').length > 6 && !addresses.includes('tentative')) return;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);

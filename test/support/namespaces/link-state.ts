@@ -128,7 +128,7 @@ const ETH0 = 3;
 
 /** Waits until linkwatch and duplicate address detection have finished, so that the tables are stable. */
 export function settle(pod: Scratch): void {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 6000; i++) {
     const up = pod.ipJson('link show up').filter(({ ifname }) => ifname !== 'lo');
     const isUp = up.every(({ operstate }) => operstate === 'UP');
     const local = pod

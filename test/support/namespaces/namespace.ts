@@ -77,25 +77,34 @@ function seedHash(name: string): void {
 }
 
 /**
- * Waits until the kernel has given every link with a carrier its link-local address and multicast route, which takes some
- * time after the link is up. If a link gets none, this waits for half a second.
+ * Waits until the kernel has made what it makes by itself some time after a link is up. If a link that has a carrier never
+ * gets its link-local address, this waits for ten seconds.
  */
 function waitForKernel(name: string): void {
-  for (let i = 0; i < 25; i++) {
-    const [up = [], multicast = [], tentative = [], local = []] = run('ip', ['-n', name, ...BATCH], QUESTIONS)
-      .trim()
-      .split('\n')
-      .map((line): { [key: string]: unknown }[] => JSON.parse(line));
-    const links = up.filter(({ flags = [] }) => isCarried(flags as string[])).map(({ ifname }) => ifname);
-    const hasAll = (entries: { dev?: unknown; ifname?: unknown }[]) =>
-      links.every((link) => entries.some(({ dev, ifname }) => (dev ?? ifname) === link));
-    if (hasAll(multicast) && !tentative.some(({ ifname }) => ifname !== undefined) && hasAll(local)) return;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-  }
+  for (const end = Date.now() + 10_000; !isSettled(name) && Date.now() < end; ) sleep(20);
+}
+
+// Has the kernel given every link with a carrier, and these, its state, its link-local address and its multicast route?
+function isSettled(name: string, wanted: readonly string[] = []): boolean {
+  const [up = [], multicast = [], tentative = [], local = []] = run('ip', ['-n', name, ...BATCH], QUESTIONS)
+    .trim()
+    .split('\n')
+    .map((line): { [key: string]: unknown }[] => JSON.parse(line));
+  const carried = up.filter(({ flags = [] }) => isCarried(flags as string[]));
+  const links = [...wanted, ...carried.filter(isGivenAddress).map(({ ifname }) => ifname)];
+  const hasAll = (entries: { dev?: unknown; ifname?: unknown }[]) =>
+    links.every((link) => entries.some(({ dev, ifname }) => (dev ?? ifname) === link));
+  return (
+    carried.every(hasState) &&
+    hasAll(carried) &&
+    hasAll(multicast) &&
+    !tentative.some(({ ifname }) => ifname !== undefined) &&
+    hasAll(local)
+  );
 }
 
 // In one process, because tests ask hundreds of times. Each answer is a line.
-const BATCH = ['-6', '-j', '-batch', '-'];
+const BATCH = ['-6', '-d', '-j', '-batch', '-'];
 const QUESTIONS = [
   'link show up',
   'route show table local ff00::/8',
@@ -103,8 +112,23 @@ const QUESTIONS = [
   'address show scope link',
 ].join('\n');
 
+type ShownLink = { operstate?: unknown; linkinfo?: { info_kind?: string }; inet6_addr_gen_mode?: unknown };
+
 function isCarried(flags: readonly string[]): boolean {
   return flags.includes('LOWER_UP') && !flags.includes('LOOPBACK');
+}
+
+function isGivenAddress({ inet6_addr_gen_mode }: ShownLink): boolean {
+  return inet6_addr_gen_mode !== 'none';
+}
+
+// Of links of some other kinds it stays unknown.
+function hasState({ operstate, linkinfo }: ShownLink): boolean {
+  return operstate === 'UP' || linkinfo?.info_kind !== 'veth';
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 // Which of the two comes first is chance on a node; `npm run vary` has it the other way round.
@@ -123,21 +147,15 @@ const POD = [
 
 /**
  * A pod as the plugins before ours leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
- * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad).
+ * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad), and nothing
+ * changes by itself any more.
  */
 export function scratchPod(t: Test): Scratch {
   const pod = scratchNamespace(t);
   run('ip', ['-n', pod.name, '-batch', '-'], POD.join('\n'));
-  settle(pod);
+  for (const end = Date.now() + 120_000; !isSettled(pod.name, ['eth0', 'peer']); sleep(5))
+    if (Date.now() > end) throw new Error(`the kernel is not done with the pod:\n${pod.ip('address show')}`);
   return pod;
-}
-
-/** Waits until no address is tentative any more, so that the tables are stable. */
-function settle(pod: Scratch): void {
-  for (let i = 0; i < 100; i++) {
-    if (!pod.ip('-6 address show').includes('tentative')) return;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-  }
 }
 
 /** A folder that is deleted when the test ends. */

@@ -32,7 +32,8 @@ function inNamespace(t: Test, { name }: Scratch, script: string): ChildProcess {
 function spoken(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     child.stdout?.once('data', (data) => resolve(String(data).trim()));
-    child.once('exit', (code) => reject(new Error(`the process ended: ${code}`)));
+    // Not before all that it said has been read.
+    child.once('close', (code) => reject(new Error(`the process ended: ${code}`)));
   });
 }
 
