@@ -35,6 +35,7 @@ const ADDON: NativeSockets = {
   openSocket: isNotScripted,
   peerOf: isNotScripted,
   notify: isNotScripted,
+  startProcess: isNotScripted,
 };
 
 function scriptedKernel(): Transport {

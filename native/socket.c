@@ -1,6 +1,6 @@
 /*
  * openSocket(namespaceFd) -> { fd, cookie, receiveBytes }; peerOf(socketFd) -> { pid, uid, gone };
- * notify(address, message); lockFile(fd) -> boolean
+ * notify(address, message); lockFile(fd) -> boolean; startProcess: native/process.c
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
@@ -18,10 +18,10 @@
  * linux/netlink.h, asm-generic/socket.h.
  */
 #define _GNU_SOURCE
+#include "addon.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <node_api.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +42,7 @@
 /* An answer to 64 KiB of requests, all of them refused, fits into this. */
 enum { RECEIVE_BUFFER_BYTES = 8 << 20, ANSWER_TIMEOUT_SECONDS = 10 };
 
-static napi_value throw_errno(napi_env env, const char *syscall, int number) {
+napi_value throw_errno(napi_env env, const char *syscall, int number) {
   char text[128];
   napi_value message, error, value;
   snprintf(text, sizeof text, "%s: %s", syscall, strerror(number));
@@ -253,6 +253,7 @@ static int export_function(napi_env env, napi_value exports, const char *name, n
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   const int done = export_function(env, exports, "openSocket", open_socket) &&
                    export_function(env, exports, "peerOf", peer_of) && export_function(env, exports, "notify", notify) &&
-                   export_function(env, exports, "lockFile", lock_file);
+                   export_function(env, exports, "lockFile", lock_file) &&
+                   export_function(env, exports, "startProcess", start_process);
   return done ? exports : NULL;
 }

@@ -80,7 +80,7 @@ function next(): Fault | undefined {
 // Whether it compiles.
 function put(copy: string, { file, source, mutant }: Fault, isFaulty = true): boolean {
   writeFileSync(join(copy, file), isFaulty ? withMutant(source, mutant) : source);
-  if (file === 'native/socket.c') return buildAddon(copy);
+  if (['native/socket.c', 'native/process.c'].includes(file)) return buildAddon(copy);
   if (!isFaulty) return true;
   if (file.endsWith('.c')) return succeedsIn(copy, 'cc', '-fsyntax-only', file);
   return succeedsIn(copy, 'tsc', '-p', 'tsconfig.json', '--incremental', '--tsBuildInfoFile', '.types');

@@ -1,7 +1,7 @@
 import { addonPath } from './addon-path.ts';
 import { AddonError } from './errors.ts';
 
-/** What native/socket.c exports. */
+/** What the addon exports. */
 export type NativeSockets = {
   /**
    * Opens an rtnetlink socket in the namespace of an open descriptor. `cookie` is the namespace's, unique until the
@@ -21,6 +21,15 @@ export type NativeSockets = {
   notify(address: string, message: string): void;
   /** Takes the exclusive lock of an open file without waiting (flock(2)): is it ours now? Throws as the others do. */
   lockFile(fd: number): boolean;
+  /**
+   * Starts a program, in a process group of its own; the descriptors of our ends of its standard streams are the caller's.
+   * `onEnd` gets the exit code, or the number of the signal that ended it. Throws as the others do.
+   */
+  startProcess(
+    argv: readonly string[],
+    environment: readonly string[],
+    onEnd: (code: number | null, signal: number | null) => void,
+  ): { pid: number; stdin: number; stdout: number; stderr: number };
 };
 
 export type Peer = { pid: number; uid: number; gone: boolean };

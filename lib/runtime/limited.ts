@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { type RunningProcess, startProcess } from '../native/process.ts';
 import { RuntimeError } from './errors.ts';
 import type { Ended, RunPlugin } from './execute.ts';
 
@@ -28,17 +29,10 @@ const AFTER_EXIT_MS = 500;
 export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugin {
   return (path, env, stdin) =>
     new Promise((resolve, reject) => {
-      const [program = path, ...args] = [...through, path];
-      // Without file descriptors left (EMFILE) there are no streams, and the error comes as an event.
-      const child: ChildProcess = spawn(program, args, {
-        env,
-        cwd: '/',
-        stdio: ['pipe', 'pipe', 'pipe'],
-        detached: true,
-      });
-      const stdout = collected(child, 'stdout', MAX_STDOUT_BYTES, () => end(tooMuch()));
-      const stderr = collected(child, 'stderr', MAX_STDERR_BYTES);
-      const tooMuch = () => new RuntimeError(`the plugin printed more than ${MAX_STDOUT_BYTES >> 20} MiB`);
+      const child = startProcess([...through, path], env);
+      const tooMuch = () => end(new RuntimeError(`the plugin printed more than ${MAX_STDOUT_BYTES >> 20} MiB`));
+      const stdout = collected(child.stdout, MAX_STDOUT_BYTES, tooMuch);
+      const stderr = collected(child.stderr, MAX_STDERR_BYTES);
       let isOver = false;
       const end = (outcome: Ended | Error) => {
         if (isOver) return;
@@ -46,52 +40,45 @@ export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugi
         clearTimeout(timer);
         // What a plugin that ended well has left running is its own affair.
         if (outcome instanceof Error) killGroup(child);
-        for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
-        const text = stderr().trim();
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+        const text = stderr.text().trim();
         if (text !== '') said?.(path, text);
         if (outcome instanceof Error) reject(outcome);
         else resolve(outcome);
       };
-      const timer = setTimeout(
-        () => end(new RuntimeError(`the plugin did not end within ${deadlineMs / 1000} s`)),
-        deadlineMs,
-      );
-      child.on('error', end);
-      child.on('exit', (code, signal) => {
-        const ended = () => end({ code: code ?? signal ?? 'unknown', stdout: stdout() });
-        const late = setTimeout(ended, AFTER_EXIT_MS);
-        child.on('close', () => {
-          clearTimeout(late);
-          ended();
-        });
+      const tooLate = new RuntimeError(`the plugin did not end within ${deadlineMs / 1000} s`);
+      let timer = setTimeout(() => end(tooLate), deadlineMs);
+      void child.ended.then((code) => {
+        if (isOver) return;
+        const ended = () => end({ code, stdout: stdout.text() });
+        clearTimeout(timer);
+        timer = setTimeout(ended, AFTER_EXIT_MS);
+        void Promise.all([stdout.closed, stderr.closed]).then(ended);
       });
       // A plugin need not read its config: that it has gone shows in its exit code.
-      child.stdin?.on('error', () => undefined);
-      child.stdin?.end(stdin);
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(stdin);
     });
 }
 
-function collected(
-  child: ChildProcess,
-  which: 'stdout' | 'stderr',
-  limit: number,
-  exceeded: () => void = () => undefined,
-): () => string {
+type Collected = { readonly text: () => string; readonly closed: Promise<void> };
+
+function collected(stream: Readable, limit: number, exceeded: () => void = () => undefined): Collected {
   const pieces: Buffer[] = [];
   let bytes = 0;
-  child[which]?.on('data', (piece: Buffer) => {
+  stream.on('data', (piece: Buffer) => {
     if (bytes + piece.length > limit) {
       if (bytes <= limit) exceeded();
       pieces.push(piece.subarray(0, Math.max(0, limit - bytes)));
     } else pieces.push(piece);
     bytes += piece.length;
   });
-  return () => Buffer.concat(pieces).toString();
+  const closed = new Promise<void>((resolve) => stream.on('close', resolve));
+  return { text: () => Buffer.concat(pieces).toString(), closed };
 }
 
 // A fork that is under way when the signal comes does not happen (fork(2), ERESTARTNOINTR), so one signal is enough.
-function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
+function killGroup({ pid }: RunningProcess): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {

@@ -76,8 +76,8 @@ function usedBy(file: string): string[] {
 }
 
 /** What scripts compile, and what is compiled. */
-const BUILDS: { [path: string]: string } = {
-  'native/build/socket.node': 'native/socket.c',
+const BUILDS: { [path: string]: string | string[] } = {
+  'native/build/socket.node': ['native/socket.c', 'native/process.c'],
   'build-shim.sh': 'native/shim.c',
   'scripts/build-shim.sh': 'native/shim.c',
   'build-run-on-node.sh': 'native/run-on-node.c',

@@ -17,7 +17,7 @@ async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string): Prom
   const client = node.api.client();
   const plugin = multiNetworkWith({
     cluster: async () => new DirectCluster(client, { lost: () => undefined }),
-    through: ['ip', 'netns', 'exec', node.node.name],
+    through: ['/usr/bin/env', 'ip', 'netns', 'exec', node.node.name],
   });
   const env = variables(verb, pod.scratch.path, {
     CNI_CONTAINERID: pod.containerID,

@@ -15,7 +15,7 @@ export function startDying({ api, folder, node }: HotPlugNode, at: number): Chil
     binDirs: [REFERENCE_FOLDER, join(folder, 'bin')],
     stateDir: join(folder, 'state'),
     dataDir: join(folder, 'data'),
-    through: ['ip', 'netns', 'exec', node.name],
+    through: ['/usr/bin/env', 'ip', 'netns', 'exec', node.name],
     cacheFolders: [],
   };
   return spawn(process.execPath, [PROGRAM, JSON.stringify(options)], { stdio: 'inherit' });

@@ -69,7 +69,7 @@ export async function hotPlugNode(t: Test, more: Partial<ControllerOptions> = {}
       binDirs: [REFERENCE_FOLDER, join(folder, 'bin')],
       stateDir: join(folder, 'state'),
       pathOf: HERE.pathOf,
-      through: ['ip', 'netns', 'exec', node.name],
+      through: ['/usr/bin/env', 'ip', 'netns', 'exec', node.name],
       cacheFolders: [join(folder, 'multus'), join(folder, 'cni/results')],
       podResourcesSocket: join(folder, 'kubelet.sock'),
       dataDir: join(folder, 'data'),

@@ -59,7 +59,7 @@ export async function multiNetworkNode(
   t.teardown(() => api.stop());
   const plugin = multiNetworkWith({
     ...(services?.(api) ?? { cluster: async () => new DirectCluster(api.client(), { lost: () => undefined }) }),
-    through: ['ip', 'netns', 'exec', node.name],
+    through: ['/usr/bin/env', 'ip', 'netns', 'exec', node.name],
   });
   mkdirSync(join(folder, 'conf'));
   const bridge = (name: string, more: object = {}) => {

@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import t from 'tap';
+import { startProcess } from '../../../lib/native/process.ts';
+
+// The oracle of what a new process has is /proc, as the process itself sees it.
+
+async function textOf(stream: Readable): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) pieces.push(piece);
+  return Buffer.concat(pieces).toString();
+}
+
+/** What the shell prints of this. */
+async function shell(script: string, env: { [name: string]: string | undefined } = {}): Promise<string> {
+  const child = startProcess(['/bin/sh', '-c', script], env);
+  child.stdin.end();
+  const [text, error, code] = await Promise.all([textOf(child.stdout), textOf(child.stderr), child.ended]);
+  t.strictSame([error, code], ['', 0]);
+  return text;
+}
+
+/** Children of this process, also those that have ended and were not waited for. */
+function children(): string[] {
+  const threads = readdirSync('/proc/self/task');
+  return threads.flatMap((id) => readFileSync(`/proc/self/task/${id}/children`, 'utf8').split(' ').filter(Boolean));
+}
+
+t.test('arguments, environment and streams are those that were given', async (t) => {
+  const child = startProcess(['/bin/sh', '-c', 'cat; echo "$1" >&2', 'sh', 'é'], { A: '1', B: undefined });
+  child.stdin.end('in');
+  const [out, error, code] = await Promise.all([textOf(child.stdout), textOf(child.stderr), child.ended]);
+  t.strictSame([out, error, code], ['in', 'é\n', 0]);
+  t.equal(await shell("tr '\\0' '\\n' </proc/self/environ", { A: '1', EMPTY: '', GONE: undefined }), 'A=1\nEMPTY=\n');
+  t.throws(() => startProcess(['/bin/true', 'a\0b'], {}), /null byte/);
+  t.throws(() => startProcess(['/bin/true'], { A: 'a\0b' }), /null byte/);
+});
+
+t.test('a new process has nothing of ours: signals, descriptors, folder, session', async (t) => {
+  // The runtime ignores SIGPIPE.
+  const status = await shell('cat /proc/self/status');
+  for (const mask of ['SigBlk', 'SigIgn']) t.match(status, new RegExp(`^${mask}:\\s+0{16}$`, 'm'));
+  const descriptors = (await shell('ls /proc/self/fd')).trim().split('\n');
+  t.strictSame(descriptors, ['0', '1', '2', '3'], 'the last one is the folder that is listed');
+  t.equal(await shell('pwd'), '/\n');
+  const ofShell = (await shell('cat /proc/$$/stat')).split(') ').at(-1)?.split(' ') ?? [];
+  const [, , group, session] = ofShell;
+  t.equal(group, session);
+  t.not(session, readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ')[3]);
+});
+
+t.test('tells how it ended', async (t) => {
+  for (const [script, expected] of [
+    ['exit 0', 0],
+    ['exit 255', 255],
+    ['kill -KILL $$', 'SIGKILL'],
+    ['kill -TERM $$', 'SIGTERM'],
+  ] as const)
+    t.equal(await startProcess(['/bin/sh', '-c', script], {}).ended, expected);
+});
+
+t.test('a program that cannot be run is an error, which leaves nothing', async (t) => {
+  const folder = t.testdir({ text: 'no program' });
+  const before = readdirSync('/proc/self/fd').length;
+  t.throws(() => startProcess([join(folder, 'absent')], {}), { code: 'ENOENT', message: /absent/ });
+  t.throws(() => startProcess([join(folder, 'text')], {}), { code: 'EACCES' });
+  t.throws(() => startProcess([], {}), TypeError);
+  writeFileSync(join(folder, 'text'), '', { mode: 0o755 });
+  t.equal(readdirSync('/proc/self/fd').length, before);
+  t.strictSame(children(), []);
+});
+
+t.test('a hundred at once, in a process that is large: all of them end, and none is left', async (t) => {
+  const ballast = Buffer.alloc(64 << 20, 1);
+  const before = readdirSync('/proc/self/fd').length;
+  const all = Array.from({ length: 100 }, async (_, index) => {
+    const child = startProcess(['/bin/sh', '-c', `echo ${index}; exit ${index}`], {});
+    const [text, code] = await Promise.all([textOf(child.stdout), child.ended]);
+    for (const stream of [child.stdin, child.stderr]) stream.destroy();
+    return `${text.trim()} ${code}`;
+  });
+  t.strictSame(
+    await Promise.all(all),
+    Array.from({ length: 100 }, (_, index) => `${index} ${index}`),
+  );
+  t.strictSame(children(), []);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(readdirSync('/proc/self/fd').length, before);
+  t.equal(ballast.length, 64 << 20);
+});
