@@ -27,6 +27,8 @@ const TWO_HOPS: Route = {
     { gw: 'fd00::2', oif: LINK },
   ],
 };
+const withHops = (...gateways: string[]): Route => ({ ...ROUTE, hops: gateways.map((gw) => ({ gw, oif: LINK })) });
+const [V4_HOPS, OTHER_V4_HOPS] = [withHops('10.0.0.1', '10.0.0.2'), withHops('10.0.0.1', '10.0.0.3')];
 
 const RULE: Rule = { family: 4, priority: 7, action: 'lookup', table: 100, protocol: 87, from: '10.0.0.5/32' };
 
@@ -163,6 +165,8 @@ const HOLDS: [what: string, change: Change, routes: Route[], there: boolean][] =
   ['a route is not gone with another mtu', CHANGES['delete-route'], [{ ...ROUTE, mtu: 1400 }], false],
   ['a route of another protocol is not ours to delete', CHANGES['delete-route'], [{ ...ROUTE, protocol: 3 }], true],
   ['an IPv6 route is not gone while one of its hops is there', { op: 'delete-route', route: TWO_HOPS }, [V6], false],
+  ['an IPv4 route is one with all of its hops', { op: 'delete-route', route: V4_HOPS }, [OTHER_V4_HOPS], true],
+  ['an IPv4 route with its hops is not gone', { op: 'delete-route', route: V4_HOPS }, [V4_HOPS], false],
 ];
 
 for (const [what, change, routes, there] of HOLDS) {

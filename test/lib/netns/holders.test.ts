@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { heldNamespaces } from '../../../lib/netns/holders.ts';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { type Held, heldNamespaces } from '../../../lib/netns/holders.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
 
 // Which namespaces it finds is in test/lib/change/gone-namespaces.test.ts.
@@ -18,5 +18,14 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     for await (const _ of heldNamespaces(breathe));
     t.ok(processes() > 5);
     t.equal(turns, 4 * processes());
+  });
+
+  await t.test('a mount is told from what a process is in, and both are this namespace', async (t) => {
+    const held: Held[] = [];
+    const own = readlinkSync('/proc/self/ns/net');
+    for await (const one of heldNamespaces(async () => undefined)) if (one.name === own) held.push(one);
+    t.ok(held.length > 0);
+    for (const { path, isMount } of held) t.equal(isMount, !/\/(ns\/net|fd\/\d+)$/.test(path), path);
+    t.ok(held.some(({ isMount }) => !isMount));
   });
 });

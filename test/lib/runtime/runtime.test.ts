@@ -111,6 +111,7 @@ t.test('ADD', async (t) => {
         message: 'plugin type="two" failed (add): no',
         code: 104,
         details: 'why',
+        isUndone: true,
       });
       t.strictSame(
         calls().map(({ plugin, command }) => `${command} ${plugin}`),
@@ -119,6 +120,18 @@ t.test('ADD', async (t) => {
       t.notOk(existsSync(join(folder, 'cache/results/net-c1-eth0')));
     },
   );
+
+  t.test('says so where what was done could not be undone', async (t) => {
+    const fails = (what: string) => `echo '{"code":104,"msg":"${what}"}'; exit 1`;
+    const { runtime } = worldWith(t, {
+      one: `case $CNI_COMMAND in ADD) ${RESULT};; *) ${fails('busy')};; esac`,
+      two: fails('no'),
+    });
+    await t.rejects(runtime.add(listOf([{ type: 'one' }, { type: 'two' }]), INPUT), {
+      message: /failed \(add\): no\nundoing it: .*no\nundoing it: .*busy/,
+      isUndone: false,
+    });
+  });
 
   const failures: [title: string, script: string, message: RegExp][] = [
     ['prints no error', 'exit 3', /ended with 3 and without an error document/],

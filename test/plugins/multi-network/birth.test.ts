@@ -328,10 +328,13 @@ t.test('GC takes away what is not valid, of every network; STATUS asks the plugi
   );
   const leases = node.leftovers().filter((file) => /^10\./.test(file));
   t.strictSame(leases.sort(), [...(kept.links().eth0 ?? []), ...(kept.links().net1 ?? [])].sort());
+  const failing = [{ name: 'x', cniVersion: '1.1.0', type: 'absent-plugin' }];
+  const collected = await kept.run('GC', { config: { ...valid, delegates: failing } });
+  t.match(collected.document, { code: 999, msg: /^what could not be collected: network x: .*absent-plugin/ });
   const asked = { config: { cniVersion: '1.1.0' } };
   t.equal((await kept.run('STATUS', asked)).code, 0);
   const absent = {
-    config: { cniVersion: '1.1.0', delegates: [{ name: 'x', cniVersion: '1.1.0', type: 'absent-plugin' }] },
+    config: { cniVersion: '1.1.0', delegates: failing },
   };
   t.match((await kept.run('STATUS', absent)).document, { code: 50, msg: /absent-plugin/ });
   const unready = { config: { cniVersion: '1.1.0', readinessindicatorfile: '/nowhere/ready' } };
