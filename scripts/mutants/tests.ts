@@ -59,16 +59,21 @@ function distancesTo(file: string, users: Users): Map<string, number> {
 export function usersOf(files: readonly string[]): Users {
   const users = new Map<string, readonly string[]>();
   for (const file of files.filter((name) => name.endsWith('.ts'))) {
-    for (const used of usedBy(file)) users.set(used, [...(users.get(used) ?? []), file]);
+    for (const used of usedBy(file, files)) users.set(used, [...(users.get(used) ?? []), file]);
   }
   return users;
 }
 
-// What it imports, and what it names in a string, as a script to run or a C file to compile.
-function usedBy(file: string): string[] {
+// What it imports, and what it names in a string, as a script to run or a C file to compile, or one for each `${name}`.
+function usedBy(file: string, files: readonly string[]): string[] {
   const source = readFileSync(file, 'utf8');
   const named = [...source.matchAll(/'((?:\.{1,2}\/)?[\w./-]+\.(?:ts|c|sh|node))'/g)].map(([, path = '']) => path);
+  const templates = [...source.matchAll(/`(\.{1,2}\/[\w./-]*\$\{\w+\}[\w./-]*\.ts)`/g)].map(([, path = '']) => path);
   const paths = named.flatMap((path) => [normalize(join(dirname(file), path)), path]);
+  for (const template of templates) {
+    const [before = '', after = ''] = normalize(join(dirname(file), template)).split(/\$\{\w+\}/);
+    paths.push(...files.filter((path) => path.startsWith(before) && path.endsWith(after)));
+  }
   if (source.includes("bundleOf('waymark')")) paths.push('cli/process.ts');
   return [...new Set(paths.flatMap((path) => BUILDS[path] ?? path))].filter(
     (path) => path !== file && existsSync(path),

@@ -4,7 +4,7 @@ import { blankOut } from '../../scripts/mutants/blank-out.ts';
 import { mutantsOf, withMutant } from '../../scripts/mutants/mutate.ts';
 import { reaches } from '../../scripts/mutants/reach.ts';
 import { inTurns, randomNumbers } from '../../scripts/mutants/sample.ts';
-import { testsFor } from '../../scripts/mutants/tests.ts';
+import { testsFor, usersOf } from '../../scripts/mutants/tests.ts';
 
 const changed = (source: string, file = 'a.ts') => mutantsOf(file, source).map((mutant) => withMutant(source, mutant));
 
@@ -81,3 +81,9 @@ t.test(
     t.end();
   },
 );
+
+t.test('the schema’s test can see a fault in the description of any plugin’s config', (t) => {
+  const files = ['scripts/schema/plugin-schema.ts', 'test/schema.test.ts', 'plugins/static-route/json-schema.ts'];
+  t.strictSame(usersOf(files).get('plugins/static-route/json-schema.ts'), ['scripts/schema/plugin-schema.ts']);
+  t.end();
+});
