@@ -19,8 +19,8 @@ export class Hashes {
     const stamp = `${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`;
     const known = this.#known.get(inode);
     if (known?.stamp === stamp) return known.sha256;
-    const sha256 = await read(path);
-    this.#known.set(inode, { stamp, sha256 });
+    const sha256 = await readIfThere(path);
+    if (sha256 !== undefined) this.#known.set(inode, { stamp, sha256 });
     return sha256;
   }
 }
@@ -31,6 +31,16 @@ export async function statOf(path: string): Promise<BigIntStats | undefined> {
     return await lstat(path, { bigint: true });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+// Undefined if it has gone since, or a link has its name: the file is missing then, as one that was not there at first.
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await read(path);
+  } catch (error) {
+    if (['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }

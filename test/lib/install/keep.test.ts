@@ -22,7 +22,7 @@ async function keeping(t: Test, binDir: string) {
   const wanted = await readSources(planExecutables(PLUGIN_NAMES, bin, binDir, 'standalone'), [], hashes);
   const installation = { binDir, wanted, hashes, signal: stop.signal };
   await install(installation);
-  const readiness: Readiness = { problem: undefined };
+  const readiness: Readiness = { problem: 'not checked yet' };
   const lines: string[] = [];
   const log = createLog({ level: 'info', file: undefined, stderr: (line) => lines.push(line) }, {});
   const kept = keepInstalled(installation, readiness, log, CHECK_EVERY_MS);
@@ -30,6 +30,7 @@ async function keeping(t: Test, binDir: string) {
     stop.abort();
     await kept;
   });
+  await until(() => readiness.problem === undefined, 'it is checked');
   const [sum] = sums(join(bin, 'waymark'));
   return { readiness, lines, isWhole: (folder: string) => hasAll(folder, sum) };
 }
