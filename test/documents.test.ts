@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
-import type { Scratch } from './support/namespaces/namespace.ts';
+import { type Scratch, settle } from './support/namespaces/namespace.ts';
 import { bundleFolder } from './support/plugins/call.ts';
 import { BRIDGE, type List, type Node, noReferencePlugins, scratchNode } from './support/plugins/chain.ts';
 
@@ -282,6 +282,7 @@ function addFirstNetwork({ node, pod }: Node): void {
 
 /** A console example, run again in the pod: each command, and what it prints. */
 function printedIn(pod: Scratch, example: string): string[] {
+  settle(pod);
   const commands = linesOf(example).filter((line) => line.startsWith('$ ip '));
   return commands.flatMap((line) => [line, ...linesOf(pod.ip(line.slice('$ ip '.length)))]);
 }
@@ -293,6 +294,7 @@ function linesOf(text: string): string[] {
 }
 
 function stateOf(pod: Scratch): string {
+  settle(pod);
   return `${JSON.stringify(pod.ipJson('link show'))}\n${pod.routes()}\n${pod.ip('-d rule')}\n${pod.ip('-d -6 rule')}`;
 }
 

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { settle } from '../support/namespaces/namespace.ts';
 import {
   BRIDGE,
   type Driver,
@@ -62,6 +63,7 @@ function worldOf(t: Test, plugins: ListPlugin[], cniVersion = '1.1.0'): Node & {
 }
 
 function podState({ pod }: Node): string {
+  settle(pod);
   return JSON.stringify([pod.ipJson('link show'), pod.ipJson('address show'), pod.routes(), pod.ipJson('rule show')]);
 }
 
@@ -81,6 +83,7 @@ for (const cniVersion of VERSIONS) {
         const world = worldOf(t, plugins, cniVersion);
         const { pod } = world;
         const result = world.must(driver, 'add', 'green');
+        settle(pod);
         const link = pod.ipJson('link show').find(({ ifname }) => ifname === GREEN);
         t.match(
           link,

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { settle } from '../support/namespaces/namespace.ts';
 import { BRIDGE, noReferencePlugins, scratchNode } from '../support/plugins/chain.ts';
 
 // A second `add` of what is attached already, in front of the reference bridge, whose DEL removes an interface by name.
@@ -9,6 +10,7 @@ t.test('a repeated add leaves the attachment as it is', { skip: noReferencePlugi
   const world = scratchNode(t);
   world.writeList({ cniVersion: '1.0.0', name: 'green', plugins: [BRIDGE, { type: 'static-route' }] });
   world.must('waymark cni', 'add', 'green');
+  settle(world.pod);
   const state = () =>
     JSON.stringify([world.pod.ipJson('link show'), world.pod.ipJson('address show'), world.leftovers()]);
   const before = state();

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { settle } from '../support/namespaces/namespace.ts';
 import {
   BRIDGE,
   type ListPlugin,
@@ -42,6 +43,7 @@ function worldOf(t: Test, plugins: ListPlugin[]): Node & { before: string } {
 }
 
 function stateOf({ pod }: Node): string {
+  settle(pod);
   return JSON.stringify([pod.ipJson('link show'), pod.routes()]);
 }
 

@@ -7,7 +7,7 @@ import { parseSeamlessGatewayConfig } from '../../plugins/seamless-gateway/confi
 import { parseStaticRouteConfig } from '../../plugins/static-route/config.ts';
 import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
 import { type Manifest, readManifests } from '../support/kubernetes/kustomize.ts';
-import { run, type Scratch, works } from '../support/namespaces/namespace.ts';
+import { run, type Scratch, settle, works } from '../support/namespaces/namespace.ts';
 import {
   type Driver,
   type List,
@@ -97,6 +97,7 @@ function nodeOfExamples(t: Test): Node {
 }
 
 function stateOf(pod: Scratch): string {
+  settle(pod);
   return JSON.stringify([pod.ipJson('link show'), pod.ipJson('address show'), pod.routes()]);
 }
 
@@ -390,6 +391,6 @@ t.test('the examples use this version', async (t) => {
 
 /** Does somebody answer at this address? A refused connection is an answer. */
 function reaches(pod: Scratch, host: string): boolean {
-  const script = `require('net').connect({host:'${host}',port:9,timeout:2000}).on('error',(e)=>{console.log(e.code);process.exit()}).on('timeout',()=>process.exit())`;
+  const script = `require('net').connect({host:'${host}',port:9,timeout:60000}).on('error',(e)=>{console.log(e.code);process.exit()}).on('timeout',()=>process.exit())`;
   return run('ip', ['netns', 'exec', pod.name, process.execPath, '-e', script]).trim() === 'ECONNREFUSED';
 }

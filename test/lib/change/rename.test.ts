@@ -15,6 +15,7 @@ import {
 } from '../../support/namespaces/old-kernel.ts';
 import type { Sent } from '../../support/namespaces/transport.ts';
 import { type Answer, call, success, variables } from '../../support/plugins/call.ts';
+import { until } from '../../support/until.ts';
 
 const GREEN = 'net9f27410725ab';
 const ETH0 = 3;
@@ -94,6 +95,7 @@ t.test('a link on a kernel that renames only links which are down', { skip: noNa
   t.test('that is down already is renamed without a detour', async (t) => {
     const world = worldOf(t);
     world.pod.ip('link set eth0 down');
+    await until(() => world.pod.ipJson('link show peer')[0]?.operstate === 'LOWERLAYERDOWN');
     const before = world.pod.ip('-j address show');
     let downs = 0;
     const counting: OldKernel = { beforeWrite: (sent) => (downs += sent.filter(isDown).length) };
@@ -144,7 +146,7 @@ t.test('where putting back is refused', { skip: noNamespaces }, async (t) => {
         code: 104,
         msg: new RegExp(`put back ${what.slice(0, -2)}.*EPERM`),
       });
-      t.equal(world.pod.ipJson('link show eth0')[0]?.operstate, 'UP');
+      await until(() => world.pod.ipJson('link show eth0')[0]?.operstate === 'UP', 'it is not up');
       t.match(world.journal(), /"lost"/, 'the journal knows what is missing');
       success(await world.ask('DEL'));
       t.strictSame(statesOf(world.pod), world.before);
@@ -160,7 +162,7 @@ t.test('where putting back is refused', { skip: noNamespaces }, async (t) => {
       t.equal(answer.code, 0);
       const warning = new RegExp(`"level":"warn".*cannot be given back: .*put back ${what.slice(0, -2)}.*EPERM`);
       t.match(answer.stderr, warning);
-      t.equal(world.pod.ipJson('link show eth0')[0]?.operstate, 'UP');
+      await until(() => world.pod.ipJson('link show eth0')[0]?.operstate === 'UP', 'it is not up');
       t.equal(world.journal(), undefined);
     });
   }

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DefaultRoutes } from '../../../lib/default-route/default-route.ts';
-import { scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { scratchFolder, scratchNamespace, settle } from '../../support/namespaces/namespace.ts';
 
 const noRoot = process.geteuid?.() === 0 ? false : 'needs root';
 
@@ -19,6 +19,7 @@ function podOf(t: Test, ...more: string[]) {
   });
   pod.ip('route add default via 10.1.0.1 dev eth0');
   pod.ip('-6 route add default via fd00:1::1 dev eth0');
+  settle(pod);
   const defaults = () =>
     ['-4', '-6'].flatMap((family) =>
       pod

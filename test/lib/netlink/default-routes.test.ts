@@ -7,7 +7,7 @@ import { listRoutes } from '../../../lib/netlink/routes.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
 import { Observation } from '../../../lib/observation/observation.ts';
-import { noNamespaces, run, type Scratch, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, run, type Scratch, scratchNamespace, settle } from '../../support/namespaces/namespace.ts';
 import { acknowledgement, fakeTransport, recordingTransport, socketIn } from '../../support/namespaces/transport.ts';
 
 /** Commands of `ip route`, and the default route that they lead to, as `gateways metric`. */
@@ -306,6 +306,7 @@ t.test(
         pod.ip(`address add 10.${i}.0.9/24 dev eth${i}`);
         pod.ip(`address add fd00:${i}::9/64 dev eth${i} nodad`);
       }
+      settle(pod);
       for (const command of commands) pod.ip(`-${family} ${command}`);
       const socket = socketIn(t, pod);
       for (const seed of hashSeeds(pod)) {
@@ -344,5 +345,6 @@ function hostNamespace(t: Test): Scratch {
   ]) {
     host.ip(command);
   }
+  settle(host);
   return host;
 }

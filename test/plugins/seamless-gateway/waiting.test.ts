@@ -90,7 +90,7 @@ t.test('what is missing', { skip: noNamespaces }, async (t) => {
       const waited = await refused({ waitSeconds: 1.5 }, 107);
       t.ok(waited >= 1500, `107 after ${waited} ms`);
 
-      const waiting = scene.ask('ADD', { ...keys, waitSeconds: 20 });
+      const waiting = scene.ask('ADD', { ...keys, waitSeconds: 300 });
       await untilItWaits(scene.pod);
       t.strictSame(scene.ours(), []);
       const [on, command] = late;
@@ -114,7 +114,7 @@ t.test('in dual stack, a tentative address of the pod is waited for', { skip: no
   t.match((await scene.ask('ADD')).document, { code: 101, msg: /fd00:131::5 is tentative/ });
   t.strictSame(scene.ours(), [], 'without "waitSeconds", ADD fails and adds no route of IPv4 either');
 
-  const waiting = scene.ask('ADD', { waitSeconds: 60 });
+  const waiting = scene.ask('ADD', { waitSeconds: 300 });
   const plugin = await untilItWaits(scene.pod);
   t.strictSame(scene.ours(), []);
   // It must not look between the two commands, when there is no address at all.

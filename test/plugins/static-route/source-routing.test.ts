@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { CniError } from '../../../lib/cni/errors.ts';
 import { parseStaticRouteConfig } from '../../../plugins/static-route/config.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, type Scratch, scratchFolder, scratchPod, settle } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
 import { dyingCall } from '../../support/plugins/killed.ts';
 
@@ -18,6 +18,7 @@ function setUp(t: Test, links: { [link: string]: string[] } = { net1: ['10.7.0.5
     pod.ip(`link set ${link} up`);
     for (const address of addresses) pod.ip(`address add ${address} dev ${link}`);
   }
+  settle(pod);
   const dataDir = join(scratchFolder(t), 'data');
   const run = (verb: string, keys: object = {}, ips: object[] = [], ifname = 'net1', args: string[] = []) => {
     const prevResult = { interfaces: [{ name: ifname, sandbox: pod.path }], ips };

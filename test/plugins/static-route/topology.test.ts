@@ -2,7 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
-import { noNamespaces, type Scratch, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import {
+  noNamespaces,
+  type Scratch,
+  scratchFolder,
+  scratchNamespace,
+  settle,
+} from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
 import { TOPOLOGY_PODS, TOPOLOGY_YAML } from '../../support/plugins/topology.ts';
 
@@ -15,6 +21,7 @@ function podAt(t: Test, ...addresses: string[]): Pod {
   pod.ip('link set peer up');
   pod.ip('link set net1 up');
   for (const address of addresses) pod.ip(`address add ${address} dev net1${address.includes(':') ? ' nodad' : ''}`);
+  settle(pod);
   const config = { cniVersion: '1.1.0', name: 'dds', type: 'static-route', dataDir: join(folder, 'data') };
   return {
     ...pod,

@@ -138,11 +138,15 @@ export function buildExampleState(ip: (command: string) => string): void {
   for (const command of [...NEXTHOPS, ...ROUTES, ...NEIGHBOURS]) ip(command);
 }
 
-/** Waits until the kernel has given every link that is up its link-local address, so that the tables are stable. */
+/** Waits until the kernel has given every link that is up its link-local address, and every address its route. */
 function settle(ip: (command: string) => string): void {
-  for (let i = 0; i < 6000; i++) {
-    const addresses = ip('-6 address show scope link');
-    if (addresses.split('inet6 fe80').length > 6 && !addresses.includes('tentative')) return;
+  for (const end = Date.now() + 120_000; Date.now() < end; ) {
+    const addresses = ip('-6 address show');
+    const routes = ip('-6 route show table local');
+    const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 0;
+    const all = count(addresses, /^ *inet6 /gm);
+    const isWhole = count(addresses, /^ *inet6 fe80/gm) === 6 && count(routes, /^local /gm) === all;
+    if (isWhole && !addresses.includes('tentative')) return;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   }
   throw new Error(`the links have no link-local addresses:\n${ip('-6 address show')}`);

@@ -1,5 +1,5 @@
 import type { Test } from 'tap';
-import { run, type Scratch, scratchNamespace } from './namespace.ts';
+import { run, type Scratch, scratchNamespace, settle } from './namespace.ts';
 
 // Pods with everything that a link can have, and their state, to test whether a rename preserves it.
 
@@ -72,7 +72,7 @@ const SYSCTLS = [
   'ipv4/conf/eth0/rp_filter=2',
   'ipv4/conf/eth0/forwarding=1',
   'ipv4/conf/eth0/arp_ignore=1',
-  'ipv4/neigh/eth0/gc_stale_time=77',
+  'ipv4/neigh/eth0/gc_stale_time=7777',
   'ipv6/conf/eth0/accept_ra=0',
   'ipv6/conf/eth0/hop_limit=33',
   'ipv6/neigh/eth0/base_reachable_time_ms=12345',
@@ -125,20 +125,6 @@ export function withoutLabels(states: LinkStates): LinkStates {
 
 /** The index of `eth0`: `lo` is 1, and the kernel creates the other end of a pair first. */
 const ETH0 = 3;
-
-/** Waits until linkwatch and duplicate address detection have finished, so that the tables are stable. */
-export function settle(pod: Scratch): void {
-  for (let i = 0; i < 6000; i++) {
-    const up = pod.ipJson('link show up').filter(({ ifname }) => ifname !== 'lo');
-    const isUp = up.every(({ operstate }) => operstate === 'UP');
-    const local = pod
-      .ipJson('-6 address show scope link')
-      .filter(({ addr_info }) => (addr_info as object[]).length > 0);
-    if (isUp && local.length >= up.length && !pod.ip('-6 address show').includes('tentative')) return;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-  }
-  throw new Error(`the links do not settle:\n${pod.ip('address show')}`);
-}
 
 function inSysctls(pod: Scratch, script: string): string {
   return run('ip', ['netns', 'exec', pod.name, 'sh', '-c', `cd /proc/sys/net && ${script}`]);

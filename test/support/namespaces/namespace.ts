@@ -52,7 +52,7 @@ export function scratchNamespace(t: Test): Scratch {
     ip: (command) => run('ip', ['-n', name, ...command.split(' ')]),
     ipJson: (command) => JSON.parse(run('ip', ['-n', name, '-j', ...command.split(' ')]) || '[]'),
     routes: () => {
-      waitForKernel(name);
+      settle({ name });
       return run('ip', ['-n', name, '-j', '-d', 'route', 'show', 'table', 'all']);
     },
     remove,
@@ -77,58 +77,48 @@ function seedHash(name: string): void {
 }
 
 /**
- * Waits until the kernel has made what it makes by itself some time after a link is up. If a link that has a carrier never
- * gets its link-local address, this waits for ten seconds.
+ * Waits until the kernel has done what it does by itself some time after a command: the state of links, their link-local
+ * addresses and multicast routes, duplicate address detection and the routes of addresses. Throws if that takes minutes.
  */
-function waitForKernel(name: string): void {
-  for (const end = Date.now() + 10_000; !isSettled(name) && Date.now() < end; ) sleep(20);
-}
-
-// Has the kernel given every link with a carrier, and these, its state, its link-local address and its multicast route?
-function isSettled(name: string, wanted: readonly string[] = []): boolean {
-  const [up = [], multicast = [], tentative = [], local = []] = run('ip', ['-n', name, ...BATCH], QUESTIONS)
-    .trim()
-    .split('\n')
-    .map((line): { [key: string]: unknown }[] => JSON.parse(line));
-  const carried = up.filter(({ flags = [] }) => isCarried(flags as string[]));
-  const links = [...wanted, ...carried.filter(isGivenAddress).map(({ ifname }) => ifname)];
-  const hasAll = (entries: { dev?: unknown; ifname?: unknown }[]) =>
-    links.every((link) => entries.some(({ dev, ifname }) => (dev ?? ifname) === link));
-  return (
-    carried.every(hasState) &&
-    hasAll(carried) &&
-    hasAll(multicast) &&
-    !tentative.some(({ ifname }) => ifname !== undefined) &&
-    hasAll(local)
-  );
+export function settle({ name }: { name: string }): void {
+  for (const end = Date.now() + 120_000; Date.now() < end; ) {
+    const [up = [], routes = [], addresses = []] = run('ip', ['-n', name, ...BATCH], QUESTIONS)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    if (up.every((link: Link) => isSettled(link, routes, addresses))) return;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  }
+  throw new Error(`the links do not settle:\n${run('ip', ['-n', name, '-d', 'address'])}`);
 }
 
 // In one process, because tests ask hundreds of times. Each answer is a line.
 const BATCH = ['-6', '-d', '-j', '-batch', '-'];
-const QUESTIONS = [
-  'link show up',
-  'route show table local ff00::/8',
-  'address show tentative',
-  'address show scope link',
-].join('\n');
+const QUESTIONS = ['link show up', 'route show table local', 'address show'].join('\n');
 
-type ShownLink = { operstate?: unknown; linkinfo?: { info_kind?: string }; inet6_addr_gen_mode?: unknown };
+// What `ip -j` prints; of a link that is not shown, it prints an empty object.
+type Link = {
+  ifname: string;
+  flags?: string[];
+  operstate: string;
+  linkinfo?: { info_kind?: string };
+  inet6_addr_gen_mode?: string;
+};
+type LocalRoute = { dst: string; dev: string };
+type LinkAddresses = { ifname: string; addr_info?: { local: string; scope: string; tentative?: true }[] };
 
-function isCarried(flags: readonly string[]): boolean {
-  return flags.includes('LOWER_UP') && !flags.includes('LOOPBACK');
-}
-
-function isGivenAddress({ inet6_addr_gen_mode }: ShownLink): boolean {
-  return inet6_addr_gen_mode !== 'none';
-}
-
-// Of links of some other kinds it stays unknown.
-function hasState({ operstate, linkinfo }: ShownLink): boolean {
-  return operstate === 'UP' || linkinfo?.info_kind !== 'veth';
-}
-
-function sleep(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+function isSettled(link: Link, routes: LocalRoute[], addresses: LinkAddresses[]): boolean {
+  const { ifname, flags, operstate, linkinfo, inet6_addr_gen_mode: mode } = link;
+  if (flags === undefined || flags.includes('LOOPBACK')) return true;
+  if (!flags.includes('LOWER_UP')) return operstate !== 'UP';
+  const own = addresses.find((entry) => entry.ifname === ifname)?.addr_info ?? [];
+  const hasRoute = (to: string) => routes.some(({ dst, dev }) => dst === to && dev === ifname);
+  return (
+    // Of links of some other kinds it stays unknown.
+    (operstate === 'UP' || (operstate === 'UNKNOWN' && linkinfo?.info_kind !== 'veth')) &&
+    own.every(({ local, tentative }) => !tentative && hasRoute(local)) &&
+    (mode === 'none' || (own.some(({ scope }) => scope === 'link') && hasRoute('ff00::/8')))
+  );
 }
 
 // Which of the two comes first is chance on a node; `npm run vary` has it the other way round.
@@ -147,14 +137,12 @@ const POD = [
 
 /**
  * A pod as the plugins before ours leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
- * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad), and nothing
- * changes by itself any more.
+ * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad).
  */
 export function scratchPod(t: Test): Scratch {
   const pod = scratchNamespace(t);
   run('ip', ['-n', pod.name, '-batch', '-'], POD.join('\n'));
-  for (const end = Date.now() + 120_000; !isSettled(pod.name, ['eth0', 'peer']); sleep(5))
-    if (Date.now() > end) throw new Error(`the kernel is not done with the pod:\n${pod.ip('address show')}`);
+  settle(pod);
   return pod;
 }
 

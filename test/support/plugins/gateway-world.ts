@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { run, type Scratch, scratchFolder, scratchNamespace } from '../namespaces/namespace.ts';
+import { run, type Scratch, scratchFolder, scratchNamespace, settle } from '../namespaces/namespace.ts';
 import { type Answer, type Env, executeIn, variables } from './call.ts';
 
 // A node with uplinks and a pod on a veth pair, whose other end the node has. The plugin runs in the node's namespace.
@@ -43,6 +43,7 @@ export function world(t: Test, commands: string[], podAddresses = [FOUR.pod]): W
   pod.ip('link set eth0 up');
   for (const command of commands) node.ip(command);
   for (const address of podAddresses) pod.ip(`address add ${address} dev eth0`);
+  for (const place of [node, pod]) settle(place);
 
   const print = (family: string) => pod.ip(`${family} route show proto 87`).split('\n').filter(Boolean);
   return {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
-import { type Scratch, scratchFolder } from '../namespaces/namespace.ts';
+import { type Scratch, scratchFolder, settle } from '../namespaces/namespace.ts';
 import { call, type Env, success, variables } from './call.ts';
 
 /** The name of the network `green`: `net` and 12 digits of its MD5. */
@@ -42,5 +42,6 @@ export function namesOf(pod: Scratch, index = 3): { name: unknown; altnames: unk
 
 /** Links, addresses and routes of a pod, to compare before and after. */
 export function stateOf(pod: Scratch): string {
+  settle(pod);
   return JSON.stringify([pod.ipJson('-d link show'), pod.ipJson('address show'), pod.routes()], null, 1);
 }
