@@ -32,7 +32,7 @@ const noEmulator: string | false = !works('qemu-aarch64', ['--version'])
     ? false
     : 'needs arm64 libraries (Debian: libstdc++6-arm64-cross libatomic1-arm64-cross libgcc-s1-arm64-cross)';
 
-t.test('the executables for arm64', { skip: noBuild, timeout: 200_000 }, async (t) => {
+t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'waymark-arm64-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   run('bash', [join(ROOT, 'scripts/build-arm64.sh'), folder]);

@@ -10,7 +10,7 @@ import { previousResult } from './support/plugins/previous-result.ts';
 // What test/conformance/ shows of the runner, seen from outside: stdin, stdout and exit code of real processes.
 
 /** A process that is not through by then waits for something. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 
 for (const entry of PLUGINS) {
   const noBundle = existsSync(bundleOf(entry.name)) ? false : 'needs scripts/build.sh';

@@ -60,6 +60,8 @@ type DirectOptions = {
   readonly node?: string;
   /** See `isolationProblem`. */
   readonly globalNamespaces?: ReadonlySet<string> | undefined;
+  /** How long `close` waits for events. */
+  readonly eventsMs?: number;
 };
 
 /** A cluster whose API server is asked for everything. */
@@ -67,9 +69,11 @@ export class DirectCluster implements Cluster {
   readonly #client: ApiClient;
   readonly #definitions: Definitions;
   readonly #events: EventRecorder;
+  readonly #eventsMs: number;
 
-  constructor(client: ApiClient, { lost, node = '', globalNamespaces }: DirectOptions) {
+  constructor(client: ApiClient, { lost, node = '', globalNamespaces, eventsMs = EVENTS_MS }: DirectOptions) {
     this.#client = client;
+    this.#eventsMs = eventsMs;
     this.#definitions = new Definitions({
       client,
       globalNamespaces,
@@ -104,7 +108,7 @@ export class DirectCluster implements Cluster {
   }
 
   async close(): Promise<void> {
-    await this.#events.stop(EVENTS_MS);
+    await this.#events.stop(this.#eventsMs);
     this.#client.close();
   }
 }

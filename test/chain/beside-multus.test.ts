@@ -16,7 +16,7 @@ const THEIRS = { program: MULTUS, type: 'multus', keys: { logToStderr: false } }
 const skip =
   noReferencePlugins || (existsSync(MULTUS) ? false : 'needs Multus’ thin plugin, as scripts/cluster builds it');
 
-t.setTimeout(240_000);
+t.setTimeout(900_000);
 
 t.test('pods get what Multus gives them, or the difference is known', { skip }, async (t) => {
   const multus = await entry(t, THEIRS);

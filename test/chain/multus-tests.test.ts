@@ -27,7 +27,7 @@ const VERSIONS: { readonly [file: string]: string } = {
 };
 
 const skip = noNamespaces || noSingle;
-t.setTimeout(180_000);
+t.setTimeout(900_000);
 
 t.test('the executable does what Multus’ unit tests expect, or the difference is known', { skip }, async (t) => {
   const executables = installed(t);

@@ -127,6 +127,7 @@ t.test('a server that does not answer holds up nobody who stops', async (t) => {
   const events = new EventRecorder({ client, node: 'node-1', lost: (why) => lost.push(why) });
   events.record(POD, 'AddedInterface', 'one');
   events.record(POD, 'AddedInterface', 'two');
+  await until(() => api.asked.length === 1);
   let isStopped = false;
   void events.stop(100).then(() => {
     isStopped = true;

@@ -123,7 +123,7 @@ t.test('an annotation that is not a list, or too long, says nothing about what i
 });
 
 t.test('takes hostile sizes in its stride', async (t) => {
-  const begun = performance.now();
+  const begun = process.cpuUsage();
   const depth = 100_000;
   t.match(reasons(`[{"name":"blue","cni-args":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}]`), [
     /deeper than 16 levels/,
@@ -137,7 +137,9 @@ t.test('takes hostile sizes in its stride', async (t) => {
   const keys = JSON.stringify([{ name: 'blue', __proto__: 1, 'cni-args': JSON.parse('{"__proto__":{"polluted":1}}') }]);
   read(keys);
   t.equal(({} as { polluted?: number }).polluted, undefined);
-  t.ok(performance.now() - begun < 10_000, 'and not in the square of their length');
+  // Time of this process, whatever else the machine does.
+  const { user, system } = process.cpuUsage(begun);
+  t.ok(user + system < 10_000_000, 'and not in the square of their length');
 });
 
 t.test('namespace isolation allows the pod’s own namespace and the global ones', async (t) => {

@@ -13,6 +13,7 @@ type Answer = (method: string, message: Buffer, stream: ServerHttp2Stream) => Bu
 async function runtime(
   t: Test,
   answer: Answer,
+  timeoutMs = 60_000,
 ): Promise<{ service: RuntimeService; server: Http2Server; socket: string }> {
   const socket = join(scratchFolder(t), 'cri.sock');
   const server = createServer();
@@ -31,7 +32,7 @@ async function runtime(
     });
   });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
-  const service = new RuntimeService(socket, 500);
+  const service = new RuntimeService(socket, timeoutMs);
   t.teardown(() => {
     service.close();
     server.close();
@@ -91,13 +92,16 @@ t.test('a sandbox that does not exist has no namespace; other failures are error
   answer = failed(13, '50%25 of it is broken');
   await t.rejects(service.networkNamespace('a'), /^50% of it is broken$/);
   await t.rejects(service.sandboxes(), /^50% of it is broken$/);
-  answer = () => undefined;
-  await t.rejects(service.sandboxes(), /no answer within 0\.5 s/);
   answer = (_, __, stream) => {
     stream.close();
     return undefined;
   };
   await t.rejects(service.sandboxes(), /connection closed before the answer/);
+});
+
+t.test('a runtime that does not answer is given up', async (t) => {
+  const { service } = await runtime(t, () => undefined, 500);
+  await t.rejects(service.sandboxes(), /no answer within 0\.5 s/);
 });
 
 t.test('connects again after the runtime was away', async (t) => {

@@ -11,13 +11,14 @@ const noFlock: string | false = works('flock', ['--version']) ? false : 'needs f
 
 /** A process that holds the lock, by flock(1), until the test ends or it is killed. */
 async function holder(t: Test, path: string) {
-  const child = spawn('flock', [path, 'sh', '-c', 'echo locked; exec sleep 60'], {
+  // The lock is flock's own, so that it is free once that has ended.
+  const child = spawn('flock', ['--close', path, 'sh', '-c', 'echo locked; exec sleep 1000'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   });
   const end = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'close');
+    const gone = once(child, 'exit');
     process.kill(-(child.pid ?? 0), 'SIGKILL');
     await gone;
   };

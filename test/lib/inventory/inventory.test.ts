@@ -9,6 +9,7 @@ import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, run, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
+import { until } from '../../support/until.ts';
 
 const ARGS = 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=till-0';
 
@@ -45,8 +46,9 @@ t.test('an inventory of a data folder', { skip: noNamespaces }, async (t) => {
   t.test('keeps the time of the first of several ADDs, and of no other network', async (t) => {
     const { add, inventory } = worldOf(t);
     await add([{ dst: '172.16.0.0/12' }]);
-    const first = await (await inventory()).attachments[0]?.since;
+    const first = (await inventory()).attachments[0]?.since;
     await add([{ dst: '172.16.0.0/12' }, { dst: '172.32.0.0/12' }]);
+    await until(() => new Date().toISOString() > (first ?? ''));
     await add([{ dst: '172.48.0.0/12' }], { name: 'green' });
     const { attachments } = await inventory();
     t.strictSame(

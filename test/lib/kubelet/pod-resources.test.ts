@@ -9,7 +9,7 @@ t.test('the devices of a pod are those of the resource, of all its containers, s
   const socket = join(scratchFolder(t), 'kubelet.sock');
   const kubelet = new PodResourcesStandIn();
   await kubelet.start(socket);
-  const resources = new PodResources(socket, 5000);
+  const resources = new PodResources(socket, 60_000);
   t.teardown(() => {
     resources.close();
     kubelet.stop();

@@ -73,7 +73,7 @@ t.test('reports each request, and takes the pause that the server asks for', asy
 
 t.test('what is not the API server’s JSON is an ApiError, and so is silence', async (t) => {
   const server = await standIn(t);
-  const client = server.client(200);
+  const client = server.client();
   server.fault = (_, response) => {
     response.writeHead(502).end('<html>Bad Gateway</html>');
     return true;
@@ -86,7 +86,7 @@ t.test('what is not the API server’s JSON is an ApiError, and so is silence', 
   await t.rejects(client.get(POD), /not an object/);
   await t.rejects(client.list('/api/v1/pods'), /not a list/);
   server.fault = () => true;
-  await t.rejects(client.get(POD), /cannot be reached: no answer within 0\.2 s/);
+  await t.rejects(server.client(200).get(POD), /cannot be reached: no answer within 0\.2 s/);
   await server.stop();
   t.equal((await failure(client.get(POD))).status, undefined, 'nobody listens');
 });
@@ -146,10 +146,10 @@ t.test('a refusal of a watch that does not end is an ApiError, as any other sile
     response.writeHead(500).write('{');
     return true;
   };
-  let error: unknown;
-  void failure(client.watch('/api/v1/pods', {}, new AbortController().signal)).then((failed) => {
-    error = failed;
-  });
-  await until(() => error !== undefined);
-  t.match(error, { message: /broke off its answer/ });
+  const said = async () => {
+    const { message } = await failure(client.watch('/api/v1/pods', {}, new AbortController().signal));
+    return message;
+  };
+  // On a busy machine even the beginning of the answer may come too late.
+  await until(async () => /broke off its answer/.test(await said()), 'the refusal is not broken off');
 });

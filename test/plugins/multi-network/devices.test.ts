@@ -1,8 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { DirectCluster } from '../../../plugins/multi-network/cluster.ts';
-import { multiNetworkNode } from '../../support/kubernetes/multi-network-node.ts';
+import { clusterOf, multiNetworkNode } from '../../support/kubernetes/multi-network-node.ts';
 import { PodResourcesStandIn } from '../../support/kubernetes/pod-resources-stand-in.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 import { noReferencePlugins } from '../../support/plugins/chain.ts';
@@ -25,7 +24,7 @@ async function nodeWithDevices(t: Test, ...devices: string[]) {
     { namespace: 'default', pod: 'other', resource: 'vendor/vf', devices: ['0000:03:03.0'] },
   ];
   const node = await multiNetworkNode(t, (api) => ({
-    cluster: async () => new DirectCluster(api.client(), { lost: () => undefined }),
+    cluster: async () => clusterOf(api),
     podResourcesSocket,
   }));
   const script = `#!/bin/sh\ncat > ${folder}/$CNI_COMMAND-$CNI_IFNAME.json\necho '{"cniVersion":"1.0.0"}'\n`;

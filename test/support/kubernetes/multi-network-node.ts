@@ -58,7 +58,7 @@ export async function multiNetworkNode(
   await api.start();
   t.teardown(() => api.stop());
   const plugin = multiNetworkWith({
-    ...(services?.(api) ?? { cluster: async () => new DirectCluster(api.client(), { lost: () => undefined }) }),
+    ...(services?.(api) ?? { cluster: async () => clusterOf(api) }),
     through: ['/usr/bin/env', 'ip', 'netns', 'exec', node.name],
   });
   mkdirSync(join(folder, 'conf'));
@@ -100,6 +100,11 @@ export async function multiNetworkNode(
         .filter(({ method, path, body }) => method === 'POST' && /\/events$/.test(path) && body?.reason === reason)
         .map(({ body }) => String(body?.message)),
   };
+}
+
+/** A client of the stand-in that waits for its events, however busy the machine is. */
+export function clusterOf(api: ApiStandIn): DirectCluster {
+  return new DirectCluster(api.client(), { lost: () => undefined, eventsMs: 60_000 });
 }
 
 function startedPod(

@@ -37,12 +37,12 @@ function spoken(child: ChildProcess): Promise<string> {
   });
 }
 
-/** How many bytes came from the server at an address, `from` another namespace; 0 if it does not answer within seconds. */
+/** How many bytes came from the server at an address, `from` another namespace; 0 if it does not answer within a minute. */
 export function fetchFrom({ name }: Scratch, address: string): number {
   const script = `let bytes = 0;
     const socket = require('node:net').connect(${PORT}, '${address}');
     const end = () => { console.log(bytes); process.exit(); };
-    socket.setTimeout(2500, end).on('data', (data) => { bytes += data.length; }).on('error', end).on('close', end);`;
+    socket.setTimeout(60_000, end).on('data', (data) => { bytes += data.length; }).on('error', end).on('close', end);`;
   const { stdout } = spawnSync('ip', ['netns', 'exec', name, process.execPath, '-e', script], { encoding: 'utf8' });
   return Number(stdout);
 }
