@@ -113,8 +113,12 @@ function withLength(dst: string): string {
 }
 
 function stateOf(pod: Scratch): string {
-  const parts = ['link show', 'address show', 'neighbour show nud all'].map((what) => JSON.stringify(pod.ipJson(what)));
-  return [...parts, pod.routes()].join('\n');
+  // This one first: it waits until the kernel has made what it makes by itself.
+  const routes = pod.routes();
+  const parts = ['link show', 'address show'].map((what) => JSON.stringify(pod.ipJson(what)));
+  // Entries of multicast come whenever the kernel sends something.
+  const neighbours = pod.ipJson('neighbour show nud all').filter(({ state }) => !(state as string[]).includes('NOARP'));
+  return [...parts, JSON.stringify(neighbours), routes].join('\n');
 }
 
 /** The lines about one plugin, without the indent. */

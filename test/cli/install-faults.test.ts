@@ -12,6 +12,7 @@ import {
   runCommand,
   runInstaller,
   sums,
+  until,
 } from '../support/build/installer.ts';
 import { EXECUTABLES, noCompiler, release } from '../support/build/releases.ts';
 import { scratchFolder, works } from '../support/namespaces/namespace.ts';
@@ -46,6 +47,9 @@ t.test('no call fails while versions replace each other, and none is busy', { sk
   for (let i = 1; i <= 8; i++) {
     const { code, error } = await runCommand([...INSTALL, '--from', releases[i % 2]?.bin ?? '', '--once', ...to]);
     t.equal(code, 0, error || `installs for the ${i}th time`);
+    // Before the next one comes, this one has been called.
+    const calls = ended.ok;
+    await until(() => ended.ok > calls + callers.length, 'calls go on');
   }
   stopped = true;
   await Promise.all(callers);

@@ -261,7 +261,7 @@ t.test('a full folder is passed over, and nothing half is left there', { skip: n
   t.equal(stdout, `${all.inSecond}\n${BUILD}\n`);
 });
 
-t.test('fifty processes at once all get the whole file, and leave no other', { timeout: 120_000 }, async (t) => {
+t.test('fifty processes at once all get the whole file, and leave no other', { timeout: 900_000 }, async (t) => {
   const { top, first, second, inFirst } = prepared(t);
   // And something to clean away, which only one of them can.
   const stale = join(dirname(inFirst), '.unpacking-old');

@@ -272,7 +272,7 @@ onNode('an API server that was away keeps nothing waiting once it is back', asyn
   await new Promise((resolve) => setTimeout(resolve, 3000));
   node.api.fault = () => undefined;
   await pod.has('net1');
-  t.equal(node.controller.status().pending.length, 0);
+  await until(() => node.controller.status().pending.length === 0);
 });
 
 onNode('asks the API server no more than docs/hot-plug.md says', async (t) => {
@@ -293,12 +293,12 @@ onNode('asks the API server no more than docs/hot-plug.md says', async (t) => {
   await until(() => node.events('AddedInterface').length === 2);
   const perEdit = ['GET network-attachment-definitions/green', 'PATCH pods/web/status', 'POST events'];
   t.strictSame(asked(), perEdit, 'one definition, one status, one event');
-  // Our own status comes back through the watch, and is examined once more.
-  await until(async () => {
-    const before = node.cri.calls;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    return node.cri.calls === before;
+  // Our own status comes back through the watch, and is examined once more. What the watch tells after that is last.
+  node.api.put('/api/v1/namespaces/default/pods/last', {
+    metadata: { name: 'last', namespace: 'default' },
+    spec: { nodeName: 'node-1', hostNetwork: true },
   });
+  await until(() => node.controller.pod('default', 'last') !== undefined && node.controller.status().busy === 0);
   // What the kubelet writes all the time costs nothing.
   const calls = node.cri.calls;
   for (let i = 0; i < 20; i++)
@@ -328,8 +328,16 @@ onNode('a burst of edits ends with the last one', async (t) => {
     pod.select(networks);
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
-  await until(() => pod.status().length === 3);
-  await pod.has('y', 'net1').catch(() => pod.has('y', 'net2'));
+  // The name of green's depends on whether it had one when the last edit came.
+  const isLast = (names: string[]) => ['eth0,net1,y', 'eth0,net2,y'].includes(names.sort().join());
+  await until(
+    () => isLast(pod.status().map(({ interface: name = '' }) => name)) && isLast(Object.keys(pod.links())),
+    'the last edit is not what comes of it',
+  );
+  t.strictSame(
+    pod.status().map(({ name }) => name),
+    ['cluster', 'default/red', 'default/green'],
+  );
   await until(() => node.leftovers().filter((file) => file.startsWith('leases/')).length === 2);
 });
 
@@ -372,15 +380,19 @@ onNode('hostile definitions end in an event', async (t) => {
   node.define('good');
   pod.select('path@a,type@b,ipam@c,list@d,garbage@e,hangs@f,good@g,wordy@h');
   await pod.has('g');
-  await until(() => node.events('FailedAddingInterface').length >= 7);
-  const said = new Map(node.events('FailedAddingInterface').map((text) => [/interface (\w)/.exec(text)?.[1], text]));
-  t.match(said.get('a'), /plugin "..\/..\/bin\/sh" is not among/);
-  t.match(said.get('b'), /plugin "host-device" is not among those of --allow-types/);
-  t.match(said.get('c'), /plugin "dhcp" is not among/);
-  t.match(said.get('d'), /"plugins" is not a list/);
-  t.match(said.get('e'), /not a JSON object/);
-  t.match(said.get('f'), /did not end within 1 s/);
-  t.match(said.get('h'), /x{100}/);
+  // On a busy machine, others do not end within a second either, and are tried again.
+  for (const [ifname, why] of [
+    ['a', 'plugin "../../bin/sh" is not among'],
+    ['b', 'plugin "host-device" is not among those of --allow-types'],
+    ['c', 'plugin "dhcp" is not among'],
+    ['d', '"plugins" is not a list'],
+    ['e', 'not a JSON object'],
+    ['f', 'did not end within 1 s'],
+    ['h', 'x'.repeat(100)],
+  ] as const) {
+    const isSaid = (text: string) => text.includes(`interface ${ifname} `) && text.includes(why);
+    await until(() => node.events('FailedAddingInterface').some(isSaid), `${ifname}: ${why}`);
+  }
   t.ok(
     node.logs.every((line) => line.length < 2000),
     'no log line is as long as a plugin likes',

@@ -101,8 +101,9 @@ t.test(
       },
       isRight,
       check: async (at) => {
-        const journals = node.leftovers().filter((file) => file.startsWith('data/'));
-        t.equal(journals.length, wanted.length, `killed at boundary ${at}: a journal for what is there, and no other`);
+        const journals = () => node.leftovers().filter((file) => file.startsWith('data/')).length;
+        const what = `killed at boundary ${at}: a journal for what is there, and no other`;
+        await until(() => journals() === wanted.length).catch(() => t.equal(journals(), wanted.length, what));
       },
     });
     pod.select('');
@@ -147,7 +148,8 @@ exec ${REFERENCE_FOLDER}/bridge
       await until(() => ifname in pod.links());
     }
     await pod.has('net1', 'net2');
-    for (const pid of [...pidsIn('pids.net1'), ...pidsIn('pids.net2')]) t.notOk(runs(pid), 'what hung has ended');
+    for (const pid of [...pidsIn('pids.net1'), ...pidsIn('pids.net2')])
+      await until(() => !runs(pid), 'what hung has not ended');
     const daemons = [...pidsIn('daemon.net1'), ...pidsIn('daemon.net2')];
     for (const pid of daemons) t.ok(runs(pid), 'the daemon runs');
     for (const pid of daemons) process.kill(pid, 'SIGKILL');

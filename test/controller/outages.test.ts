@@ -40,6 +40,7 @@ onNode('a status that is refused ten times for a conflict is right in the end, b
   await pod.has('net1');
   t.equal(refused(), 10);
   t.ok(node.api.count('PATCH', /\/status$/) <= 12, `${node.api.count('PATCH', /\/status$/)} writes`);
+  await until(() => node.events('AddedInterface').length > 0);
   t.equal(node.events('AddedInterface').length, 1, 'the network was attached once');
 });
 
@@ -156,10 +157,9 @@ onNode('edits while the containers are being created are done when they run, and
   t.ok(node.cri.calls > calls, 'the witness was looked at');
   phase('Running');
   await pod.has('net2');
-  t.strictSame(
-    node.events('AddedInterface').filter((text) => text.includes('/web]')),
-    ['pod [default/web]: added interface net2 to network: green'],
-  );
+  const added = () => node.events('AddedInterface').filter((text) => text.includes('/web]'));
+  await until(() => added().length > 0);
+  t.strictSame(added(), ['pod [default/web]: added interface net2 to network: green']);
 });
 
 onNode('a static pod is found by the kubelet’s own UID', async (t) => {

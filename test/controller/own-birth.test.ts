@@ -101,7 +101,7 @@ onNode('a default route that is not chosen any more goes, and the one before com
   await node.restart();
   t.equal(JSON.stringify(pod.links()), links, 'the same selection in another form changes nothing');
   pod.select('blue');
-  await until(() => defaults().length === 0);
+  await until(() => defaults().length === 0 && node.controller.status().busy === 0);
   await pod.has('net1');
   t.equal(await multiNetwork(node, pod, 'DEL'), 0);
 });

@@ -39,7 +39,7 @@ t.test('keys do not wait for each other; one that wants to look again is called 
   });
   queue.kick('slow');
   queue.kick('again');
-  await until(() => seen.filter((key) => key === 'again').length === 3);
+  await until(() => seen.filter((key) => key === 'again').length >= 3);
   again = undefined;
   t.equal(queue.running, 1);
   release();

@@ -17,7 +17,7 @@ import { variables } from '../support/plugins/call.ts';
 
 const skip = noSingle || noNamespaces;
 
-t.test('fifty calls at once, the first of a build', { skip, timeout: 120_000 }, async (t) => {
+t.test('fifty calls at once, the first of a build', { skip, timeout: 900_000 }, async (t) => {
   const folder = installed(t);
   const pod = scratchPod(t);
   // Which is not there yet either.
@@ -36,7 +36,7 @@ t.test('fifty calls at once, the first of a build', { skip, timeout: 120_000 }, 
   t.equal(pod.routes(), before);
 });
 
-t.test('an executable that is replaced while fifty calls run', { skip, timeout: 120_000 }, async (t) => {
+t.test('an executable that is replaced while fifty calls run', { skip, timeout: 900_000 }, async (t) => {
   const folder = installed(t);
   const dataDir = join(scratchFolder(t), 'data');
   const file = join(folder, 'static-route');
