@@ -3,7 +3,7 @@ import { identityOf } from '../change/namespace-identity.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import { RouteSocket } from '../netlink/socket.ts';
 import type { Breathe } from '../netns/holders.ts';
-import { NamespaceError, namespaceOfProcess, openNamespace } from '../netns/netns.ts';
+import { NamespaceError, namespaceOfProcess, ofProcess, openNamespace } from '../netns/netns.ts';
 
 /** The root of the node's files as we see them: ours, and that of process 1 where we are in a container. */
 const ROOTS = ['', '/proc/1/root'];
@@ -102,7 +102,7 @@ function candidates(): string[] {
 
 // undefined for a process that has ended meanwhile. Throws for one that may not be inspected.
 function inodeOf(path: string): string | undefined {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  const stat = ofProcess(() => statSync(path, { bigint: true, throwIfNoEntry: false }));
   return stat && `${stat.dev}:${stat.ino}`;
 }
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { NamespaceError, OWN_NAMESPACE } from './netns.ts';
+import { NamespaceError, OWN_NAMESPACE, ofProcess } from './netns.ts';
 
 /** A network namespace that somebody holds: its name, which has the inode (`net:[4026531840]`), and where to open it. */
 export type Held = { readonly name: string; readonly path: string; readonly isMount: boolean };
@@ -92,7 +92,7 @@ function numbersIn(folder: string): string[] {
 // What ends while it is looked at holds nothing any more.
 function ifThere<T>(path: string, read: () => T): T | undefined {
   try {
-    return read();
+    return ofProcess(read);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ESRCH') return undefined;

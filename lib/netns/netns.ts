@@ -72,10 +72,23 @@ export function isNamespaceAt(path: string, namespace: Namespace): boolean {
   }
 }
 
+/**
+ * What `read` finds out by a process's files in /proc. The kernel refuses that (EACCES) not only to those who have no right
+ * to know, but also where the process ends at that moment: a second look tells.
+ */
+export function ofProcess<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    return read();
+  }
+}
+
 function openFile(path: string): number {
   try {
     // Not blocking, so that a FIFO in place of a namespace is reported instead of waited for.
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return ofProcess(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   } catch (error) {
     throw new NamespaceError(path, isMissing(error) ? 'does not exist' : 'cannot be opened', error);
   }

@@ -10,6 +10,7 @@ import {
   NamespaceError,
   type NamespaceProblem,
   OWN_NAMESPACE,
+  ofProcess,
   openNamespace,
 } from '../../../lib/netns/netns.ts';
 import { noNamespaces, run, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
@@ -86,6 +87,25 @@ t.test('a namespace has the device and inode of its file, and close gives its de
   t.equal(readlinkSync(`/proc/self/fd/${own.fd}`), `net:[${ino}]`);
   own.close();
   t.equal(readdirSync('/proc/self/fd').length, before);
+});
+
+t.test('a process that is refused is asked for once more, since it may be about to end', async (t) => {
+  const failing = (...codes: string[]) => {
+    let at = 0;
+    const read = () => {
+      const code = codes[at++];
+      if (code !== undefined) throw Object.assign(new Error(code), { code });
+      return 'read';
+    };
+    return { read, looks: () => at };
+  };
+  const late = failing('EACCES');
+  t.equal(ofProcess(late.read), 'read');
+  t.throws(() => ofProcess(failing('EACCES', 'ENOENT').read), { code: 'ENOENT' });
+  t.throws(() => ofProcess(failing('EACCES', 'EACCES').read), { code: 'EACCES' });
+  const gone = failing('ENOENT');
+  t.throws(() => ofProcess(gone.read), { code: 'ENOENT' });
+  t.strictSame([late.looks(), gone.looks()], [2, 1]);
 });
 
 t.test('isSameNamespace', { skip: noNamespaces }, async (t) => {

@@ -52,10 +52,9 @@ t.test('kills what runs too long, with all that it started', async (t) => {
 });
 
 t.test('does not wait for what a plugin left behind with its output open', async (t) => {
-  const run = limitedRun({ deadlineMs: 20_000 });
-  const begun = performance.now();
-  t.strictSame(await run(script(t, 'sleep 20 & echo "{}"'), ENV, ''), { code: 0, stdout: '{}\n' });
-  t.ok(performance.now() - begun < 15_000);
+  // It would be an error if it waited.
+  const run = limitedRun({ deadlineMs: 30_000 });
+  t.strictSame(await run(script(t, 'sleep 60 & echo "{}"'), ENV, ''), { code: 0, stdout: '{}\n' });
 });
 
 t.test('ends what prints without end', async (t) => {
