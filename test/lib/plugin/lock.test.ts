@@ -28,8 +28,8 @@ function worldOf(t: Test) {
   return { pod, folder, config, ask: (verb: string) => call(staticRoute, variables(verb, pod.path), config) };
 }
 
-/** A call that waits for the lock for a moment only. */
-async function askBriefly(verb: string, netns: string, config: object, pacing: Pacing = { lockSeconds: 0.05 }) {
+/** A call that waits for the lock for a moment only, or as long as `pacing` says. */
+async function askPaced(verb: string, netns: string, config: object, pacing: Pacing = { lockSeconds: 0.05 }) {
   let stdout = '';
   const code = await run(staticRoute, {
     env: variables(verb, netns),
@@ -52,7 +52,7 @@ t.test('while another is at work on the attachment', { skip: noNamespaces }, asy
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       const before = pod.routes();
       const lock = tryLock(join(folder, '.container-1-eth0.lock'));
-      const { document } = await askBriefly(verb, pod.path, config);
+      const { document } = await askPaced(verb, pod.path, config);
       t.match(document, { code: 11, msg: `process ${process.pid} ` });
       t.match(document.msg, /is at work on eth0 of container container-1; waited 0\.05 s/);
       t.equal(pod.routes(), before);
@@ -79,7 +79,7 @@ t.test('while another is at work on the attachment', { skip: noNamespaces }, asy
     const { pod, folder, config, ask } = worldOf(t);
     success(await ask('ADD'));
     const lock = tryLock(join(folder, '.container-1-eth0.lock'));
-    t.equal((await askBriefly('CHECK', pod.path, config)).code, 0);
+    t.equal((await askPaced('CHECK', pod.path, config)).code, 0);
     const args = ['--noop'];
     t.equal((await call(staticRoute, variables('DEL', pod.path), config, args)).code, 0);
     const other = { ...variables('DEL', pod.path), CNI_IFNAME: 'net1' };
@@ -98,7 +98,7 @@ t.test('DEL without a folder does not forget what an ADD records meanwhile', { s
   const { pod, folder, config, ask } = worldOf(t);
   const before = pod.routes();
   const betweenSteps = async () => void success(await ask('ADD'));
-  t.equal((await askBriefly('DEL', pod.path, config, { betweenSteps })).code, 0);
+  t.equal((await askPaced('DEL', pod.path, config, { betweenSteps })).code, 0);
   t.strictSame(readdirSync(folder), ['container-1-eth0.json']);
   success(await ask('ADD'));
   success(await ask('DEL'));
@@ -120,7 +120,10 @@ t.test('many processes at one attachment all succeed, and leave nothing', { skip
       const [code] = await once(child, 'close');
       return { code, stdout };
     }),
-    ...Array.from({ length: 40 }, (_, index) => ask(index % 2 === 0 ? 'ADD' : 'DEL')),
+    // However long their turn takes to come.
+    ...Array.from({ length: 40 }, (_, index) =>
+      askPaced(index % 2 === 0 ? 'ADD' : 'DEL', pod.path, config, { lockSeconds: 600 }),
+    ),
   ]);
   t.strictSame(
     answers.filter(({ code }) => code !== 0),
