@@ -1,3 +1,4 @@
+import { withoutRest } from '../lib/attachments/definitions.ts';
 import { EventRecorder, type Reason } from '../lib/attachments/events.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
@@ -123,11 +124,4 @@ export class CachedCluster implements Cluster {
       }
     }
   }
-}
-
-function withoutRest({ apiVersion, metadata, spec }: KubeObject): KubeObject {
-  const { name, namespace, uid, resourceVersion, annotations } = metadata;
-  const { config } = (spec ?? {}) as { config?: unknown };
-  const kept = { name, uid, resourceVersion, ...(namespace && { namespace }), ...(annotations && { annotations }) };
-  return { ...(apiVersion && { apiVersion }), metadata: kept, spec: { config } };
 }

@@ -2,17 +2,19 @@ import { existsSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { Controller, type ControllerOptions, type ControllerStatus } from '../controller/controller.ts';
+import { Controller, type ControllerStatus } from '../controller/controller.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
-import { HERE } from '../lib/cni/place.ts';
+import { HERE, type Place } from '../lib/cni/place.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
 import { ApiClient, type RequestReport } from '../lib/kubernetes/client.ts';
 import { VERSION } from '../lib/version.ts';
 import { multiNetworkWith } from '../plugins/multi-network/main.ts';
+import { breathe } from './breathe.ts';
 import { CachedCluster } from './cached-cluster.ts';
 import { callerOf } from './caller.ts';
 import { EXPLAIN_PAGE } from './explain-page.ts';
+import type { AgentLimits } from './limits.ts';
 import type { AgentPart } from './part.ts';
 
 export type HotPlugOptions = {
@@ -25,6 +27,7 @@ export type HotPlugOptions = {
   readonly globalNamespaces: readonly string[] | undefined;
   readonly allowedTypes: readonly string[] | undefined;
   readonly interfaceNames: InterfaceNames;
+  readonly limits: Pick<AgentLimits, 'dumpBytes' | 'annotationSeconds' | 'protectedPrefixes'>;
   readonly log: Logger;
   readonly env: { readonly [name: string]: string | undefined };
 };
@@ -58,7 +61,7 @@ class HotPlug implements AgentPart {
   readonly #cluster: CachedCluster;
   readonly #steps = new Histogram({
     name: 'waymark_hotplug_step_duration_seconds',
-    help: 'Time to attach or detach one network of a running pod',
+    help: 'Time to attach or detach one network of a running pod, or to update its routes',
     labelNames: ['kind', 'outcome'] as const,
     buckets: BUCKETS_SECONDS,
     registers: [],
@@ -72,7 +75,9 @@ class HotPlug implements AgentPart {
     const client = { access, userAgent: `waymark/${VERSION}`, report: (report: RequestReport) => this.#report(report) };
     this.#client = new ApiClient(client);
     this.#birthClient = new ApiClient({ ...client, timeoutMs: BIRTH_REQUEST_MS });
-    const { pathOf, through } = nodeAsSeenFromHere();
+    const { place, through } = nodeAsSeenFromHere();
+    const { pathOf } = place;
+    const { dumpBytes, annotationSeconds, protectedPrefixes } = options.limits;
     const socket = criSocket ?? CRI_SOCKETS.find((path) => existsSync(pathOf(path)));
     if (socket === undefined)
       throw new Error(`no container runtime listens at ${CRI_SOCKETS.join(' or ')}; see --cri-socket`);
@@ -83,6 +88,8 @@ class HotPlug implements AgentPart {
       binDirs,
       stateDir,
       pathOf,
+      place,
+      pacing: { breathe, betweenSteps: breathe, dumpBytes, annotationSeconds, protectedPrefixes },
       through,
       globalNamespaces: globalNamespaces && new Set(globalNamespaces),
       allowedTypes: allowedTypes && new Set(allowedTypes),
@@ -155,11 +162,11 @@ class HotPlug implements AgentPart {
 const RUN_ON_NODE = join(dirname(process.execPath), '../libexec/run-on-node');
 
 // In a container the node's files and plugins are those of process 1, which `hostPID` lets us see.
-function nodeAsSeenFromHere(): Pick<ControllerOptions, 'pathOf' | 'through'> {
-  if (isInMountsOfProcess1()) return { pathOf: HERE.pathOf };
+function nodeAsSeenFromHere(): { place: Place; through?: readonly string[] } {
+  if (isInMountsOfProcess1()) return { place: HERE };
   if (!existsSync(RUN_ON_NODE))
     throw new Error(`${RUN_ON_NODE} is missing, which runs the node's plugins from a container`);
-  return { pathOf: callerOf(1).pathOf, through: [RUN_ON_NODE, '/proc/1/ns/mnt'] };
+  return { place: callerOf(1), through: [RUN_ON_NODE, '/proc/1/ns/mnt'] };
 }
 
 function isInMountsOfProcess1(): boolean {

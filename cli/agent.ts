@@ -77,7 +77,7 @@ export async function runAgent(
   await warmUp(path, log);
   writeProtected(path, limits.protectedPrefixes);
   const descriptor = passedDescriptor(env, pid);
-  const parts = await partsOf(options, env, log);
+  const parts = await partsOf(options, limits, env, log);
   const agent = new Agent({
     // Plugins that run others need a part that can; else their shims go to the executable.
     plugins: [...PLUGINS.filter(({ runsOthers }) => !runsOthers), ...parts.flatMap((part) => part.plugins ?? [])],
@@ -131,7 +131,12 @@ function writeProtected(socket: string, prefixes: readonly Prefix[]): void {
 }
 
 // Loaded only where the agent follows pods.
-async function partsOf(options: AgentCommandOptions, env: Variables, log: Logger): Promise<AgentPart[]> {
+async function partsOf(
+  options: AgentCommandOptions,
+  limits: AgentLimits,
+  env: Variables,
+  log: Logger,
+): Promise<AgentPart[]> {
   const node = options.node ?? env.NODE_NAME;
   if (node === undefined || node === '') return [];
   const { hotPlug } = await import('../agent/hot-plug.ts');
@@ -144,6 +149,7 @@ async function partsOf(options: AgentCommandOptions, env: Variables, log: Logger
     globalNamespaces: options.namespaceIsolation ? commaSeparated(options.globalNamespaces) : undefined,
     allowedTypes: options.allowTypes === undefined ? undefined : commaSeparated(options.allowTypes),
     interfaceNames: options.interfaceNames,
+    limits,
     log,
     env,
   });

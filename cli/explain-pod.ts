@@ -1,5 +1,6 @@
 import { EXPLAIN_PAGE } from '../agent/explain-page.ts';
 import type { ExplainedStep, PodExplanation } from '../controller/explain.ts';
+import type { PendingUpdate } from '../controller/live-routes.ts';
 import { printable, readPage } from './status.ts';
 
 const POD = /^(?:([a-z0-9][-a-z0-9]*)\/)?([a-z0-9][-a-z0-9.]*)$/;
@@ -20,12 +21,14 @@ export async function readExplanation(socket: string, pod: string): Promise<PodE
 }
 
 /** Is there something that is not done, or was not done so far? */
-export function hasProblems({ steps, refused }: PodExplanation): boolean {
-  return refused.length > 0 || steps.some(({ problem, failed }) => problem !== undefined || failed !== undefined);
+export function hasProblems({ steps, updates = [], refused }: PodExplanation): boolean {
+  if (refused.length > 0 || updates.some(({ problem }) => problem !== undefined)) return true;
+  return steps.some(({ problem, failed }) => problem !== undefined || failed !== undefined);
 }
 
 /** The explanation for people to read. */
-export function podLines({ pod, idle, containerID, netns, attached, steps, refused }: PodExplanation): string[] {
+export function podLines(explanation: PodExplanation): string[] {
+  const { pod, idle, containerID, netns, attached, steps, updates = [], refused } = explanation;
   const lines = [`pod ${pod}`];
   if (idle !== undefined) return [...lines, `nothing is done to it: ${printable(idle)}`];
   lines.push(`sandbox ${containerID}, ${netns}`);
@@ -34,12 +37,19 @@ export function podLines({ pod, idle, containerID, netns, attached, steps, refus
     lines.push(`has ${ifname} on ${network}, made by ${by === 'agent' ? 'the agent' : 'others'}${how}`);
   }
   for (const step of steps) lines.push(...stepLines(step));
+  for (const update of updates) lines.push(...updateLines(update));
   for (const { interface: ifname, network, reason } of refused) {
     const what = [network ?? 'a selection', ...(ifname === undefined ? [] : [`as ${ifname}`])].join(' ');
     lines.push(`refuses ${what}: ${reason}`);
   }
-  if (steps.length + refused.length === 0) lines.push('nothing to do');
+  if (steps.length + updates.length + refused.length === 0) lines.push('nothing to do');
   return lines.map(printable);
+}
+
+function updateLines({ interface: ifname, network, changes, problem }: PendingUpdate): string[] {
+  const what = `update routes of ${ifname}${network === undefined ? '' : ` by ${network}`}`;
+  if (problem !== undefined) return [`cannot ${what}: ${problem}`];
+  return [`would ${what}:`, ...changes.map((change) => `  ${change}`)];
 }
 
 function stepLines({ kind, interface: ifname, network, why, plugins = [], problem, failed }: ExplainedStep): string[] {

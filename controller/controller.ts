@@ -5,19 +5,26 @@ import { endOrphans } from '../lib/attachments/orphans.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
-import { HERE, type PathOf } from '../lib/cni/place.ts';
+import { HERE, type PathOf, type Place } from '../lib/cni/place.ts';
+import type { Pacing } from '../lib/cni/runner.ts';
 import { RuntimeService } from '../lib/cri/runtime-service.ts';
 import { DefaultRoutes } from '../lib/default-route/default-route.ts';
+import { FileWatch } from '../lib/files/file-watch.ts';
 import { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { POD_RESOURCES_SOCKET } from '../lib/kubelet/socket.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
+import { UPDATABLE } from '../plugins/index.ts';
 import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
+import { keysUpdating } from './followed.ts';
+import { LiveRoutes } from './live-routes.ts';
 import type { Sandboxed } from './look.ts';
+import { Pace } from './pace.ts';
 import { Performer } from './perform.ts';
 import { type Pending, PodWork } from './pod-work.ts';
-import { concernsUs, Reconciler, type StepReport } from './reconcile.ts';
+import { concernsUs, Reconciler } from './reconcile.ts';
 import { type RecordedAttachment, Records } from './records.ts';
+import type { StepReport } from './step-report.ts';
 import { WorkQueue } from './work-queue.ts';
 
 /** Where things of interest are reported; what is not given is not reported. */
@@ -49,6 +56,10 @@ export type ControllerOptions = {
   readonly podResourcesSocket?: string;
   /** Where journals are kept, on the node. */
   readonly dataDir?: string;
+  /** The node, if its network and files are not those that we see. */
+  readonly place?: Place;
+  /** How much of the process an update takes. */
+  readonly pacing?: Pacing;
   readonly observer?: Observer;
 };
 
@@ -63,6 +74,8 @@ export type ControllerStatus = {
   readonly delegatesWaiting: number;
   readonly sandboxesRecorded: number;
   readonly pending: readonly Pending[];
+  /** Attachments that keep their routes, since their definition is gone. Absent in agents that do not follow these. */
+  readonly withoutDefinition?: readonly { readonly pod: string; readonly ifname: string; readonly network: string }[];
   /** What this agent has attached, by pod, and what of it is not finished. */
   readonly attached: readonly {
     readonly pod: string;
@@ -94,6 +107,8 @@ export class Controller {
   readonly #delegates: Delegates;
   readonly #events: EventRecorder;
   readonly #looks: ExplainOptions;
+  readonly #files: FileWatch;
+  readonly #pace = new Pace();
   readonly #stopping = new AbortController();
   #starting: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -136,8 +151,20 @@ export class Controller {
     const parts = { records, delegates, definitions, defaultRoutes, devices: this.#devices };
     const performer = new Performer({ ...parts, pathOf, ...rules, ...folders });
     const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
+    const updatedBy = (types: readonly string[]) => keysUpdating(types, UPDATABLE);
+    this.#files = new FileWatch({ pathOf, changed: (pods) => this.#fileChanged(pods) });
+    const liveRoutes = new LiveRoutes({
+      ...{ updatable: UPDATABLE, definitions, files: this.#files, records, recordOf, globalNamespaces, ...folders },
+      place: options.place ?? { ...HERE, pathOf },
+      pacing: options.pacing ?? {},
+      pace: this.#pace,
+      events: this.#events,
+      report: observer.step,
+      log: (pod, what, error) => this.#log(pod, what, error),
+      said: (text) => observer.log?.('info', 'an update', { text: text.trimEnd() }),
+    });
     const { interfaceNames = 'numbered' } = options;
-    const rest = { interfaceNames, recordOf, performer, definitions, ...folders };
+    const rest = { interfaceNames, recordOf, performer, definitions, liveRoutes, updatedBy, ...folders };
     const looks = { cri: this.#cri, pathOf, globalNamespaces, ...rest };
     this.#looks = { ...looks, delegates };
     const reconciler = new Reconciler({
@@ -149,7 +176,7 @@ export class Controller {
       log: (pod, what, error) => this.#log(pod, what, error),
     });
     this.#work = new PodWork({
-      ...{ cri: this.#cri, records, performer, reconciler, definitions },
+      ...{ cri: this.#cri, records, performer, reconciler, definitions, liveRoutes },
       pods: () => this.#pods.items,
       log: (level, message, fields) => observer.log?.(level, message, fields),
     });
@@ -181,6 +208,8 @@ export class Controller {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#delegates.slots.close();
+    this.#pace.stop();
+    this.#files.close();
     await this.#starting;
     clearInterval(this.#sweeper);
     await this.#pods.stop();
@@ -211,6 +240,7 @@ export class Controller {
       delegatesWaiting: this.#delegates.slots.waiting,
       sandboxesRecorded: this.#records.all().length,
       pending: this.#work.pending(),
+      withoutDefinition: this.#work.kept(),
       attached: this.#records.all().map(({ pod, attachments }) => ({
         pod: `${pod.namespace}/${pod.name}`,
         interfaces: attachments.map(({ ifname, network, state }) => ({ ifname, network, state })),
@@ -253,6 +283,10 @@ export class Controller {
 
   #definitionChanged(network: string, pods: readonly string[]): void {
     for (const key of this.#work.retry({ network, pods })) this.#queue.kick(key);
+  }
+
+  #fileChanged(pods: readonly string[]): void {
+    for (const key of pods) this.#queue.kick(key);
   }
 
   // An agent that was killed has left plugins at what its records call unfinished.

@@ -5,6 +5,7 @@ import type { Attachment, DetachReason, Step } from '../lib/attachments/steps.ts
 import { stepKey } from '../lib/attachments/steps.ts';
 import type { Sandbox } from '../lib/cri/runtime-service.ts';
 import { type Failures, secondsUntil } from './failures.ts';
+import type { LiveRoutes, PendingUpdate } from './live-routes.ts';
 import { type Looked, type LookOptions, lookAt } from './look.ts';
 import type { Performer } from './perform.ts';
 
@@ -24,6 +25,8 @@ export type PodExplanation = {
   }[];
   /** In this order. */
   readonly steps: readonly ExplainedStep[];
+  /** Attachments that differ from what their sources say. Absent in agents that do not follow these. */
+  readonly updates?: readonly PendingUpdate[];
   /** Selections that are not honoured. */
   readonly refused: readonly { readonly interface?: string; readonly network?: string; readonly reason: string }[];
 };
@@ -44,6 +47,7 @@ export type ExplainedStep = {
 export type ExplainOptions = LookOptions & {
   readonly performer: Pick<Performer, 'prepareAttach' | 'prepareDetach'>;
   readonly definitions: Pick<Definitions, 'peek'>;
+  readonly liveRoutes: Pick<LiveRoutes, 'explain'>;
   readonly delegates: Pick<Delegates, 'assertPlugins'>;
 };
 
@@ -75,6 +79,7 @@ export async function explainPod(
       state: isBroken && state === 'attached' ? 'link lost' : state,
     })),
     steps,
+    updates: await inTime('the API server', options.liveRoutes.explain(looked)),
     refused: plan.refusals.map(({ interface: ifname, network, reason }) => ({
       ...(ifname !== undefined && { interface: ifname }),
       ...(network !== undefined && { network }),

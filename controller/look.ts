@@ -19,7 +19,11 @@ export type LookOptions = {
   readonly cacheFolders?: readonly string[];
   readonly interfaceNames?: InterfaceNames;
   readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
+  /** See `Known`. */
+  readonly updatedBy?: (types: readonly string[]) => ReadonlySet<string> | undefined;
 };
+
+type Observing = Pick<LookOptions, 'recordOf' | 'pathOf' | 'cacheFolders' | 'updatedBy'>;
 
 /** A pod with its sandbox. `netns` is the node's path. */
 export type Sandboxed = { readonly pod: Pod; readonly containerID: string; readonly netns: string };
@@ -54,7 +58,7 @@ export async function lookAt(
 
 /** What is in the pod, given its links. */
 export function observe(
-  { recordOf, pathOf, cacheFolders = CACHE_FOLDERS }: Pick<LookOptions, 'recordOf' | 'pathOf' | 'cacheFolders'>,
+  { recordOf, pathOf, cacheFolders = CACHE_FOLDERS, updatedBy }: Observing,
   view: View,
   links: readonly PodLink[],
   gateways?: ReadonlyMap<string, readonly string[]>,
@@ -66,5 +70,6 @@ export function observe(
     return born.find(({ ifname }) => ifname === name)?.request;
   };
   const entries = parseStatus(pod.status) ?? [];
-  return observedOf(links, { record: recordOf(view), entries, cached, atBirth, gateways });
+  const known = { record: recordOf(view), entries, cached, atBirth, gateways };
+  return observedOf(links, { ...known, ...(updatedBy && { updatedBy }) });
 }

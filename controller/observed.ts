@@ -3,7 +3,7 @@ import { linkNamed, linkNames, type PodLink } from '../lib/attachments/links.ts'
 import type { NetworkRequest } from '../lib/attachments/selection.ts';
 import { isOfDefinition } from '../lib/attachments/status.ts';
 import type { Attachment, Observed } from '../lib/attachments/steps.ts';
-import type { JsonObject } from '../lib/cni/json.ts';
+import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import type { SandboxRecord } from './records.ts';
 
 /** What somebody knows of a sandbox: our record, the status' entries, and the caches of whoever set the pod up. */
@@ -13,13 +13,17 @@ export type Known = {
   readonly cached: () => readonly CachedCall[];
   /** What we gave the pod when it started, by interface; undefined: nothing. */
   readonly atBirth?: (ifname: string) => NetworkRequest | undefined;
+  /** See `Attachment`, of a network list with these plugins. */
+  readonly updatedBy?: (types: readonly string[]) => ReadonlySet<string> | undefined;
   /** The gateways of default routes, by link; undefined: nobody wants to know, or they cannot be read. */
   readonly gateways?: ReadonlyMap<string, readonly string[]> | undefined;
 };
 
 /** What is in the pod, as far as it can be somebody's attachment. Pure, but for the caches, which are read if needed. */
 export function observedOf(links: readonly PodLink[], { record, ...others }: Known): Observed {
-  const own = (record?.attachments ?? []).map(({ ifname, network, state, request, keepMac, result }): Attachment => {
+  const { updatedBy } = others;
+  const own = (record?.attachments ?? []).map((recorded): Attachment => {
+    const { ifname, network, state, request, keepMac, result, call } = recorded;
     const names = linkNames(ifname, result, links);
     const mac = state === 'attached' ? macOf(links, names) : keepMac;
     return {
@@ -30,6 +34,7 @@ export function observedOf(links: readonly PodLink[], { record, ...others }: Kno
       links: names,
       isBroken: isLost(links, names),
       request,
+      ...updatedIn(call?.list, updatedBy),
       ...(mac !== undefined && { mac }),
     };
   });
@@ -40,7 +45,7 @@ export function observedOf(links: readonly PodLink[], { record, ...others }: Kno
 function birthAttachments(
   links: readonly PodLink[],
   own: readonly Attachment[],
-  { entries, cached, atBirth, gateways }: Omit<Known, 'record'>,
+  { entries, cached, atBirth, gateways, updatedBy }: Omit<Known, 'record'>,
 ): Attachment[] {
   const taken = new Set(own.flatMap((attachment) => [attachment.ifname, ...attachment.links]));
   const protectedNames = entries.flatMap((entry) => (entry.default === true ? [entry.interface] : []));
@@ -68,11 +73,23 @@ function birthAttachments(
       isBroken: isLost(links, names),
       ...(call !== undefined ? { request: request ?? requestOf(call) } : { addresses: link?.addresses ?? [] }),
       ...(request !== undefined && { isExact: true }),
+      ...updatedIn(call?.config, updatedBy),
       ...(mac !== undefined && { mac }),
       ...(gateways !== undefined && { gateways: names.flatMap((name) => gateways.get(name) ?? []) }),
     });
   }
   return [...found.values()];
+}
+
+function updatedIn(
+  list: string | JsonObject | undefined,
+  updatedBy: Known['updatedBy'],
+): { updatedBy?: ReadonlySet<string> } {
+  if (list === undefined || updatedBy === undefined) return {};
+  const document = typeof list === 'string' ? (JSON.parse(list) as JsonObject) : list;
+  const plugins: unknown[] = Array.isArray(document.plugins) ? document.plugins : [document];
+  const keys = updatedBy(plugins.map((plugin) => (isJsonObject(plugin) ? String(plugin.type) : '')));
+  return keys === undefined ? {} : { updatedBy: keys };
 }
 
 // A plugin that renames may leave its first name in the result; one link that is there is enough.

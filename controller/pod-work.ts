@@ -3,6 +3,7 @@ import type { Pod } from '../lib/attachments/pod.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
 import { type Failures, secondsUntil } from './failures.ts';
+import type { LiveRoutes } from './live-routes.ts';
 import type { Performer } from './perform.ts';
 import { concernsUs, type Memory, newMemory, type Reconciler } from './reconcile.ts';
 import type { Records, SandboxRecord } from './records.ts';
@@ -16,6 +17,7 @@ export type PodWorkOptions = {
   readonly performer: Pick<Performer, 'release'>;
   readonly reconciler: Pick<Reconciler, 'reconcile'>;
   readonly definitions: Pick<Definitions, 'wait'>;
+  readonly liveRoutes: Pick<LiveRoutes, 'forget'>;
   readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
 };
 
@@ -70,16 +72,31 @@ export class PodWork {
   /** What failed is tried at once at the next look: everything, for these pods the steps of one network. The pods' keys. */
   retry(about?: { readonly network: string; readonly pods: readonly string[] }): Iterable<string> {
     if (about === undefined) {
-      for (const { failures } of this.#memories.values()) failures.retry();
+      for (const { failures, live } of this.#memories.values())
+        for (const each of [failures, live.failures]) each.retry();
       return [...this.#memories.keys(), ...this.#faults.keys()];
     }
-    for (const pod of about.pods) this.#memories.get(pod)?.failures.retry(about.network);
+    for (const pod of about.pods) {
+      const memory = this.#memories.get(pod);
+      memory?.failures.retry(about.network);
+      memory?.live.failures.retry(about.network);
+    }
     return about.pods;
   }
 
+  /** Attachments that keep their routes, since their definition is gone. */
+  kept(): { readonly pod: string; readonly ifname: string; readonly network: string }[] {
+    return [...this.#memories].flatMap(([pod, { live }]) => live.kept.map((each) => ({ pod, ...each })));
+  }
+
   pending(): Pending[] {
-    const steps = [...this.#memories].flatMap(([pod, { failures }]) =>
-      failures.all().map(({ what, reason, until }) => ({ pod, what, reason, retryInSeconds: secondsUntil(until) })),
+    const steps = [...this.#memories].flatMap(([pod, { failures, live }]) =>
+      [...failures.all(), ...live.failures.all()].map(({ what, reason, until }) => ({
+        pod,
+        what,
+        reason,
+        retryInSeconds: secondsUntil(until),
+      })),
     );
     const faults = [...this.#faults].map(([pod, { reason, until }]) => {
       return { pod, what: 'look at the pod', reason, retryInSeconds: secondsUntil(until) };
@@ -103,6 +120,7 @@ export class PodWork {
     if (!isOurs) {
       this.#memories.delete(key);
       definitions.wait(key, new Set());
+      this.#options.liveRoutes.forget(key);
       if (released instanceof Error) throw released;
       return lingering;
     }

@@ -19,18 +19,15 @@ import type { JsonObject } from '../lib/cni/json.ts';
 import type { Sandbox } from '../lib/cri/runtime-service.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Failures } from './failures.ts';
+import { type LiveMemory, type LiveRoutes, newLiveMemory } from './live-routes.ts';
 import { type Looked, type LookOptions, lookAt, observe } from './look.ts';
 import type { Performer } from './perform.ts';
-
-export type StepReport = {
-  readonly kind: Step['kind'];
-  readonly outcome: 'done' | 'failed';
-  readonly seconds: number;
-};
+import type { StepReport } from './step-report.ts';
 
 export type ReconcilerOptions = LookOptions & {
   readonly client: Pick<ApiClient, 'get' | 'mergePatch'>;
   readonly performer: Performer;
+  readonly liveRoutes: LiveRoutes;
   readonly definitions: Pick<Definitions, 'wait'>;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly report?: (report: StepReport) => void;
@@ -47,10 +44,12 @@ export type Memory = {
   /** What was reported about the annotation as it is. */
   reported: Set<string>;
   defaults: readonly JsonObject[];
+  /** Of its attachments whose routes follow their sources. */
+  live: LiveMemory;
 };
 
 export function newMemory(failures: Failures = new Failures()): Memory {
-  return { failures, about: '', reported: new Set(), defaults: [] };
+  return { failures, about: '', reported: new Set(), defaults: [], live: newLiveMemory() };
 }
 
 /** A plugin says what it likes, and its words are kept, logged and sent. */
@@ -75,6 +74,7 @@ export class Reconciler {
    * NetlinkError, NamespaceError and, for the status, ApiError do.
    */
   async reconcile(pod: Pod, sandboxes: readonly Sandbox[], memory: Memory): Promise<number | undefined> {
+    const { liveRoutes } = this.#options;
     if (pod.isOnHostNetwork) return this.#reject(pod, memory);
     const looked = await lookAt(this.#options, pod, sandboxes);
     if (looked === undefined) return NO_SANDBOX_MS;
@@ -83,8 +83,11 @@ export class Reconciler {
     this.#refuse(pod, memory, looked.plan);
     const heldUp = await this.#perform(view, looked.plan, looked.observed);
     await this.#publish(view, looked.plan);
+    const pending = looked.plan.steps.filter((step) => memory.failures.of(stepKey(step)) !== undefined);
+    await liveRoutes.follow(looked, memory.live, new Set(pending.map(({ ifname }) => ifname)));
     this.#waitForDefinitions(view);
-    return memory.failures.nextMs(Date.now(), heldUp);
+    const next = [memory.failures.nextMs(Date.now(), heldUp), liveRoutes.nextMs(memory.live)];
+    return next.filter((ms) => ms !== undefined).toSorted((a, b) => a - b)[0];
   }
 
   // Whatever failed for the annotation or the sandbox as they were is tried at once with the new one.
@@ -92,6 +95,7 @@ export class Reconciler {
     const about = `${pod.uid} ${containerID} ${pod.networks ?? ''} ${pod.kactusNetworks ?? ''}`;
     if (memory.about !== about) {
       memory.failures.retry();
+      memory.live.failures.retry();
       memory.reported.clear();
     }
     memory.about = about;
@@ -194,7 +198,7 @@ export class Reconciler {
 
   #waitForDefinitions({ pod, memory }: View): void {
     const networks = memory.failures.all().flatMap(({ network }) => network ?? []);
-    this.#options.definitions.wait(`${pod.namespace}/${pod.name}`, new Set(networks));
+    this.#options.definitions.wait(`${pod.namespace}/${pod.name}`, new Set([...networks, ...memory.live.networks]));
   }
 
   #reject(pod: Pod, memory: Memory): undefined {

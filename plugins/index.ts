@@ -2,6 +2,7 @@ import type { ParsedConfig } from '../lib/cni/config.ts';
 import type { JsonObject } from '../lib/cni/json.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
 import type { Definition } from '../lib/plugin/definition.ts';
+import type { Updatable } from '../lib/plugin/update-list.ts';
 import { consistentIfname } from './consistent-ifname/main.ts';
 import { multiNetwork } from './multi-network/main.ts';
 import { seamlessGateway } from './seamless-gateway/main.ts';
@@ -23,3 +24,8 @@ export const PLUGINS: readonly FamilyPlugin[] = [staticRoute, seamlessGateway, c
 
 /** The names that network lists call the plugins by. */
 export const PLUGIN_NAMES: readonly string[] = PLUGINS.map(({ name }) => name);
+
+/** Those whose changes can be brought to a running attachment: routes and rules. */
+export const UPDATABLE: Updatable = new Map(
+  PLUGINS.flatMap(({ definition }) => (definition?.updatedBy === undefined ? [] : [[definition.name, definition]])),
+);

@@ -91,6 +91,24 @@ function ownBirthRecord(results: string, containerID: string): BirthAttachment[]
   }
 }
 
+/** Writes down which list one of these has by now, and what was asked for. Nothing where we did not give it. Throws FileError. */
+export function setBirthList(
+  folder: string,
+  containerID: string,
+  ifname: string,
+  list: string,
+  cniArgs: JsonObject | undefined,
+): void {
+  const record = ownBirthRecord(join(folder, 'results'), containerID);
+  if (!record.some((entry) => entry.ifname === ifname)) return;
+  const updated = record.map((entry) => {
+    if (entry.ifname !== ifname) return entry;
+    const { cniArgs: _, ...rest } = entry.request;
+    return { ...entry, list, request: cniArgs === undefined ? rest : { ...rest, cniArgs } };
+  });
+  writeBirthRecord(folder, containerID, updated);
+}
+
 /** Forgets one of these that was taken away while the pod goes on, and its result. Throws FileError and RuntimeError. */
 export function forgetBirthAttachment(results: string, containerID: string, ifname: string): void {
   const record = ownBirthRecord(results, containerID);

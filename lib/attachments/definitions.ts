@@ -15,16 +15,16 @@ export type DefinitionsOptions = {
 /** A place where a definition can be: the path of its list, and its name. */
 type Source = { readonly list: string; readonly name: string };
 
-type Watched = { readonly watch: Watch<string>; version: string | undefined };
+type Watched = { readonly watch: Watch<KubeObject>; version: string | undefined; isListed: boolean };
 type Awaited = { readonly watches: readonly Watched[]; readonly pods: Set<string> };
 
 /** Beyond so many, the pods that wait look again from time to time only. */
-const MAX_AWAITED = 32;
+const MAX_AWAITED = 64;
 const MAX_SEEN = 256;
 
 /**
- * Definitions of networks, read when one is needed: a cluster has thousands, of which a node uses a few. Only one that an
- * attachment waits for, since it is missing or the attachment failed, is watched, by its name.
+ * Definitions of networks, read when one is needed: a cluster has thousands, of which a node uses a few. One is watched, by
+ * its name, if somebody waits for it to change: an attachment that failed, or one that follows it.
  *
  * A definition is a NetworkAttachmentDefinition. Where there is none, it is kactus' `Network` of kaloom.com, in the same
  * namespace or, where kactus looked for all of them, in `default`.
@@ -34,6 +34,7 @@ export class Definitions {
   /** The versions that were read last, by path: what a watch has to differ from. */
   readonly #seen = new Map<string, string>();
   readonly #awaited = new Map<string, Awaited>();
+  readonly #reading = new Map<string, Promise<KubeObject | undefined>>();
   /** Does the cluster have the kind `networks.kaloom.com`? */
   #hasNetworks = false;
 
@@ -54,6 +55,30 @@ export class Definitions {
   /** The same for somebody who only wants to know: a watch that begins later tells of this version too. Throws ApiError. */
   async peek(network: string): Promise<KubeObject> {
     return this.#find(network, (source) => this.#options.client.get(pathOf(source)));
+  }
+
+  /**
+   * The definition as far as it is known here, at no request if it is watched, and at one if many ask at once; undefined if
+   * there is none. Throws ApiError.
+   */
+  async find(network: string): Promise<KubeObject | undefined> {
+    const watches = this.#awaited.get(network)?.watches ?? [];
+    if (watches.length > 0 && watches.every(({ isListed }) => isListed)) {
+      const [found] = watches.flatMap(({ watch }) => [...watch.items.values()]);
+      if (found !== undefined) return found;
+    }
+    const known = this.#reading.get(network);
+    if (known !== undefined) return known;
+    const reading = this.get(network)
+      .then(withoutRest, ifNotFound)
+      .finally(() => this.#reading.delete(network));
+    this.#reading.set(network, reading);
+    return reading;
+  }
+
+  /** Is whoever waits for it told of changes? */
+  isWatched(network: string): boolean {
+    return this.#awaited.has(network);
   }
 
   /** The networks whose definitions a pod waits for. Those that it waited for until now it does not need any more. */
@@ -143,12 +168,16 @@ export class Definitions {
     const { client, failed } = this.#options;
     const watched: Watched = {
       version: this.#seen.get(pathOf(source)),
-      watch: new Watch<string>({
+      isListed: false,
+      watch: new Watch<KubeObject>({
         client,
         path: list,
         query: { fieldSelector: `metadata.name=${name}` },
-        keep: ({ metadata }) => metadata.resourceVersion,
-        changed: (_, now) => this.#changed(network, watched, now),
+        keep: withoutRest,
+        changed: (_, now) => this.#changed(network, watched, now?.metadata.resourceVersion),
+        listed: () => {
+          watched.isListed = true;
+        },
         failed,
       }),
     };
@@ -170,4 +199,21 @@ export class Definitions {
 
 function pathOf({ list, name }: Source): string {
   return `${list}/${name}`;
+}
+
+/** What of a definition says how its network is attached. */
+export function withoutRest({ apiVersion, metadata, spec }: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion, annotations } = metadata;
+  const { config, plugin } = (spec ?? {}) as { config?: unknown; plugin?: unknown };
+  const kept = { name, uid, resourceVersion, ...(namespace && { namespace }), ...(annotations && { annotations }) };
+  return {
+    ...(apiVersion && { apiVersion }),
+    metadata: kept,
+    spec: { config, ...(plugin !== undefined && { plugin }) },
+  };
+}
+
+function ifNotFound(error: unknown): undefined {
+  if (error instanceof ApiError && error.isNotFound) return undefined;
+  throw error;
 }

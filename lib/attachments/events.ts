@@ -5,14 +5,19 @@ import { ApiError } from '../kubernetes/errors.ts';
 import type { Pod } from './pod.ts';
 import type { NetworkRequest } from './selection.ts';
 
-/** The reasons of the events of multus-dynamic-networks-controller, and of Multus, so that alerts on them go on working. */
+/**
+ * The reasons of the events of multus-dynamic-networks-controller, and of Multus, so that alerts on them go on working. Those
+ * about routes are ours.
+ */
 export type Reason =
   | 'NoNetworkFound'
   | 'AddedInterface'
   | 'RemovedInterface'
   | 'FailedAddingInterface'
   | 'FailedRemovingInterface'
-  | 'InterfaceAddRejected';
+  | 'InterfaceAddRejected'
+  | 'UpdatedRoutes'
+  | 'FailedUpdatingRoutes';
 
 export type EventOptions = {
   readonly client: Pick<ApiClient, 'create' | 'mergePatch'>;
@@ -23,6 +28,8 @@ export type EventOptions = {
   readonly lost: (why: string) => void;
   readonly now?: () => number;
 };
+
+const NORMAL: ReadonlySet<Reason> = new Set(['AddedInterface', 'RemovedInterface', 'UpdatedRoutes']);
 
 /** As the peer calls itself. */
 const COMPONENT = 'pod-networks-updates';
@@ -107,7 +114,7 @@ export class EventRecorder {
       kind: 'Event',
       metadata: { name, namespace },
       involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid, resourceVersion },
-      type: reason === 'AddedInterface' || reason === 'RemovedInterface' ? 'Normal' : 'Warning',
+      type: NORMAL.has(reason) ? 'Normal' : 'Warning',
       reason,
       message,
       source: { component, host: node },
@@ -145,11 +152,21 @@ export const messages = {
     `${about(pod)}: failed adding interface ${ifname} to network: ${nameOf(network)}${attributes(request)}: ${why}`,
   failedRemoving: (pod: Pod, ifname: string, network: string, why: string) =>
     `${about(pod)}: failed removing interface ${ifname} from network: ${nameOf(network)}: ${why}`,
+  updated: (pod: Pod, ifname: string, network: string | undefined, changes: number) =>
+    `${about(pod)}: updated routes of interface ${ifname}${ofNetwork(network)} (changes: ${changes})`,
+  failedUpdating: (pod: Pod, ifname: string, network: string | undefined, why: string) =>
+    `${about(pod)}: failed updating routes of interface ${ifname}${ofNetwork(network)}: ${why}`,
+  notDefined: (pod: Pod, ifname: string, network: string) =>
+    `${about(pod)}: network ${nameOf(network)} is not defined any more: interface ${ifname} keeps its routes`,
   rejected: (pod: Pod) => `${about(pod)}: will not add interface to host networked pod`,
 } as const;
 
 function about({ namespace, name }: Pod): string {
   return `pod [${namespace}/${name}]`;
+}
+
+function ofNetwork(network: string | undefined): string {
+  return network === undefined ? '' : ` of network: ${nameOf(network)}`;
 }
 
 // The peer leaves the namespace out.

@@ -28,6 +28,8 @@ export type Attachment = {
   readonly request?: NetworkRequest;
   /** It says all, since we made it when the pod started. */
   readonly isExact?: boolean;
+  /** Keys of `cni-args` whose edits an update brings to it, so that they do not need a swap. */
+  readonly updatedBy?: ReadonlySet<string>;
   /** The hardware address of its link; of a pending one, that of the link before. */
   readonly mac?: string;
   /** Without prefix lengths. */
@@ -116,7 +118,8 @@ export function serves(attachment: Attachment, selection: Selection): boolean {
   if (!isKnown(attachment) && !hasDefaultRoutes(attachment, wanted)) return false;
   if (attachment.request !== undefined) {
     const [made, asked] = isKnown(attachment) ? [attachment.request, wanted] : comparable(attachment, wanted);
-    return fingerprintOf(made) === fingerprintOf(asked);
+    const fixed = (request: NetworkRequest) => fingerprintOf(withoutUpdated(request, attachment.updatedBy));
+    return fixed(made) === fixed(asked);
   }
   // Nobody knows what it was made for, so the kernel has to tell.
   const hasMac =
@@ -125,6 +128,13 @@ export function serves(attachment: Attachment, selection: Selection): boolean {
   return (
     hasMac && (addresses === undefined || (wanted.ips ?? []).every((ip) => addresses.includes(ip.split('/')[0] ?? '')))
   );
+}
+
+function withoutUpdated(request: NetworkRequest, updatedBy: ReadonlySet<string> | undefined): NetworkRequest {
+  const { cniArgs, ...rest } = request;
+  if (updatedBy === undefined || cniArgs === undefined) return request;
+  const left = Object.entries(cniArgs).filter(([key]) => !updatedBy.has(key));
+  return left.length === 0 ? rest : { ...rest, cniArgs: Object.fromEntries(left) };
 }
 
 function isKnown({ origin, isExact = false }: Attachment): boolean {

@@ -35,6 +35,6 @@ export const ROUTE_POLICY: Descriptions = {
     description: 'rtm_protocol of our routes, which distinguishes them from others (ip route show proto 87).',
   },
   reconcile: {
-    description: 'For running pods: follow edits and heal, heal only, or neither. Accepted; no agent acts on it yet.',
+    description: 'For running pods: whether the agent follows edits (update) or ignores them (heal, off).',
   },
 };

@@ -27,6 +27,13 @@ export type Definition<C> = {
   outline(config: C & CommonConfig, request: Request): string[];
   /** Keys that shape every change of the plugin, such as the interface that they are made on. */
   readonly shapedBy?: readonly string[];
+  /**
+   * An update can bring its changes to a running attachment (update.ts), as it cannot with a name that applications know.
+   * These keys of `args.cni` concern nothing else.
+   */
+  readonly updatedBy?: readonly string[];
+  /** Keys of the config that name files of the node, which say what is wanted too. */
+  readonly fileKeys?: readonly string[];
   /** Keys of the config for a rehearsal (cli/rehearsal.ts): with them, ADD does what it usually does. */
   readonly rehearsal: object;
 };

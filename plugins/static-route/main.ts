@@ -1,6 +1,6 @@
 import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
-import { readStaticRouteConfig } from './config.ts';
+import { readStaticRouteConfig, staticRouteKeys, staticRouteNodeKeys } from './config.ts';
 import { outlineStaticRoutes } from './outline.ts';
 import { planStaticRoutes } from './plan.ts';
 
@@ -12,6 +12,8 @@ export const staticRoute = definePlugin({
   plan: planStaticRoutes,
   outline: outlineStaticRoutes,
   shapedBy: ['interface', 'onConflict', 'missingFamily'],
+  updatedBy: Object.keys(staticRouteKeys).filter((key) => !staticRouteNodeKeys.includes(key)),
+  fileKeys: ['topologyFile'],
   rehearsal: {
     routes: [
       { dst: '10.9.0.0/16', gw: '10.0.0.1', priority: 100, mtu: 1400 },

@@ -37,13 +37,18 @@ export const topologyKey = z.pipe(
  * CniError 7 that names the file and every problem.
  */
 export async function readTopologyFile(file: string, pathOf: PathOf = HERE.pathOf): Promise<Topology> {
-  const read = readBySchema(topologyKey, await parseFile(file, pathOf));
-  if (read.value !== undefined) return read.value;
-  throw configError(`invalid topology in ${file}`, read.problems);
+  const text = readText(file, pathOf);
+  if (last?.file === file && last.text === text) return last.topology;
+  const read = readBySchema(topologyKey, await parseFile(file, text));
+  if (read.value === undefined) throw configError(`invalid topology in ${file}`, read.problems);
+  last = { file, text, topology: read.value };
+  return read.value;
 }
 
-async function parseFile(file: string, pathOf: PathOf): Promise<unknown> {
-  const text = readText(file, pathOf);
+// An edit of a large map reaches every pod of a node, and it takes a second to parse.
+let last: { readonly file: string; readonly text: string; readonly topology: Topology } | undefined;
+
+async function parseFile(file: string, text: string): Promise<unknown> {
   try {
     if (file.endsWith('.json')) return JSON.parse(text);
     // Loaded only for those who have such a file: it takes as long as the rest of a call.

@@ -23,6 +23,10 @@ t.test('a person reads what the pod has, what would be done, and why not', async
         failed: { attempts: 3, reason: 'red is not found', retryInSeconds: 9 },
       },
     ],
+    updates: [
+      { interface: 'net1', network: 'shop/blue', changes: ['add route 10.1.0.0/16 via 10.0.0.1 dev net1'] },
+      { interface: 'eth0', changes: [], problem: 'the map cannot be read' },
+    ],
     refused: [{ interface: 'eth0', network: 'shop/blue', reason: 'taken' }, { reason: 'it is not JSON' }],
   });
   t.strictSame(lines, [
@@ -34,6 +38,9 @@ t.test('a person reads what the pod has, what would be done, and why not', async
     'would attach net2 to shop/green, by ADD of bridge, tuning',
     'cannot attach net3 to shop/red: red is not found [2J',
     '  failed 3 times: red is not found; next try in 9 s',
+    'would update routes of net1 by shop/blue:',
+    '  add route 10.1.0.0/16 via 10.0.0.1 dev net1',
+    'cannot update routes of eth0: the map cannot be read',
     'refuses shop/blue as eth0: taken',
     'refuses a selection: it is not JSON',
   ]);
@@ -45,6 +52,8 @@ t.test('nothing to do, and nothing that is done at all, are said, and are no pro
   const idle = { ...NOTHING, idle: 'it ends' };
   t.strictSame(podLines(idle), ['pod shop/till-0', 'nothing is done to it: it ends']);
   t.ok(hasProblems({ ...NOTHING, refused: [{ reason: 'x' }] }));
+  t.ok(hasProblems({ ...NOTHING, updates: [{ interface: 'a', changes: [], problem: 'x' }] }));
+  t.notOk(hasProblems({ ...NOTHING, updates: [{ interface: 'a', changes: ['x'] }] }));
   t.ok(hasProblems({ ...NOTHING, steps: [{ kind: 'attach', interface: 'a', network: 'b/c', problem: 'x' }] }));
   t.notOk(hasProblems({ ...NOTHING, steps: [{ kind: 'attach', interface: 'a', network: 'b/c', plugins: [] }] }));
 });

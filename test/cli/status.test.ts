@@ -113,7 +113,9 @@ t.test('a person reads what is pending for pods, why, and until when', async (t)
   const pending = [
     { pod: 'shop/till-0', what: 'attach net1 to shop/blue', reason: 'not\u001bfound', retryInSeconds: 7 },
   ];
-  const text = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending } });
+  const withoutDefinition = [{ pod: 'shop/till-0', ifname: 'net1', network: 'shop/blue' }];
+  const text = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending, withoutDefinition } });
+  t.match(text, '\n  shop/till-0: shop/blue is not defined any more: net1 keeps its routes\n');
   t.match(text, 'hot-plug on node-1: 12 pods, 1 busy, 2 plugins running, 1 pending\n');
   t.match(text, '  shop/till-0: attach net1 to shop/blue: not found; next try in 7 s');
   t.match(text, '\n  shop/till-0 has net1 on shop/blue, net2 on shop/green (unfinished)\n');

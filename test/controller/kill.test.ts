@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { installed } from '../support/build/single.ts';
 import { startDying } from '../support/kubernetes/dying-agent.ts';
 import { type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
@@ -108,6 +109,59 @@ t.test(
     });
     pod.select('');
     await until(() => route() === BEFORE && node.leftovers().length === 0);
+  },
+);
+
+t.test(
+  'an update of routes that an agent was killed at is finished, or undone where the edit was taken back',
+  { skip: noReferencePlugins },
+  async (t) => {
+    const node = await hotPlugNode(t, { cacheFolders: [] });
+    installed(t, join(node.folder, 'bin'));
+    const ipam = { type: 'host-local', dataDir: join(node.folder, 'leases'), ranges: [[{ subnet: '10.78.3.0/24' }]] };
+    const define = (...dsts: string[]) => {
+      const routes = dsts.map((dst) => ({ dst, gw: '10.78.3.1' }));
+      const own = { type: 'static-route', dataDir: join(node.folder, 'data'), routes };
+      node.define('blue', { cniVersion: '1.0.0', plugins: [{ type: 'bridge', bridge: 'br-blue', ipam }, own] });
+    };
+    const pod = node.pod('web', 'blue@net1');
+    const ours = () =>
+      pod.scratch
+        .ipJson('route show proto 87')
+        .map(({ dst }) => dst)
+        .sort()
+        .join();
+    define('10.1.0.0/16');
+    await until(() => ours() === '10.1.0.0/16');
+    const recorded = () => {
+      const [name = ''] = node.leftovers().filter((file) => file.startsWith('state/attachments/'));
+      return name === '' ? '' : readFileSync(join(node.folder, name), 'utf8');
+    };
+    let wanted = ['10.1.0.0/16'];
+    await killedEverywhere(t, node, {
+      begin: (at) => {
+        wanted = at % 2 === 1 ? ['10.2.0.0/16', '10.3.0.0/16'] : ['10.1.0.0/16'];
+        define(...wanted);
+      },
+      isRight: () => ours() === wanted.join() && wanted.every((dst) => recorded().includes(dst)),
+      check: async (at) => {
+        t.strictSame(node.events('FailedUpdatingRoutes'), [], `killed at boundary ${at}: nothing was refused`);
+        if (at > 3) return;
+        // The edit is taken back while no agent runs.
+        await node.controller.stop();
+        define('10.9.0.0/16');
+        const child = startDying(node, at);
+        await Promise.race([once(child, 'exit'), until(() => ours() === '10.9.0.0/16')]);
+        child.kill('SIGKILL');
+        define(...wanted);
+        await node.restart();
+        await until(() => ours() === wanted.join(), `killed at boundary ${at}: the edit is not undone`);
+      },
+    });
+    pod.select('');
+    await pod.has();
+    t.strictSame(node.leftovers(), []);
+    t.strictSame(readdirSync(join(node.folder, 'data/static-route')), [], 'nor a journal');
   },
 );
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DirectCluster } from '../../plugins/multi-network/cluster.ts';
 import { multiNetworkWith } from '../../plugins/multi-network/main.ts';
+import { installed } from '../support/build/single.ts';
 import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { call, variables } from '../support/plugins/call.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
@@ -13,7 +14,7 @@ import { until } from '../support/until.ts';
 const onNode = (title: string, body: (t: Test) => Promise<void>) => t.test(title, { skip: noReferencePlugins }, body);
 
 /** Runs a verb of multi-network for a pod, whose eth0 somebody else has made. */
-async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string): Promise<number> {
+async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string, ...folders: string[]): Promise<number> {
   const client = node.api.client();
   const plugin = multiNetworkWith({
     cluster: async () => new DirectCluster(client, { lost: () => undefined }),
@@ -22,14 +23,14 @@ async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string): Prom
   const env = variables(verb, pod.scratch.path, {
     CNI_CONTAINERID: pod.containerID,
     CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.name}`,
-    CNI_PATH: REFERENCE_FOLDER,
+    CNI_PATH: [REFERENCE_FOLDER, ...folders].join(':'),
   });
   const { code, stdout } = await call(plugin, env, {
     cniVersion: '1.0.0',
     name: 'waymark',
     type: 'multi-network',
     interface: 'eth0',
-    binDir: REFERENCE_FOLDER,
+    binDir: [REFERENCE_FOLDER, ...folders].join(':'),
     cniDir: join(node.folder, 'cni'),
     dataDir: join(node.folder, 'data'),
   });
@@ -38,12 +39,12 @@ async function multiNetwork(node: HotPlugNode, pod: FakePod, verb: string): Prom
   return code;
 }
 
+function ipamOf(node: HotPlugNode, index: number): object {
+  return { type: 'host-local', dataDir: join(node.folder, 'leases'), ranges: [[{ subnet: `10.78.${index}.0/24` }]] };
+}
+
 function define(node: HotPlugNode, name: string, index: number, more: object = {}): void {
-  const ipam = {
-    type: 'host-local',
-    dataDir: join(node.folder, 'leases'),
-    ranges: [[{ subnet: `10.78.${index}.0/24` }]],
-  };
+  const ipam = ipamOf(node, index);
   node.define(name, { cniVersion: '1.0.0', type: 'bridge', bridge: `br-${name}`, ipam, ...more });
 }
 
@@ -104,4 +105,35 @@ onNode('a default route that is not chosen any more goes, and the one before com
   await until(() => defaults().length === 0 && node.controller.status().busy === 0);
   await pod.has('net1');
   t.equal(await multiNetwork(node, pod, 'DEL'), 0);
+});
+
+onNode('routes of what a pod got at its start follow the definition, and CHECK and DEL know it', async (t) => {
+  const node = await hotPlugNode(t);
+  const folder = installed(t, join(node.folder, 'bin'));
+  await node.controller.stop();
+  const edit = (dst: string) =>
+    node.define('blue', {
+      cniVersion: '1.0.0',
+      plugins: [
+        { type: 'bridge', bridge: 'br-blue', ipam: ipamOf(node, 1) },
+        { type: 'static-route', dataDir: join(node.folder, 'data'), routes: [{ dst, gw: '10.78.1.1' }] },
+      ],
+    });
+  edit('10.1.0.0/16');
+  const pod = node.pod('web', 'blue@net1');
+  const ours = () => pod.scratch.ipJson('route show proto 87').map(({ dst }) => dst);
+  await multiNetwork(node, pod, 'ADD', folder);
+  t.strictSame(ours(), ['10.1.0.0/16']);
+  const link = pod.links().net1?.mac;
+  await node.restart();
+  edit('10.2.0.0/16');
+  await until(() => ours().join() === '10.2.0.0/16');
+  pod.select([{ name: 'blue', interface: 'net1', 'cni-args': { routes: [{ dst: '10.3.0.0/16', gw: '10.78.1.1' }] } }]);
+  await until(() => ours().join() === '10.3.0.0/16');
+  t.equal(pod.links().net1?.mac, link);
+  await node.controller.stop();
+  await multiNetwork(node, pod, 'CHECK', folder);
+  await multiNetwork(node, pod, 'DEL', folder);
+  t.strictSame(ours(), []);
+  t.strictSame(node.leftovers(), []);
 });

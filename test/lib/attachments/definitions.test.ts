@@ -124,9 +124,9 @@ t.test('tells of a definition that comes or changes, of either kind, and not of 
 t.test('does not watch a kind that the cluster does not have, nor more than there is room for', async (t) => {
   const { api, definitions } = await definitionsOf(t);
   await t.rejects(definitions.get('shop/blue'));
-  const names = Array.from({ length: 40 }, (_, index) => `shop/n${index}`);
+  const names = Array.from({ length: 80 }, (_, index) => `shop/n${index}`);
   definitions.wait('shop/web', new Set(names));
-  t.equal(definitions.watched, 32);
-  await until(() => api.watching === 32);
+  t.equal(definitions.watched, 64);
+  await until(() => api.watching === 64);
   t.equal(api.count('GET', /kaloom/), 1, 'but for the one that found it out');
 });
