@@ -267,7 +267,7 @@ export class Controller {
     const isSame =
       now !== undefined &&
       before !== undefined &&
-      (['uid', 'isRunning', 'networks', 'kactusNetworks', 'status'] as const).every(
+      (['uid', 'isRunning', 'address', 'networks', 'kactusNetworks', 'status'] as const).every(
         (field) => now[field] === before[field],
       );
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.

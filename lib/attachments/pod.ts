@@ -14,6 +14,8 @@ export type Pod = {
   /** Its containers run, or have run: it has a sandbox, and is not about to lose it. */
   readonly isRunning: boolean;
   readonly isOnHostNetwork: boolean;
+  /** Its first address, once it has one. A sandbox that takes the place of another has an address of its own. */
+  readonly address: string | undefined;
   /** The annotation with the selections; undefined: none. */
   readonly networks: string | undefined;
   /** kactus' annotation with selections; undefined: none. */
@@ -37,7 +39,7 @@ const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 export function podOf({ metadata, spec, status }: KubeObject): Pod {
   const { namespace = 'default', name, uid, resourceVersion, annotations = {}, deletionTimestamp } = metadata;
   const { hostNetwork } = object(spec);
-  const { phase } = object(status);
+  const { phase, podIP } = object(status);
   return {
     namespace,
     name,
@@ -46,6 +48,7 @@ export function podOf({ metadata, spec, status }: KubeObject): Pod {
     resourceVersion,
     isRunning: phase === 'Running' && deletionTimestamp === undefined,
     isOnHostNetwork: hostNetwork === true,
+    address: typeof podIP === 'string' ? podIP : undefined,
     networks: annotations[NETWORKS_ANNOTATION],
     kactusNetworks: annotations[KACTUS_ANNOTATION],
     defaultNetwork: annotations[DEFAULT_NETWORK_ANNOTATION],

@@ -110,6 +110,7 @@ export function podOfArgs({ args }: Pick<Request, 'args'>): Pod {
     resourceVersion: '',
     isRunning: false,
     isOnHostNetwork: false,
+    address: undefined,
     networks: undefined,
     kactusNetworks: undefined,
     defaultNetwork: undefined,

@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap';
+import type { KubeObject } from '../../lib/kubernetes/object.ts';
 import { hotPlugNode } from '../support/kubernetes/hot-plug.ts';
+import { scratchNamespace } from '../support/namespaces/namespace.ts';
 import { noReferencePlugins } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
 
@@ -203,6 +205,26 @@ onNode('a pod that ends leaves nothing, also if the agent was down', async (t) =
     if (isDown) await node.restart();
     await until(() => node.leftovers().length === 0, 'something is left');
   }
+});
+
+onNode('a sandbox that takes the place of another gets the networks at once', async (t) => {
+  const node = await hotPlugNode(t);
+  node.define('blue');
+  const pod = node.pod('web', 'blue@net1');
+  await pod.has('net1');
+  const [first] = node.cri.sandboxes;
+  if (first === undefined) throw new Error('no sandbox');
+  first.ready = false;
+  const next = scratchNamespace(t);
+  next.ip('link add eth0 type veth peer name eth0-peer');
+  node.cri.sandboxes.push({ ...first, id: 'next', attempt: 1, ready: true, netns: next.path });
+  const { metadata, spec } = node.api.get(pod.path) as KubeObject;
+  node.api.put(pod.path, { metadata, spec, status: { phase: 'Running', podIP: '10.250.0.8' } });
+  // Before the minute is over after which it would look by itself.
+  const hasNetwork = () => next.ipJson('link show').some(({ ifname }) => ifname === 'net1');
+  await until(hasNetwork, 'it never has a network', 50);
+  await until(() => node.leftovers().filter((file) => file.startsWith('leases/')).length === 1);
+  t.equal(node.leftovers().filter((file) => file.includes(first.id)).length, 0, 'what the first had is gone');
 });
 
 onNode('the next pod of the same name gets its own, and the old one’s goes', async (t) => {

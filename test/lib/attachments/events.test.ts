@@ -12,6 +12,7 @@ const POD: Pod = {
   resourceVersion: '7',
   isRunning: true,
   isOnHostNetwork: false,
+  address: undefined,
   networks: undefined,
   kactusNetworks: undefined,
   defaultNetwork: undefined,
