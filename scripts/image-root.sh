@@ -21,18 +21,18 @@ say() { echo "image: $*" >&2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The packages that the distribution currently offers, fetched once into .tools/debian; without a network or apt, those
-# that are installed here.
+# The packages that the distribution currently offers, fetched once into .tools/debian, by one build at a time; without a
+# network or apt, those that are installed here.
 fetch() { # fetch <package>...
   local cache=$PWD/.tools/debian uris
   mkdir -p "$cache" "$work/empty"
   uris=$(cd "$work/empty" && apt-get download --print-uris "$@") || return 1
-  (cd "$cache" && apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o APT::Sandbox::User=root \
-    download "$@") >&2 || return 1
+  (flock 9 && cd "$cache" && apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o APT::Sandbox::User=root \
+    download "$@") 9>"$cache/.lock" >&2 || return 1
   local file
   for file in $(awk '{ print $2 }' <<<"$uris"); do
-    dpkg-deb --extract "$cache/$file" "$work/debian"
-    dpkg-deb --field "$cache/$file" >"$work/status/${file%%_*}"
+    dpkg-deb --extract "$cache/$file" "$work/debian" && dpkg-deb --field "$cache/$file" >"$work/status/${file%%_*}" ||
+      return 1
   done
 }
 
