@@ -16,6 +16,9 @@ import { noStrace } from '../support/plugins/killed.ts';
 
 const tier = await podTier(t);
 
+/** On a busy machine, or a slow disk, many pods start and stop before something has happened often enough. */
+const CHURN_MINUTES = 4;
+
 /** On a disk, so that it survives a reboot. */
 const ON_DISK = '/var/lib/waymark';
 
@@ -281,7 +284,7 @@ async function churn(
 ): Promise<{ failed: string[]; seen: object[] }> {
   const failed: string[] = [];
   const seen: object[] = [];
-  for (let round = 0; round < 10 && failed.length === 0 && !isEnough(); round++) {
+  for (const end = Date.now() + CHURN_MINUTES * 60_000; failed.length === 0 && !isEnough() && Date.now() < end; ) {
     const coming = many(podNames(12), 6, (name) => node.runPod(name));
     await during('come', coming);
     const pods = await coming;

@@ -57,7 +57,7 @@ export type Pod = {
 export const PAUSE_IMAGE = 'docker.io/local/pause:1';
 const OF_ITS_OWN: NamespaceOptions = { network: 'POD', pid: 'CONTAINER' };
 /** How long to wait for a condition before giving up. */
-const WAIT_SECONDS = 40;
+const WAIT_SECONDS = 180;
 
 /** See ContainerdNode. `start` begins it, `end` ends it. */
 export class RealNode implements ContainerdNode {

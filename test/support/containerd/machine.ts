@@ -46,7 +46,7 @@ export async function startMachine(folder: string): Promise<Machine> {
       input,
       env: { PATH: process.env.PATH, ...env },
       maxBuffer: 1 << 28,
-      timeout: 60_000,
+      timeout: 180_000,
     });
     if (error !== undefined) throw error;
     if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${status ?? signal}\n${stdout}\n${stderr}`);
