@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { installWaymark, multusFolder, networkDefinition, rollout } from '../cluster/addons.ts';
+import { installNetworkDefinition, installWaymark, multusFolder, rollout } from '../cluster/addons.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import { until } from '../cluster/process.ts';
@@ -30,7 +30,7 @@ export async function benchScale(): Promise<Report> {
   const cluster = await Cluster.start(mkdtempSync(join(tmpdir(), 'waymark-cluster-')), options);
   const api = new Api(cluster);
   try {
-    cluster.kubectl(['apply', '-f', '-'], { input: networkDefinition(multus.folder) });
+    await installNetworkDefinition(cluster);
     await installWaymark(cluster, 'dynamic');
     // Not on the nodes that nobody runs.
     const spec = { template: { spec: { nodeSelector: { 'kubernetes.io/hostname': 'node-1' } } } };
@@ -50,7 +50,7 @@ async function measure(cluster: Cluster, api: Api, pods: readonly string[]): Pro
   const pod = cluster.kubectl(['-n', 'waymark', 'get', 'pods', '-o', 'name']).trim();
   const start = await watcher.cost(async () => {
     cluster.kubectl(['-n', 'waymark', 'delete', pod, '--grace-period=5']);
-    await until('an agent that follows its pods', 120, () => watcher.status().pods > PODS);
+    await until('an agent that follows its pods', () => watcher.status().pods > PODS);
   });
   const rest = await watcher.cost(async () => {
     const changes = api.each(CHANGES, (index) => otherPod(index, { labels: { changed: String(index) } }));
@@ -66,7 +66,7 @@ function edit(watcher: Watcher, api: Api, pods: readonly string[], selections: r
   return watcher.cost(async () => {
     await Promise.all(pods.map((pod) => api.select(pod, selections)));
     const wanted = selections.length === 0 ? 0 : pods.length;
-    await until('every edit', 300, () => {
+    await until('every edit', () => {
       const { sandboxesRecorded, busy, pending } = watcher.status();
       return sandboxesRecorded === wanted && busy === 0 && pending.length === 0;
     });

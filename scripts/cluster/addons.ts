@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Cluster } from './cluster.ts';
 import { ROOT } from './folder.ts';
 import { multusArchive, waymarkArchive } from './images.ts';
-import { end } from './process.ts';
+import { end, until, WAIT_SECONDS } from './process.ts';
 
 // What is installed into a cluster that runs: Multus by its own manifest, and us by ours.
 
@@ -14,6 +14,9 @@ const MANIFESTS: { readonly [kind in MultusKind]: string } = {
   thick: 'deployments/multus-daemonset-thick.yml',
   thin: 'deployments/multus-daemonset.yml',
 };
+
+/** Where Multus (thick, or thin) writes its network list, which comes before all others. */
+const MULTUS_LIST = '/etc/cni/net.d/00-multus.conf*';
 
 /** The folder with a peer's programs and manifests, built if need be; or why there is none. */
 export type PeerFolder = { folder: string } | { missing: string };
@@ -42,12 +45,24 @@ export async function installMultus(cluster: Cluster, kind: MultusKind): Promise
   for (const node of cluster.nodes) node.importImage(archive);
   cluster.kubectl(['apply', '-f', join(multus.folder, MANIFESTS[kind])]);
   await rollout(cluster, 'kube-system', 'kube-multus-ds');
+  // Its container runs before it has written the list of which it is the plugin.
+  for (const node of cluster.nodes)
+    await until(`Multus’ list on ${node.name}`, () => node.end(['sh', '-c', `cat ${MULTUS_LIST}`]).stdout !== '');
 }
 
-/** The kinds of networks that pods are attached to, without Multus: its manifest's definition alone. */
-export function networkDefinition(multus: string): string {
-  const documents = readFileSync(join(multus, MANIFESTS.thick), 'utf8').split(/^---$/m);
-  return documents.find((document) => document.includes('kind: CustomResourceDefinition')) ?? '';
+/** Defines the kind of networks that pods are attached to, without Multus: by what its manifest has of it. */
+export async function installNetworkDefinition(cluster: Cluster): Promise<void> {
+  const multus = multusFolder();
+  if ('missing' in multus) throw new Error(multus.missing);
+  const documents = readFileSync(join(multus.folder, MANIFESTS.thick), 'utf8').split(/^---$/m);
+  const input = documents.find((document) => document.includes('kind: CustomResourceDefinition')) ?? '';
+  cluster.kubectl(['apply', '-f', '-'], { input });
+  await untilServed(cluster, 'network-attachment-definitions');
+}
+
+/** Waits until the API server serves a kind of objects that has just been defined. */
+export async function untilServed(cluster: Cluster, kind: string): Promise<void> {
+  await until(`the API server serves ${kind}`, async () => (await cluster.tryKubectl(['get', kind])).status === 0);
 }
 
 /** `base`, or the folder of an overlay below `manifests/overlays`. Throws if there is none. */
@@ -67,9 +82,9 @@ export async function installWaymark(cluster: Cluster, overlay: string): Promise
 }
 
 /** Waits until a DaemonSet is ready on every node. Throws with the state of its pods if it does not come to that. */
-export async function rollout(cluster: Cluster, namespace: string, name: string, seconds = 180): Promise<void> {
-  const status = ['rollout', 'status', `daemonset/${name}`, `--timeout=${seconds}s`];
-  const ended = await cluster.tryKubectl(['-n', namespace, ...status], { timeoutSeconds: seconds + 20 });
+export async function rollout(cluster: Cluster, namespace: string, name: string): Promise<void> {
+  const status = ['rollout', 'status', `daemonset/${name}`, `--timeout=${WAIT_SECONDS}s`];
+  const ended = await cluster.tryKubectl(['-n', namespace, ...status]);
   if (ended.status === 0) return;
   const pods = cluster.kubectl(['-n', namespace, 'describe', 'pods']);
   throw new Error(`${name} is not ready: ${ended.stderr}\n${pods}`);

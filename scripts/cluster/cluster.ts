@@ -8,8 +8,6 @@ import { ClusterNode } from './node.ts';
 import { type Ended, finish, type RunOptions, run, until } from './process.ts';
 
 const HERE = import.meta.dirname;
-/** Something that takes longer does not come; a busy machine takes its time. */
-const START_SECONDS = 180;
 
 /** How a cluster is started. */
 export type ClusterOptions = {
@@ -94,7 +92,10 @@ export class Cluster {
   /** The command that kubectl is run by, from the machine: it has the cluster's network and the machine's files. */
   kubectlCommand(args: readonly string[]): string[] {
     const kubeconfig = join(this.folder.pki, 'admin.kubeconfig');
-    return [...this.#inNetwork(), join(PROGRAMS, 'kubectl'), `--kubeconfig=${kubeconfig}`, ...args];
+    // All clusters have the same address: in a cache of the user's, one would find what another has.
+    const cache = join(this.folder.path, 'kubectl-cache');
+    const options = [`--kubeconfig=${kubeconfig}`, `--cache-dir=${cache}`];
+    return [...this.#inNetwork(), join(PROGRAMS, 'kubectl'), ...options, ...args];
   }
 
   #inNetwork(): string[] {
@@ -106,7 +107,7 @@ export class Cluster {
     const command = ['bash', join(HERE, 'begin.sh'), path, name, owned ? 'stdin' : 'forever'];
     const begin = this.folder.spawn('cluster', command, { owned });
     this.#wrapper = begin;
-    await until('the cluster’s namespaces', 30, () => {
+    await until('the cluster’s namespaces', () => {
       if (begin.exitCode !== null) throw new Error(this.folder.readLog('cluster'));
       return pidIn(this.folder.path) !== undefined;
     });
@@ -123,13 +124,13 @@ export class Cluster {
     return this.#apiServer;
   }
 
-  /** Kills the API server, and starts it again so many seconds later; until it answers. */
-  async withoutApiServer(seconds: number): Promise<void> {
+  /** Kills the API server, does something without it, and starts it again; until it answers. */
+  async withoutApiServer(act: () => Promise<unknown>): Promise<void> {
     const { pid } = this.#apiServer ?? {};
     // nsenter waits for it: a process of another PID namespace is its child.
     const server = run(['cat', `/proc/${pid}/task/${pid}/children`]).trim();
     process.kill(Number(server), 'SIGKILL');
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await act();
     await this.#untilAnswers(this.#startApiServer());
   }
 
@@ -146,7 +147,7 @@ export class Cluster {
   async #untilAnswers(...daemons: readonly ChildProcess[]): Promise<void> {
     const hasEnded = () => daemons.some(({ exitCode }) => exitCode !== null);
     const answers = async () => (await this.tryKubectl(['get', '--raw=/readyz'], { timeoutSeconds: 10 })).status === 0;
-    await until('the API server answers', START_SECONDS, async () => hasEnded() || (await answers()));
+    await until('the API server answers', async () => hasEnded() || (await answers()));
     if (hasEnded()) throw new Error('the API server has ended');
   }
 
@@ -154,7 +155,7 @@ export class Cluster {
   async untilReady(): Promise<void> {
     const ready = this.nodes.map(() => 'True').join(' ');
     const path = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
-    await until('the nodes are ready', START_SECONDS, async () => {
+    await until('the nodes are ready', async () => {
       const nodes = await this.tryKubectl(['get', 'nodes', `-o=jsonpath=${path}`]);
       const account = await this.tryKubectl(['get', 'serviceaccount', 'default']);
       return nodes.stdout === ready && account.status === 0;
@@ -173,10 +174,10 @@ export class Cluster {
     const wrapper = this.#wrapper;
     wrapper?.stdin?.destroy();
     const isDead = () => pid === undefined || !existsSync(`/proc/${pid}`);
-    await until('the cluster is gone', 60, isDead);
+    await until('the cluster is gone', isDead);
     // begin.sh clears up, unless it was killed. Without an owner it ends with the folder.
     const isCleared = () => (wrapper === undefined ? !existsSync(this.folder.path) : wrapper.exitCode !== null);
-    await until('the cluster is cleared up', 30, isCleared).catch(() => undefined);
+    await until('the cluster is cleared up', isCleared, { seconds: 30 }).catch(() => undefined);
     Cluster.sweep(this.folder.path);
   }
 }

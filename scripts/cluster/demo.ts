@@ -1,6 +1,6 @@
 import type { Cluster } from './cluster.ts';
 import { SHELL_IMAGE } from './images.ts';
-import { until } from './process.ts';
+import { until, WAIT_SECONDS } from './process.ts';
 
 // What Waymark does in a cluster, step by step: docs/cluster.md shows what it prints.
 
@@ -42,7 +42,7 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
     print(`\n$ kubectl ${words}\n${cluster.kubectl(args).trimEnd()}`);
   };
   const ready = async (what: string) => {
-    cluster.kubectl(['wait', '--for=condition=Ready', '--timeout=180s', 'pod', what], { timeoutSeconds: 200 });
+    cluster.kubectl(['wait', '--for=condition=Ready', `--timeout=${WAIT_SECONDS}s`, 'pod', what]);
   };
   const apply = (items: object[]) =>
     cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
@@ -74,7 +74,7 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
   print('\nEverything is removed:');
   show('delete', 'pods', '-l', 'demo');
   cluster.kubectl(['delete', 'net-attach-def', 'sites', 'green', 'node']);
-  await until('nothing is left', 60, () => leftovers(cluster).length === 0);
+  await until('nothing is left', () => leftovers(cluster).length === 0);
   print('no journal and no lease is left on the node');
 }
 

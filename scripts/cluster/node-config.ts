@@ -71,6 +71,8 @@ export function kubeletConfig({ cpuLimits }: { cpuLimits: boolean }): object {
     imageGCHighThresholdPercent: 100,
     imageGCLowThresholdPercent: 99,
     maxPods: 200,
+    // A log stays whole.
+    containerLogMaxSize: '1Gi',
     // All events are wanted, also those of fifty pods at once.
     eventRecordQPS: 0,
     nodeStatusUpdateFrequency: '5s',

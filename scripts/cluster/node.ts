@@ -91,7 +91,7 @@ export class ClusterNode {
       if (init.exitCode !== null) throw new Error(this.#cluster.readLog(`${this.name}-boot`));
       return existsSync(this.#pidFile) && readFileSync(this.#pidFile, 'utf8').endsWith('\n');
     };
-    await until(`${this.name} boots`, 30, isUp, 20);
+    await until(`${this.name} boots`, isUp, { pauseMilliseconds: 20 });
     for (const command of this.#links()) run(['nsenter', '--target', this.#cluster.pid, '--net', '--', ...command]);
     for (const command of this.#addresses()) this.run(['ip', ...command]);
   }
@@ -150,6 +150,8 @@ export class ClusterNode {
     // fails where containerd answers and is not ready yet.
     const script = `while "$@" & echo $! >/run/${service}.pid; wait $!; s=$?; [ $s -gt 0 ] && [ $s -lt 128 ]; do sleep 0.2; done`;
     const start = [...this.#enter(), 'setsid', 'sh', '-c', script, service, ...command];
+    // Nobody ends by this file what has ended.
+    this.run(['rm', '-f', `/run/${service}.pid`]);
     this.#cluster.spawn(`${this.name}-${service}`, start, { env: SERVICE_ENVIRONMENT });
   }
 
@@ -160,14 +162,17 @@ export class ClusterNode {
       '--kubeconfig=/etc/kubernetes/kubelet.kubeconfig',
       `--hostname-override=${this.name}`,
       `--node-ip=${this.address}`,
+      // Nor do the logs of containers that were killed go.
+      '--maximum-dead-containers-per-container=100',
     ];
   }
 
   /** Ends a service by a signal and waits until it is gone. */
   async stopService(service: Service, signal: 'TERM' | 'KILL' = 'TERM'): Promise<void> {
     const script = `pid=$(cat /run/${service}.pid) && kill -${signal} "$pid"`;
-    this.run(['sh', '-c', script]);
-    await until(`${service} of ${this.name} ends`, 60, () => !this.isRunning(service));
+    // It may just be starting, or starting again.
+    await until(`${service} of ${this.name} runs`, () => this.end(['sh', '-c', script]).status === 0);
+    await until(`${service} of ${this.name} ends`, () => !this.isRunning(service));
   }
 
   /** Whether a service's process is there. */
@@ -178,7 +183,7 @@ export class ClusterNode {
   /** Waits until containerd answers. */
   async untilContainerdAnswers(): Promise<void> {
     const answers = () => this.end(['ctr', '--timeout', '2s', 'version'], { timeoutSeconds: 10 }).status === 0;
-    await until(`containerd of ${this.name} answers`, 90, answers);
+    await until(`containerd of ${this.name} answers`, answers);
   }
 
   /** Imports an image archive under the names that it has. */
@@ -195,7 +200,7 @@ export class ClusterNode {
   async cutPower(): Promise<void> {
     const { pid } = this;
     process.kill(Number(pid), 'SIGKILL');
-    await until(`${this.name} is off`, 60, () => !existsSync(`/proc/${pid}`));
+    await until(`${this.name} is off`, () => !existsSync(`/proc/${pid}`));
     rmSync(this.#pidFile, { force: true });
     run(['bash', join(HERE, 'remove-cgroups.sh'), `${this.#cluster.name}/${this.name}`]);
   }

@@ -1,5 +1,10 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 
+/** What takes longer does not come. Only what has failed is waited for so long, so it suffices for any busy machine. */
+export const WAIT_SECONDS = 300;
+/** A program that itself waits so long can still say what it has waited for. */
+const RUN_SECONDS = WAIT_SECONDS + 30;
+
 /** How a program ended, and what it wrote. */
 export type Ended = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
 
@@ -9,7 +14,7 @@ export type RunOptions = { input?: string; env?: NodeJS.ProcessEnv; timeoutSecon
 /** Runs a program to its end. Throws if it cannot be started or takes too long. */
 export function end(command: readonly string[], options: RunOptions = {}): Ended {
   const [program = '', ...args] = command;
-  const { input = '', env = {}, timeoutSeconds = 120 } = options;
+  const { input = '', env = {}, timeoutSeconds = RUN_SECONDS } = options;
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     encoding: 'utf8',
     input,
@@ -31,7 +36,7 @@ export function run(command: readonly string[], options: RunOptions = {}): strin
 
 /** The same as `end`, while other things go on. */
 export async function finish(command: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  const { input = '', env = {}, timeoutSeconds = 120 } = options;
+  const { input = '', env = {}, timeoutSeconds = RUN_SECONDS } = options;
   const child = start(command, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   const written = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -59,9 +64,8 @@ export function start(command: readonly string[], options: SpawnOptions = {}): C
 /** Waits until `holds` returns true; what it throws counts as "not yet". Throws the last reason after the deadline. */
 export async function until(
   what: string,
-  seconds: number,
   holds: () => boolean | Promise<boolean>,
-  pauseMilliseconds = 100,
+  { seconds = WAIT_SECONDS, pauseMilliseconds = 100 } = {},
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { rollout } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
-import type { Service } from '../../scripts/cluster/node.ts';
+import type { ClusterNode, Service } from '../../scripts/cluster/node.ts';
 import { until } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
 import { failuresOfOurs, whoForgot } from '../support/cluster/forgotten.ts';
@@ -14,7 +14,7 @@ import {
   NETWORKS,
   untilPodsAreReady,
 } from '../support/cluster/many-pods.ts';
-import { PLUGINS, stateOf, untilOnlyIsLeft } from '../support/cluster/node-state.ts';
+import { killAgent, PLUGINS, stateOf, untilListIsRead, untilOnlyIsLeft } from '../support/cluster/node-state.ts';
 import { apply, get } from '../support/cluster/objects.ts';
 
 // What goes wrong in a cluster while pods with two networks each, by Multus, and our three plugins, by the agent, come and go.
@@ -23,19 +23,20 @@ const tier = await clusterTier(t, { nodes: 1, multus: 'thick', waymark: 'agent' 
   apply(cluster, ...NETWORKS);
 });
 
-// First, with the limit of Multus' own manifest. The pods of the other tests come while it has enough.
+// First, with the limit of Multus' own manifest, or less. The pods of the other tests come while it has enough.
 await tier('Multus is killed for memory while forty pods start: nothing of ours is left', async (t, cluster) => {
   const node = cluster.node('node-1');
   const before = stateOf(node);
+  starve(node);
   createPods(cluster, 'memory', 40);
-  await until('Multus is killed', 240, () => restartsOfMultus(cluster) > 0, 500);
+  await until('Multus is killed', () => restartsOfMultus(cluster) > 0, { pauseMilliseconds: 500 });
   t.comment('it was killed while pods started');
-  // First the pods: while Multus is rolled out, pods start without it.
   await deletePods(cluster, 'memory');
-  await limitMultus(cluster, '1Gi');
   for (const left of await untilOnlyIsLeft(node, before, whoForgot(node))) t.comment(left);
   t.strictSame(failuresOfOurs(node), [], 'no request failed because of our plugins');
   await untilAgentHasForgotten(cluster);
+  // Last: its log goes with its pod, and while it is rolled out, pods start without it.
+  await limitMultus(cluster, '1Gi');
   t.pass('an agent that starts forgets the journals of what Multus did not delete');
 });
 
@@ -48,13 +49,15 @@ await tier('fifty pods come and go while the agent is rolled out', async (t, clu
   t.strictSame({ come, go }, { come: 1, go: 1 }, 'while they came and while they went');
 });
 
-await tier('fifty pods come and go while the agent is killed every two seconds', async (t, cluster) => {
+await tier('fifty pods come and go while the agent is killed every four seconds', async (t, cluster) => {
+  const act = () => killAgent(cluster.node('node-1'));
   let kills = 0;
-  const act = async () => {
-    if (await killAgent(cluster)) kills++;
-  };
-  await comeAndGoDespite(t, cluster, 'killed', { act, when: { every: 2 } }, 'nobody');
-  t.ok(kills > 2, `it was killed ${kills} times`);
+  // More than once unless the machine is very fast.
+  for (let round = 1; kills <= 2; round++) {
+    const { come, go } = await comeAndGoDespite(t, cluster, `killed-${round}`, { act, when: { every: 4 } }, 'nobody');
+    kills += come + go;
+  }
+  t.comment(`it was killed ${kills} times`);
   await rollout(cluster, 'waymark', 'waymark');
 });
 
@@ -92,7 +95,7 @@ await tier('the node loses power: the pods come back with their routes', async (
   await node.untilContainerdAnswers();
   node.startService('kubelet');
   const allThere = [{ pods: 10, routes: EXPECTED }];
-  await until('the pods have their routes', 300, () => {
+  await until('the pods have their routes', () => {
     const now = differentRoutes(cluster);
     if (JSON.stringify(now) !== JSON.stringify(allThere)) throw new Error(JSON.stringify(now));
     return true;
@@ -100,7 +103,7 @@ await tier('the node loses power: the pods come back with their routes', async (
   await cluster.untilReady();
   await untilPodsAreReady(cluster, 'power');
   t.strictSame(differentRoutes(cluster), allThere, 'each has every route');
-  t.equal(stateOf(node).journals.length, journals, 'the journals of the dead are gone');
+  await until('the journals of the dead are gone', () => stateOf(node).journals.length === journals);
   await rollout(cluster, 'waymark', 'waymark');
   await rollout(cluster, 'kube-system', 'kube-multus-ds');
   await deletePods(cluster, 'power');
@@ -108,16 +111,11 @@ await tier('the node loses power: the pods come back with their routes', async (
   t.strictSame(failuresOfOurs(node), [], 'no request failed because of our plugins');
 });
 
-async function killAgent(cluster: Cluster): Promise<boolean> {
-  const kill = ['pkill', '-KILL', '-f', '^/opt/waymark/bin/waymark agent'];
-  return (await cluster.node('node-1').finish(kill)).status === 0;
-}
-
 // An agent that starts looks for journals whose namespace is gone.
 async function untilAgentHasForgotten(cluster: Cluster): Promise<void> {
   const node = cluster.node('node-1');
-  await killAgent(cluster);
-  await until('the journals are gone', 60, () => {
+  await killAgent(node);
+  await until('the journals are gone', () => {
     const { journals } = stateOf(node);
     if (journals.length > 0) throw new Error(journals.join('\n'));
     return true;
@@ -147,5 +145,15 @@ function restartsOfMultus(cluster: Cluster): number {
 async function limitMultus(cluster: Cluster, memory: string): Promise<void> {
   const name = ['daemonset/kube-multus-ds', '-c=kube-multus'];
   cluster.kubectl(['-n', 'kube-system', 'set', 'resources', ...name, `--limits=memory=${memory},cpu=1`]);
-  await rollout(cluster, 'kube-system', 'kube-multus-ds', 300);
+  await rollout(cluster, 'kube-system', 'kube-multus-ds');
+  await untilListIsRead(cluster.node('node-1'));
+}
+
+// Forty pods at once are too much for the limit of its manifest, unless a machine needs less, or starts fewer at a time: so
+// it gets hardly more than what it has while there is nothing to do.
+function starve(node: ClusterNode): void {
+  const script = `group=/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' "/proc/$(pgrep -f ^/usr/src/multus-cni/bin/multus-daemon)/cgroup")
+    used=$(cat "$group/memory.usage_in_bytes") limit=$(cat "$group/memory.limit_in_bytes")
+    [ $((used + (1 << 20))) -ge "$limit" ] || echo $((used + (1 << 20))) >"$group/memory.limit_in_bytes"`;
+  node.run(['sh', '-c', script]);
 }

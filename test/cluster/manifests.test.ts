@@ -2,10 +2,10 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { multusFolder, networkDefinition, rollout } from '../../scripts/cluster/addons.ts';
+import { installNetworkDefinition, multusFolder, rollout, untilServed } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
 import { waymarkArchive } from '../../scripts/cluster/images.ts';
-import { until } from '../../scripts/cluster/process.ts';
+import { until, WAIT_SECONDS } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
 import { apply, get, type Manifest } from '../support/cluster/objects.ts';
 
@@ -15,7 +15,7 @@ const MANIFESTS = join(import.meta.dirname, '../../manifests');
 const multus = multusFolder();
 const noMultus = 'missing' in multus && multus.missing;
 
-const tier = await clusterTier(t, { nodes: 1 }, (cluster) => {
+const tier = await clusterTier(t, { nodes: 1 }, async (cluster) => {
   const archive = waymarkArchive();
   for (const node of cluster.nodes) {
     node.importImage(archive);
@@ -24,7 +24,8 @@ const tier = await clusterTier(t, { nodes: 1 }, (cluster) => {
   }
   apply(cluster, operatorKind('servicemonitor', 'ServiceMonitor'));
   apply(cluster, operatorKind('prometheusrule', 'PrometheusRule'));
-  if ('folder' in multus) cluster.kubectl(['apply', '-f', '-'], { input: networkDefinition(multus.folder) });
+  for (const kind of ['servicemonitors', 'prometheusrules']) await untilServed(cluster, kind);
+  if (!noMultus) await installNetworkDefinition(cluster);
 });
 
 // As much of the Prometheus operator as the API server must know to take a monitor of services, and rules.
@@ -52,7 +53,7 @@ await tier('the API server takes every overlay', async (t, cluster) => {
     t.equal(status, 0, `${overlay}${status === 0 ? '' : stderr}`);
     t.notMatch(stderr, /unknown field|would violate PodSecurity/, overlay);
   }
-  cluster.kubectl(['delete', 'namespace', 'waymark']);
+  cluster.kubectl(['delete', 'namespace', 'waymark', `--timeout=${WAIT_SECONDS}s`]);
 });
 
 await tier(
@@ -98,8 +99,8 @@ for (const { overlays, folder, uninstall } of UPGRADES) {
       applyUninstall(cluster, uninstall);
       await rollout(cluster, 'waymark', 'waymark');
       t.strictSame(everything(), before, `nothing of ours is left in ${folder}`);
-      cluster.kubectl(['delete', 'namespace', 'waymark', '--timeout=120s']);
-      await until('the pods are gone', 60, () => !node.run(['ps', 'ax', '-o', 'args']).includes('/opt/waymark/bin'));
+      cluster.kubectl(['delete', 'namespace', 'waymark', `--timeout=${WAIT_SECONDS}s`]);
+      await until('the pods are gone', () => !node.run(['ps', 'ax', '-o', 'args']).includes('/opt/waymark/bin'));
       // The count of fallbacks lasts until the node boots.
       const left = node.run(['sh', '-c', 'ls /run/waymark 2>/dev/null || true']).trim().split('\n');
       t.strictSame(

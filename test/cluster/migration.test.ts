@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { installWaymark, multusFolder, overlayFolder, rollout } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
+import { WAIT_SECONDS } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
 import { bridge, has, type Links, linksOf, seen, select } from '../support/cluster/hot-plug.ts';
-import { type NodeState, stateOf, untilOnlyIsLeft } from '../support/cluster/node-state.ts';
+import { type NodeState, stateOf, untilListIsRead, untilOnlyIsLeft } from '../support/cluster/node-state.ts';
 import { apply, podOf, remove, untilReady } from '../support/cluster/objects.ts';
 
 // A cluster changes from Multus (thick) to Waymark and back, as docs/multi-network.md says, while pods run, are edited and are
@@ -48,15 +49,16 @@ await onCluster('from Multus: pods keep running, follow their annotations, and a
   await installWaymark(cluster, 'multi-network');
   t.equal(firstList(cluster), '00-multus.conf', 'Multus comes first');
   // Once its pod is gone too: a daemon that ends removes the list, also that of the next daemon.
-  const multus = ['daemonset', 'kube-multus-ds', '--cascade=foreground', '--timeout=180s'];
-  cluster.kubectl(['-n', 'kube-system', 'delete', ...multus], { timeoutSeconds: 200 });
+  const multus = ['daemonset', 'kube-multus-ds', '--cascade=foreground', `--timeout=${WAIT_SECONDS}s`];
+  cluster.kubectl(['-n', 'kube-system', 'delete', ...multus]);
   cluster.node('node-1').run(['rm', '-f', '/etc/cni/net.d/00-multus.conf']);
   t.equal(firstList(cluster), '00-waymark.conflist');
+  await untilListIsRead(cluster.node('node-1'));
   for (const name of old) t.strictSame(linksOf(cluster, name), kept[name], `${name} is as it was`);
 
   await start(cluster, 'new-1', 'new-2', 'new-3');
   stop(cluster, 'old-1', 'new-3');
-  await seen('what the two had is gone', 60, () => {
+  await seen('what the two had is gone', () => {
     const found = [leases(cluster, 'blue'), leases(cluster, 'green')];
     if (found.join() !== '5,5') throw new Error(`leases: ${found.join()}`);
   });
@@ -68,7 +70,7 @@ await onCluster('from Multus: pods keep running, follow their annotations, and a
   stop(cluster, 'old-2');
   select(cluster, 'new-1', 'green@net2');
   await has(cluster, 'new-1', 'green@net2');
-  await seen('what they had is gone', 60, () => {
+  await seen('what they had is gone', () => {
     const found = ['blue', 'green', 'red'].map((name) => leases(cluster, name));
     if (found.join() !== '3,4,0') throw new Error(`leases: ${found.join()}`);
   });
@@ -92,12 +94,13 @@ await onCluster('and back: nothing is lost, and nothing is left in the end', asy
   t.not(input, manifest);
   cluster.kubectl(['apply', '-f', '-'], { input });
   await rollout(cluster, 'kube-system', 'kube-multus-ds');
-  await seen('Multus’ list is first', 60, () => {
+  await seen('Multus’ list is first', () => {
     if (firstList(cluster) !== '00-multus.conf') throw new Error(firstList(cluster));
   });
+  await untilListIsRead(cluster.node('node-1'));
   cluster.kubectl(['apply', '-k', overlayFolder('uninstall-multi-network')]);
   await rollout(cluster, 'waymark', 'waymark');
-  cluster.kubectl(['delete', '-k', overlayFolder('uninstall-multi-network'), '--timeout=120s']);
+  cluster.kubectl(['delete', '-k', overlayFolder('uninstall-multi-network'), `--timeout=${WAIT_SECONDS}s`]);
   const lists = cluster.node('node-1').run(['ls', '/etc/cni/net.d']);
   t.notMatch(lists, 'waymark');
 

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { installMultus, installWaymark, multusFolder, overlayFolder, rollout } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
+import { WAIT_SECONDS } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
-import { stateOf, untilStateIs } from '../support/cluster/node-state.ts';
+import { stateOf, untilListIsRead, untilStateIs } from '../support/cluster/node-state.ts';
 import {
   apply,
   eventOf,
@@ -127,10 +128,11 @@ await tier(
   'with Multus thin and executables of one file a pod gets its second network’s routes',
   async (t, cluster) => {
     const node = cluster.node('node-1');
-    cluster.kubectl(['delete', '-k', overlayFolder('agent'), '--timeout=120s']);
+    cluster.kubectl(['delete', '-k', overlayFolder('agent'), `--timeout=${WAIT_SECONDS}s`]);
     node.run(['rm', '/etc/cni/net.d/05-with-routes.conflist']);
     await installWaymark(cluster, 'base');
     await installMultus(cluster, 'thin');
+    await untilListIsRead(node);
     const before = stateOf(node);
     const network = networkOf('green', greenList());
     const pod = podOf('thin', 'green');

@@ -62,6 +62,6 @@ export async function untilRight(
     reason = wrong(cluster, side, pod, wanted);
     return reason === false;
   };
-  await until(pod, seconds, isRight, 200).catch(() => undefined);
+  await until(pod, isRight, { seconds, pauseMilliseconds: 200 }).catch(() => undefined);
   return reason;
 }

@@ -6,6 +6,7 @@ import { installMultus, installWaymark, type MultusKind, multusFolder } from '..
 import { Cluster } from '../../../scripts/cluster/cluster.ts';
 import { ROOT } from '../../../scripts/cluster/folder.ts';
 import { missingForCluster } from '../../../scripts/cluster/missing.ts';
+import { untilListIsRead } from './node-state.ts';
 
 /** Tests of a file, on a cluster that they share. */
 export type ClusterTier = (
@@ -20,8 +21,8 @@ export type ClusterTier = (
  */
 export type ClusterParts = { nodes: number; multus?: MultusKind; waymark?: string; cpuLimits?: boolean };
 
-/** A file takes two or three minutes on two quiet cores. */
-const FILE_MINUTES = 20;
+/** A file takes two or three minutes on two quiet cores. Each of its waits has a deadline of its own. */
+const FILE_MINUTES = 40;
 
 /**
  * A cluster for the tests of a file, which goes with the test's process. Where this machine cannot have one, the tests are
@@ -45,6 +46,7 @@ export async function clusterTier(
     waymark !== undefined && installWaymark(cluster, waymark),
   ]);
   await prepare(cluster);
+  await Promise.all(cluster.nodes.map(untilListIsRead));
   t.comment(`the cluster was ready after ${((Date.now() - begin) / 1000).toFixed(0)} s`);
 
   return async (title, body, { skip = false } = {}) =>

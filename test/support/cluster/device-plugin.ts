@@ -26,7 +26,8 @@ export async function startDevicePlugin(
   const { v1beta1 } = loadPackageDefinition(
     loadSync(join(import.meta.dirname, 'device-plugin.proto'), { keepCase: true }),
   ) as unknown as Api;
-  const folder = join(node.disk, 'var/lib/kubelet/device-plugins');
+  // By a short path: that of a socket has at most 107 characters.
+  const folder = `/proc/${node.pid}/root/var/lib/kubelet/device-plugins`;
   const endpoint = 'waymark-test.sock';
   const server = new Server();
   server.addService(v1beta1.DevicePlugin.service, {

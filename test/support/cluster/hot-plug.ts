@@ -35,10 +35,15 @@ export function linksOf(cluster: Cluster, pod: string): Links {
 
 type Entry = { name: string; interface: string; ips?: string[]; mac?: string; default?: boolean };
 
-/** The entries of the status annotation. */
+/** The entries of the status annotation of a pod as kubectl prints it. */
+export function entriesOf({ metadata }: Manifest): Entry[] {
+  const { annotations = {} } = metadata as { annotations?: { [name: string]: string } };
+  return JSON.parse(annotations['k8s.v1.cni.cncf.io/network-status'] ?? '[]');
+}
+
+/** The same of a pod's name. */
 export function statusOf(cluster: Cluster, pod: string): Entry[] {
-  const path = 'jsonpath={.metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/network-status}';
-  return JSON.parse(cluster.kubectl(['get', 'pod', pod, '-o', path]) || '[]');
+  return entriesOf(JSON.parse(cluster.kubectl(['get', 'pod', pod, '-o=json'])));
 }
 
 /** Edits the annotation with the networks. */
@@ -48,9 +53,9 @@ export function select(cluster: Cluster, pod: string, networks: unknown): void {
 }
 
 /** What `look` returns, once it does not throw any more. */
-export async function seen<T>(what: string, seconds: number, look: () => T): Promise<T> {
+export async function seen<T>(what: string, look: () => T): Promise<T> {
   const found: T[] = [];
-  await until(what, seconds, () => {
+  await until(what, () => {
     found.push(look());
     return true;
   });
@@ -59,7 +64,7 @@ export async function seen<T>(what: string, seconds: number, look: () => T): Pro
 
 /** Waits until the pod has these attachments and no other, as kernel and status say, both the same. */
 export async function has(cluster: Cluster, pod: string, ...wanted: readonly string[]): Promise<Links> {
-  return seen(`${pod} has ${wanted.join(', ') || 'nothing more'}`, 60, () => {
+  return seen(`${pod} has ${wanted.join(', ') || 'nothing more'}`, () => {
     const links = linksOf(cluster, pod);
     const [primary, ...entries] = statusOf(cluster, pod);
     const said = entries.map(({ name, interface: ifname }) => `${name.replace('default/', '')}@${ifname}`);
@@ -104,19 +109,20 @@ export async function running(cluster: Cluster, name: string, networks: string, 
 /** Deletes pods and waits until nothing of them is left on node-1. */
 export async function gone(t: Test, cluster: Cluster, ...names: string[]): Promise<void> {
   remove(cluster, ...names.map((name) => podOf(name, '')));
-  await seen('nothing is left on the node', 60, () => {
+  await seen('nothing is left on the node', () => {
     const left = leftovers(cluster);
     if (left.length > 0) throw new Error(left.join('\n'));
   });
   t.pass('no lease, no record and no result is left');
 }
 
-/** The requests of Waymark's agents that the API server has answered, but for watches: `patch pods/status web 200`. */
-export function requestsOf(cluster: Cluster): string[] {
-  const lines = readFileSync(cluster.folder.auditLog, 'utf8').trim().split('\n').filter(Boolean);
+/** The requests of a node's agent that the API server has answered, but for watches: `patch pods/status web 200`. */
+export function requestsOf(cluster: Cluster, address: string): string[] {
+  // What follows the last end of a line is still being written.
+  const lines = readFileSync(cluster.folder.auditLog, 'utf8').split('\n').slice(0, -1);
   return lines
     .map((line) => JSON.parse(line) as Audited)
-    .filter(({ verb }) => verb !== 'watch')
+    .filter(({ verb, sourceIPs }) => verb !== 'watch' && sourceIPs.includes(address))
     .map(({ verb, objectRef = {}, responseStatus: { code } }) => {
       const { resource, subresource, name = '' } = objectRef;
       return `${verb} ${[resource, subresource].filter(Boolean).join('/')} ${resource === 'events' ? '' : name} ${code}`;
@@ -125,6 +131,7 @@ export function requestsOf(cluster: Cluster): string[] {
 
 type Audited = {
   verb: string;
+  sourceIPs: string[];
   objectRef?: { resource?: string; subresource?: string; name?: string };
   responseStatus: { code: number };
 };

@@ -1,5 +1,6 @@
 import type { ClusterNode } from '../../../scripts/cluster/node.ts';
 import { until } from '../../../scripts/cluster/process.ts';
+import { Cri } from '../containerd/cri.ts';
 
 // What pods leave on a node, as the kernel and the disk have it.
 
@@ -47,7 +48,7 @@ export async function untilOnlyIsLeft(
   explain: (left: string) => string | undefined,
 ): Promise<string[]> {
   let explained: [line: string, reason: string][] = [];
-  await until(`nothing is left on ${node.name}`, 120, () => {
+  await until(`nothing is left on ${node.name}`, () => {
     const lines = difference(stateOf(node), before).map((line) => [line, explain(line)] as const);
     const left = lines.filter(([, reason]) => reason === undefined).map(([line]) => line);
     if (left.length > 0) throw new Error(left.join('\n'));
@@ -59,6 +60,27 @@ export async function untilOnlyIsLeft(
     ([reason, lines]) =>
       `${[...Map.groupBy(lines, kindOf)].map(([kind, { length }]) => `${kind}: ${length}`).join(', ')}; ${reason}`,
   );
+}
+
+/** Kills the node's agent, as soon as there is one. */
+export async function killAgent(node: ClusterNode): Promise<void> {
+  const kill = ['pkill', '-KILL', '-f', '^/opt/waymark/bin/waymark agent'];
+  await until('an agent is there, to be killed', async () => (await node.finish(kill)).status === 0);
+}
+
+/** Waits until containerd has read the network list of the node's pods, which is the first in the folder. */
+export async function untilListIsRead(node: ClusterNode): Promise<void> {
+  const cri = new Cri(`/proc/${node.pid}/root/run/containerd/containerd.sock`);
+  const list = ['sh', '-c', 'cd /etc/cni/net.d && cat "$(ls | grep conf | head -n 1)"'];
+  try {
+    await until(`containerd of ${node.name} has read the first network list`, async () => {
+      const { info } = await cri.status();
+      const { Networks = [] } = JSON.parse(info.cniconfig ?? '{}') as { Networks?: { Config: { Name: string } }[] };
+      return Networks.at(-1)?.Config.Name === JSON.parse(node.run(list)).name;
+    });
+  } finally {
+    cri.close();
+  }
 }
 
 function difference(now: NodeState, before: NodeState): string[] {

@@ -1,6 +1,6 @@
 import type { Cluster } from '../../../scripts/cluster/cluster.ts';
 import { SHELL_IMAGE } from '../../../scripts/cluster/images.ts';
-import { until } from '../../../scripts/cluster/process.ts';
+import { until, WAIT_SECONDS } from '../../../scripts/cluster/process.ts';
 
 // Objects that the tests make, and how they come and go.
 
@@ -11,9 +11,6 @@ export type Manifest = {
   metadata: { name: string; namespace?: string; labels?: { [key: string]: string }; [key: string]: unknown };
   [key: string]: unknown;
 };
-
-/** Something that takes longer does not come; a busy machine takes its time. */
-const WAIT_SECONDS = 180;
 
 /** A definition of a network with this network configuration list, or this single plugin. */
 export function networkOf(name: string, config: object): Manifest {
@@ -59,7 +56,7 @@ export function apply(cluster: Cluster, ...objects: readonly Manifest[]): string
 export function remove(cluster: Cluster, ...objects: readonly Manifest[]): void {
   const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
   const timeout = `--timeout=${WAIT_SECONDS}s`;
-  cluster.kubectl(['delete', '--ignore-not-found', timeout, '-f', '-'], { input, timeoutSeconds: WAIT_SECONDS + 20 });
+  cluster.kubectl(['delete', '--ignore-not-found', timeout, '-f', '-'], { input });
 }
 
 /** Objects of a kind, as `kubectl get` prints them. */
@@ -74,9 +71,7 @@ export async function untilReady(cluster: Cluster, ...pods: readonly string[]): 
 
 async function untilAre(cluster: Cluster, condition: string, pods: readonly string[]): Promise<void> {
   const wait = ['wait', `--for=condition=${condition}`, `--timeout=${WAIT_SECONDS}s`];
-  const ended = await cluster.tryKubectl([...wait, ...pods.map((pod) => `pod/${pod}`)], {
-    timeoutSeconds: WAIT_SECONDS + 20,
-  });
+  const ended = await cluster.tryKubectl([...wait, ...pods.map((pod) => `pod/${pod}`)]);
   if (ended.status === 0) return;
   const described = await cluster.tryKubectl(['describe', 'pods', ...pods]);
   throw new Error(`${ended.stderr}\n${described.stdout}`);
@@ -85,6 +80,12 @@ async function untilAre(cluster: Cluster, condition: string, pods: readonly stri
 /** Runs a program in a pod; what it printed. */
 export function inPod(cluster: Cluster, pod: string, ...command: readonly string[]): string {
   return cluster.kubectl(['exec', pod, '--', ...command]);
+}
+
+/** Waits until an address answers a pod's ping: what is sent while the kernel looks for a neighbour may be lost. */
+export async function untilAnswers(cluster: Cluster, pod: string, address: string, ...more: string[]): Promise<void> {
+  const ping = ['ping', '-c', '1', '-w', '10', ...more, address];
+  await until(`${address} answers ${pod}`, () => inPod(cluster, pod, ...ping).includes(' 0% packet loss'));
 }
 
 /** The routes of a pod, as busybox's `ip route` prints them; those of a protocol only, if it is given. */
@@ -98,7 +99,7 @@ export function routesOf(cluster: Cluster, pod: string, ...more: readonly string
 /** Waits until an event of an object says what is asked for; its message. */
 export async function eventOf(cluster: Cluster, object: string, pattern: RegExp): Promise<string> {
   let found = '';
-  await until(`an event of ${object} with ${pattern}`, WAIT_SECONDS, () => {
+  await until(`an event of ${object} with ${pattern}`, () => {
     const events = get(cluster, 'events', `--field-selector=involvedObject.name=${object}`);
     const messages = events.map(({ message }) => String(message));
     found = messages.find((message) => pattern.test(message)) ?? '';
