@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
-// Reads a TAP report and prints what a person needs from it: each test file, what tests measured, every failure in
-// full, every skipped test with its reason, and the totals. Usage: summary.ts <report>
+// Reads a file of TAP reports, one after another, and prints what a person needs from it: each test file, what tests
+// measured, every failure in full, every skipped test with its reason, and the totals. Usage: summary.ts <report>
 
 const lines = readFileSync(process.argv[2] ?? '', 'utf8').split('\n');
 const isFailure = (line: string) => /^ *not ok /.test(line) && !/# (TODO|SKIP)/.test(line);
@@ -23,14 +23,10 @@ lines.forEach((line, index) => {
   if (isFailure(line)) console.log(`\n${[line, ...detailsAfter(index + 1)].join('\n')}`);
 });
 
-const totals = new Map(
-  [...(lines.findLast((line) => line.startsWith('# { total:')) ?? '').matchAll(/(\w+): (\d+)/g)].map(
-    ([, key, value]) => [key, value],
-  ),
-);
-console.log(
-  `\n${totals.get('pass') ?? 0} passed, ${totals.get('fail') ?? 0} failed, ${totals.get('skip') ?? 0} skipped`,
-);
+const counts = lines.filter((line) => line.startsWith('# { total:')).join();
+const total = (key: string) =>
+  [...counts.matchAll(new RegExp(`\\b${key}: (\\d+)`, 'g'))].reduce((sum, [, count]) => sum + Number(count), 0);
+console.log(`\n${total('pass')} passed, ${total('fail')} failed, ${total('skip')} skipped`);
 
 // The YAML block after a failure: `---` to `...`.
 function detailsAfter(start: number): string[] {

@@ -14,6 +14,13 @@ export NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE:-$PWD/build/compiled}
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 failed=0
-PATH="$PWD/.tools/bin:/usr/sbin:/sbin:$PATH" tap run --reporter=tap "$@" >"$report" || failed=$?
+run() { PATH="$PWD/.tools/bin:/usr/sbin:/sbin:$PATH" tap run --reporter=tap "$@" >>"$report" || failed=$?; }
+if (($# > 0)); then
+  run "$@"
+else
+  # Tests on a cluster mostly wait: four of them keep two cores busy.
+  run --jobs=4 test/cluster/*.test.ts
+  run --exclude='test/cluster/**'
+fi
 node scripts/summary.ts "$report"
 exit "$failed"
