@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { installed } from '../support/build/single.ts';
-import { startDying } from '../support/kubernetes/dying-agent.ts';
+import { isBusy, startDying } from '../support/kubernetes/dying-agent.ts';
 import { type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
@@ -26,8 +26,8 @@ async function killedEverywhere(
       isGone = true;
     });
     await until(() => isGone || isRight());
-    // What it still has to do after the status is there, is over in a moment, or not begun.
-    if (!isGone) await new Promise((resolve) => setTimeout(resolve, 300));
+    // It may still have to do something after the status is there.
+    await until(async () => isGone || !(await isBusy(child)));
     wasKilled = isGone;
     child.kill('SIGKILL');
     await gone;

@@ -40,4 +40,6 @@ dyingAround(Journal.prototype, 'forget');
 dyingAround(ApiClient.prototype, 'mergePatch');
 
 const client = new ApiClient({ access: { server, credentials: () => ({}) }, userAgent: 'test' });
-new Controller({ client, pathOf: HERE.pathOf, ...options }).start();
+const controller = new Controller({ client, pathOf: HERE.pathOf, ...options });
+controller.start();
+process.on('message', () => process.send?.(controller.status().busy > 0));
