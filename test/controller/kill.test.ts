@@ -151,8 +151,13 @@ t.test(
         await node.controller.stop();
         define('10.9.0.0/16');
         const child = startDying(node, at);
-        await Promise.race([once(child, 'exit'), until(() => ours() === '10.9.0.0/16')]);
+        let isGone = false;
+        const gone = once(child, 'exit').then(() => {
+          isGone = true;
+        });
+        await until(() => isGone || ours() === '10.9.0.0/16');
         child.kill('SIGKILL');
+        await gone;
         define(...wanted);
         await node.restart();
         await until(() => ours() === wanted.join(), `killed at boundary ${at}: the edit is not undone`);
