@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerStatus } from '../controller/controller.ts';
+import { WaymarkFiles } from '../controller/waymark-files.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE, type Place } from '../lib/cni/place.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
@@ -19,6 +20,8 @@ import type { AgentPart } from './part.ts';
 
 export type HotPlugOptions = {
   readonly node: string;
+  /** Our own, which has the ConfigMap with files of the node; undefined: none is read. */
+  readonly namespace: string | undefined;
   readonly kubeconfig?: string | undefined;
   /** The node's path; else the first of the usual ones that is there. */
   readonly criSocket?: string | undefined;
@@ -30,6 +33,12 @@ export type HotPlugOptions = {
   readonly limits: Pick<AgentLimits, 'dumpBytes' | 'annotationSeconds' | 'protectedPrefixes'>;
   readonly log: Logger;
   readonly env: { readonly [name: string]: string | undefined };
+};
+
+/** What `waymark status` shows of it. */
+export type HotPlugStatus = ControllerStatus & {
+  /** Files of the ConfigMap that cannot be written, with the reasons. Absent in agents that write none. */
+  readonly fileProblems?: readonly string[];
 };
 
 const CRI_SOCKETS = ['/run/containerd/containerd.sock', '/run/crio/crio.sock', '/run/k3s/containerd/containerd.sock'];
@@ -59,6 +68,7 @@ class HotPlug implements AgentPart {
   /** Of its own, since a pod that starts cannot wait as long as hot-plug can. */
   readonly #birthClient: ApiClient;
   readonly #cluster: CachedCluster;
+  readonly #files: WaymarkFiles | undefined;
   readonly #steps = new Histogram({
     name: 'waymark_hotplug_step_duration_seconds',
     help: 'Time to attach or detach one network of a running pod, or to update its routes',
@@ -109,12 +119,21 @@ class HotPlug implements AgentPart {
       lost: () => this.#lost.inc(),
       watchFailed: () => this.#restarts.inc({ resource: 'definitions' }),
     });
+    const { namespace } = options;
+    this.#files =
+      namespace === undefined
+        ? undefined
+        : new WaymarkFiles({
+            ...{ client: this.#client, namespace, pathOf },
+            log: (level, message, fields) => log[level](fields, message),
+            failed: () => this.#restarts.inc({ resource: 'configmaps' }),
+          });
     const cluster = async () => this.#cluster;
     this.plugins = [multiNetworkWith({ cluster, through, slots: this.#controller.slots, mayPublishLater: true })];
   }
 
-  status(): ControllerStatus {
-    return this.#controller.status();
+  status(): HotPlugStatus {
+    return { ...this.#controller.status(), fileProblems: this.#files?.problems ?? [] };
   }
 
   #report({ verb, code }: RequestReport): void {
@@ -149,10 +168,11 @@ class HotPlug implements AgentPart {
 
   start(): void {
     this.#controller.start();
+    this.#files?.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#controller.stop(), this.#cluster.stop()]);
+    await Promise.all([this.#controller.stop(), this.#cluster.stop(), this.#files?.stop()]);
     this.#client.close();
     this.#birthClient.close();
   }

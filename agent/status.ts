@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ControllerStatus } from '../controller/controller.ts';
 import { VERSION } from '../lib/version.ts';
 import type { FallbackCount } from './fallbacks.ts';
+import type { HotPlugStatus } from './hot-plug.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
 import type { CallReport, CallResult } from './report.ts';
@@ -36,7 +36,7 @@ export type Status = {
   /** How often memory was given back. Absent in agents of versions that do not give it back. */
   readonly memory?: { readonly collections: number };
   /** Where the agent follows the pods of its node. */
-  readonly hotPlug?: ControllerStatus;
+  readonly hotPlug?: HotPlugStatus;
 };
 
 const FAILURES_KEPT = 20;

@@ -142,6 +142,7 @@ async function partsOf(
   const { hotPlug } = await import('../agent/hot-plug.ts');
   const part = await hotPlug({
     node,
+    namespace: env.POD_NAMESPACE || undefined,
     kubeconfig: options.kubeconfig,
     criSocket: options.criSocket,
     binDirs: options.cniBinDir.split(':'),

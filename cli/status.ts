@@ -59,13 +59,24 @@ function attachmentLines(attachments: Status['attachments'] = {}): string[] {
 
 function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
   if (hotPlug === undefined) return [];
-  const { node, pods, isSynced, busy, delegatesRunning, pending, withoutDefinition = [], attached } = hotPlug;
+  const {
+    node,
+    pods,
+    isSynced,
+    busy,
+    delegatesRunning,
+    pending,
+    withoutDefinition = [],
+    fileProblems = [],
+    attached,
+  } = hotPlug;
   const counts = `${pods} pods, ${busy} busy, ${delegatesRunning} plugins running, ${pending.length} pending`;
   return [
     `hot-plug on ${node}: ${isSynced ? counts : 'the API server has not answered yet'}`,
     ...pending.map(({ pod, what, reason, retryInSeconds }) => {
       return printable(`  ${pod}: ${what}: ${reason}; next try in ${retryInSeconds} s`);
     }),
+    ...fileProblems.map((problem) => printable(`  a file of the ConfigMap cannot be written: ${problem}`)),
     ...withoutDefinition.map(({ pod, ifname, network }) => {
       return printable(`  ${pod}: ${network} is not defined any more: ${ifname} keeps its routes`);
     }),

@@ -114,7 +114,11 @@ t.test('a person reads what is pending for pods, why, and until when', async (t)
     { pod: 'shop/till-0', what: 'attach net1 to shop/blue', reason: 'not\u001bfound', retryInSeconds: 7 },
   ];
   const withoutDefinition = [{ pod: 'shop/till-0', ifname: 'net1', network: 'shop/blue' }];
-  const text = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending, withoutDefinition } });
+  const text = formatStatus({
+    ...STATUS,
+    hotPlug: { ...hotPlug, pending, withoutDefinition, fileProblems: ['/etc\u001b: no'] },
+  });
+  t.match(text, '\n  a file of the ConfigMap cannot be written: /etc : no\n');
   t.match(text, '\n  shop/till-0: shop/blue is not defined any more: net1 keeps its routes\n');
   t.match(text, 'hot-plug on node-1: 12 pods, 1 busy, 2 plugins running, 1 pending\n');
   t.match(text, '  shop/till-0: attach net1 to shop/blue: not found; next try in 7 s');

@@ -6,6 +6,7 @@ import type { ControllerOptions } from '../../controller/controller.ts';
 import { parsePrefix } from '../../lib/address/prefix.ts';
 import { installed } from '../support/build/single.ts';
 import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
+import { openStream } from '../support/namespaces/tcp.ts';
 import { noReferencePlugins } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
 
@@ -65,6 +66,9 @@ onNode('pods follow an edited definition: a route more, another gateway, a route
     pod.scratch.ip('route add 10.66.0.0/16 via 10.79.0.1 proto static');
   }
   const links = pods.map(linkOf);
+  const [server, client] = pods;
+  if (server === undefined || client === undefined) throw new Error('there are three pods');
+  const stream = await openStream(t, server.scratch, client.scratch, server.links().net1?.ips[0] ?? '');
   edit(routes('10.1.0.0/16', '10.2.0.0/16'));
   for (const pod of pods) await follows(pod, '10.1.0.0/16', '10.2.0.0/16');
   edit({ routes: [{ dst: '10.1.0.0/16', gw: '10.79.0.9' }] });
@@ -75,6 +79,7 @@ onNode('pods follow an edited definition: a route more, another gateway, a route
     t.match(pod.scratch.ip('route show proto static'), '10.66.0.0/16 via 10.79.0.1', 'routes of others stay');
   }
   t.strictSame(pods.map(linkOf), links, 'no interface was attached anew');
+  t.equal(await stream.goesOn(), true, 'a connection on the interface goes on');
   const texts = ['a', 'b', 'c'].flatMap((pod) =>
     [1, 3].map(
       (count) => `pod [default/${pod}]: updated routes of interface net1 of network: blue (changes: ${count})`,
@@ -258,7 +263,7 @@ onNode('the example of docs/live-routes.md', async (t) => {
   const [definition, before, edited, after] = blocks.map(({ text }) => text);
   t.strictSame(
     blocks.map(({ language }) => language),
-    ['yaml', 'console', 'json', 'console'],
+    ['yaml', 'console', 'json', 'console', 'bash'],
   );
   const node = await hotPlugNode(t);
   installed(t, join(node.folder, 'bin'));

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { FILES_CONFIG_MAP } from '../../controller/waymark-files.ts';
 import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
 import { type Manifest, noKustomize, readManifests, render } from '../support/kubernetes/kustomize.ts';
 import { scratchFolder } from '../support/namespaces/namespace.ts';
@@ -267,8 +268,20 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
     { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
   ]);
+  const role = find(manifests, 'Role') as unknown as { metadata: object; rules: object[] };
+  t.match(role.metadata, { namespace: 'waymark' });
+  t.strictSame(role.rules, [
+    { apiGroups: [''], resources: ['configmaps'], resourceNames: [FILES_CONFIG_MAP], verbs: ['get', 'list', 'watch'] },
+  ]);
   const bindings = manifests.filter(({ kind }) => kind.endsWith('Binding'));
-  t.match(bindings, [{ roleRef: { name: 'waymark' }, subjects: [{ name: 'waymark', namespace: 'waymark' }] }]);
+  const subjects = [{ name: 'waymark', namespace: 'waymark' }];
+  t.match(
+    bindings.toSorted((a, b) => (a.kind < b.kind ? -1 : 1)),
+    [
+      { kind: 'ClusterRoleBinding', roleRef: { kind: 'ClusterRole', name: 'waymark' }, subjects },
+      { kind: 'RoleBinding', metadata: { namespace: 'waymark' }, roleRef: { kind: 'Role', name: 'waymark' }, subjects },
+    ],
+  );
   const pod = podOf(manifests);
   const withAccount = pod.containers.filter(({ volumeMounts = [] }) =>
     volumeMounts.some(({ mountPath }) => mountPath === ACCOUNT),
@@ -278,7 +291,7 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
     ['agent'],
     'the installer gets no account',
   );
-  t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'HOST' }] });
+  t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'POD_NAMESPACE' }, { name: 'HOST' }] });
 });
 
 t.test('the kind of kactus’ networks is one that an API server accepts', async (t) => {

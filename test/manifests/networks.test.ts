@@ -1,13 +1,14 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { FILES_CONFIG_MAP } from '../../controller/waymark-files.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseConsistentIfnameConfig } from '../../plugins/consistent-ifname/config.ts';
 import { parseSeamlessGatewayConfig } from '../../plugins/seamless-gateway/config.ts';
 import { parseStaticRouteConfig } from '../../plugins/static-route/config.ts';
 import { schemaProblems } from '../support/kubernetes/kubernetes-schema.ts';
 import { type Manifest, readManifests } from '../support/kubernetes/kustomize.ts';
-import { run, type Scratch, settle, works } from '../support/namespaces/namespace.ts';
+import { run, type Scratch, scratchFolder, settle, works } from '../support/namespaces/namespace.ts';
 import {
   type Driver,
   type List,
@@ -186,10 +187,15 @@ t.test('no network gives every pod that asks for it the same address', async (t)
 
 t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, async (t) => {
   for (const file of readdirSync(join(MANIFESTS, 'networks'))) {
-    const [manifest] = readManifests(join(MANIFESTS, 'networks', file));
+    const manifests = readManifests(join(MANIFESTS, 'networks', file));
+    const manifest = manifests.find(isNetwork);
     if (manifest === undefined) throw new Error(file);
     const world = nodeOfExamples(t);
-    const list = listOf(manifest);
+    const files = manifests.find(({ metadata }) => metadata.name === FILES_CONFIG_MAP)?.data ?? {};
+    // On a node, the agent puts them into /etc/waymark.
+    const folder = scratchFolder(t);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), String(text));
+    const list: List = JSON.parse(JSON.stringify(listOf(manifest)).replaceAll('/etc/waymark', folder));
     world.writeList(list);
     const look = (pod: Scratch) => {
       const routes = pod.routes();
@@ -198,6 +204,10 @@ t.test('every list in networks/ works as it is', { skip: noReferencePlugins }, a
         const [multicast] = pod.ipJson('route show 224.0.0.0/4');
         t.match(multicast, { dev: 'net1', scope: 'link' });
         t.notOk(multicast?.gateway, 'multicast goes to no gateway');
+      }
+      if (file === 'subnet-map.yaml') {
+        const routed = pod.ipJson('route show proto 87').map(({ dst, gateway }) => `${dst} via ${gateway}`);
+        t.strictSame(routed.sort(), ['192.168.51.0/24 via 192.168.50.1', '192.168.52.0/24 via 192.168.50.1']);
       }
       if (file === 'seamless-gateway.yaml') t.match(routes, '"dst":"10.0.32.2","gateway":"10.131.0.1"');
       if (file === 'multi-network.yaml') t.match(routes, '"dst":"192.168.0.0/16","gateway":"192.168.45.1"');
