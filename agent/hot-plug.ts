@@ -7,6 +7,7 @@ import { WaymarkFiles } from '../controller/waymark-files.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE, type Place } from '../lib/cni/place.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
+import type { Attachment } from '../lib/inventory/inventory.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
 import { ApiClient, type RequestReport } from '../lib/kubernetes/client.ts';
 import { VERSION } from '../lib/version.ts';
@@ -142,6 +143,10 @@ class HotPlug implements AgentPart {
 
   async #explain(rest: string) {
     return { type: 'application/json', body: JSON.stringify(await this.#controller.explain(decodeURIComponent(rest))) };
+  }
+
+  drifts({ pod, ifname, network }: Attachment, missing: readonly string[]): void {
+    if (pod !== undefined) this.#controller.drifts(pod, ifname, network, missing);
   }
 
   register(registry: Registry): void {

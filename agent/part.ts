@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Plugin } from '../lib/cni/runner.ts';
 import type { Page } from '../lib/http/pages.ts';
+import type { Attachment } from '../lib/inventory/inventory.ts';
 
 /** Something that the agent runs beside the calls of shims. */
 export type AgentPart = {
@@ -10,6 +11,8 @@ export type AgentPart = {
   readonly plugins?: readonly Plugin[];
   /** What `waymark status` shows of it, as JSON. */
   status(): object;
+  /** An attachment has begun to drift. */
+  drifts?(attachment: Attachment, missing: readonly string[]): void;
   /** Its pages, for root alone, by path. */
   readonly pages?: { readonly [path: string]: Page };
   /** Adds its metrics. */

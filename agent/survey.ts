@@ -10,6 +10,8 @@ export type SurveyOptions = {
   readonly plugins: readonly string[];
   readonly log: Logger;
   readonly everyMs: number;
+  /** Called for each attachment that begins to drift, with what is missing. */
+  readonly drifts?: (attachment: Attachment, missing: readonly string[]) => void;
   /** Called after each look. */
   readonly done?: () => void;
 };
@@ -18,7 +20,7 @@ const STATES: readonly AttachmentState[] = ['in place', 'drift', 'busy', 'gone',
 
 /**
  * Looks from time to time whether the attachments of the node are as ADD left them: for the metrics, and a line in the log
- * for each that begins to drift. It puts nothing right.
+ * and an event for each that begins to drift. It puts nothing right.
  */
 export class Survey implements AgentPart {
   readonly name = 'attachments';
@@ -82,11 +84,13 @@ export class Survey implements AgentPart {
   }
 
   #tell(drifting: readonly Attachment[]): void {
-    for (const { pod, containerID, network, ifname, plugin, changes, journal } of drifting) {
+    for (const attachment of drifting) {
+      const { pod, containerID, network, ifname, plugin, changes, journal } = attachment;
       if (this.#drifting.has(`${journal} ${network}`)) continue;
       const missing = changes.filter(({ state }) => state === 'missing').map(({ text }) => text);
       const fields = { plugin, containerID, ifname, pod, network, details: missing.join('\n') };
       this.#options.log.warn(fields, 'an attachment is not as ADD left it');
+      this.#options.drifts?.(attachment, missing);
     }
     this.#drifting = new Set(drifting.map(({ journal, network }) => `${journal} ${network}`));
   }

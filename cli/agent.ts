@@ -86,7 +86,7 @@ export async function runAgent(
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits,
     log,
-    parts: [survey(log), new IdleMemory({ everyMs: IDLE_MS }), ...parts],
+    parts: [survey(log, parts), new IdleMemory({ everyMs: IDLE_MS }), ...parts],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
     found: () => notifyManager(env, 'WATCHDOG=1'),
   });
@@ -107,8 +107,11 @@ const IDLE_MS = 30_000;
 /** Somebody who watches the metrics knows within two of these. */
 const SURVEY_MS = 300_000;
 
-function survey(log: Logger): Survey {
-  return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS });
+function survey(log: Logger, parts: readonly AgentPart[]): Survey {
+  const drifts: AgentPart['drifts'] = (...what) => {
+    for (const part of parts) part.drifts?.(...what);
+  };
+  return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS, drifts });
 }
 
 function protectedPrefix(text: string): Prefix {

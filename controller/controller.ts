@@ -1,6 +1,6 @@
 import { Definitions } from '../lib/attachments/definitions.ts';
 import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
-import { EventRecorder } from '../lib/attachments/events.ts';
+import { EventRecorder, messages } from '../lib/attachments/events.ts';
 import { endOrphans } from '../lib/attachments/orphans.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
@@ -259,6 +259,12 @@ export class Controller {
     const asked = pod.isRunning ? this.#cri.sandboxes(pod.sandboxUid) : [];
     const sandboxes = await inTime('the container runtime', Promise.resolve(asked));
     return explainPod(this.#looks, pod, sandboxes, this.#work.failuresOf(key));
+  }
+
+  /** Somebody has found that changes of an attachment of a pod, `namespace/name`, do not hold any more. */
+  drifts(key: string, ifname: string, network: string, missing: readonly string[]): void {
+    const pod = this.#pods.items.get(key);
+    if (pod?.isRunning) this.#events.record(pod, 'DriftedRoutes', messages.drifted(pod, ifname, network, missing));
   }
 
   #podChanged(key: string, now: Pod | undefined, before: Pod | undefined): void {

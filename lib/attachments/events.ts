@@ -17,7 +17,8 @@ export type Reason =
   | 'FailedRemovingInterface'
   | 'InterfaceAddRejected'
   | 'UpdatedRoutes'
-  | 'FailedUpdatingRoutes';
+  | 'FailedUpdatingRoutes'
+  | 'DriftedRoutes';
 
 export type EventOptions = {
   readonly client: Pick<ApiClient, 'create' | 'mergePatch'>;
@@ -156,6 +157,8 @@ export const messages = {
     `${about(pod)}: updated routes of interface ${ifname}${ofNetwork(network)} (changes: ${changes})`,
   failedUpdating: (pod: Pod, ifname: string, network: string | undefined, why: string) =>
     `${about(pod)}: failed updating routes of interface ${ifname}${ofNetwork(network)}: ${why}`,
+  drifted: (pod: Pod, ifname: string, network: string, missing: readonly string[]) =>
+    `${about(pod)}: routes of interface ${ifname} of network: ${network} are not as they were made: ${missing.join('; ')}`,
   notDefined: (pod: Pod, ifname: string, network: string) =>
     `${about(pod)}: network ${nameOf(network)} is not defined any more: interface ${ifname} keeps its routes`,
   rejected: (pod: Pod) => `${about(pod)}: will not add interface to host networked pod`,

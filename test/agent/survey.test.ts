@@ -14,12 +14,14 @@ t.test('drift is counted for the metrics, and told once in the log', { skip: noN
   const add = async () => success(await call(staticRoute, variables('ADD', pod.path), config));
   await add();
   const log: { [key: string]: unknown }[] = [];
+  const told: string[] = [];
   let looked = () => {};
   const survey = new Survey({
     dataDir,
     plugins: ['static-route'],
     log: pino({}, { write: (line: string) => log.push(JSON.parse(line)) }),
     everyMs: 20,
+    drifts: ({ ifname, network }, missing) => told.push(`${ifname} ${network}: ${missing.join()}`),
     done: () => looked(),
   });
   const registry = new Registry();
@@ -55,6 +57,7 @@ t.test('drift is counted for the metrics, and told once in the log', { skip: noN
     },
   ]);
   t.equal(log.length, 1);
+  t.strictSame(told, ['eth0 blue: route 10.9.0.0/16 dev eth0 is missing']);
 
   await add();
   await nextLook();
@@ -62,5 +65,6 @@ t.test('drift is counted for the metrics, and told once in the log', { skip: noN
   pod.ip('route del 10.9.0.0/16');
   await nextLook();
   t.equal(log.length, 2, 'what drifts again is told again');
+  t.equal(told.length, 2);
   await survey.stop();
 });
