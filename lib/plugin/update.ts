@@ -41,6 +41,7 @@ export function updating<C>(definition: Definition<C>, others: readonly JsonObje
 async function updateLocked<C>(definition: Definition<C>, call: Call, others: readonly JsonObject[], pod: Pod) {
   const read = await readConfig(definition, call);
   const dataDir = call.place.pathOf(read.config.dataDir);
+  await call.pacing.betweenSteps?.();
   return locked(definition.name, dataDir, call, async () => {
     const calls = [call, ...others.map((document) => ({ ...call, request: { ...call.request, document } }))];
     const journal = AttachmentJournal.of(definition.name, dataDir, call.request, pod.namespace, pod.socket);
@@ -62,6 +63,7 @@ async function updateAttachment<C>(
 
   const observed = Observation.of(pod.socket);
   const wanted = await plannedWithout(definition, calls, pod, { recorded, observed, journal });
+  await call.pacing.betweenSteps?.();
   const target = wanted.flatMap(({ pending }) => pending);
   const steps = stepsBetween(recorded, target, observed);
   for (const { call: own, pending } of wanted) {
@@ -72,6 +74,7 @@ async function updateAttachment<C>(
   if (call.noop) return noopDocument(definition, call.request, describeInOrder(changes, observed));
 
   const before = journal.record(target);
+  await call.pacing.betweenSteps?.();
   try {
     await apply(pod.socket, changes, observed, call.pacing);
   } catch (error) {
