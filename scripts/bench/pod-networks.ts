@@ -36,7 +36,7 @@ export async function benchPodNetworks(): Promise<Report> {
   const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
   const cluster = await Cluster.start(folder, { nodes: 1, owned: true, cpuLimits: false });
   try {
-    await Promise.all([installMultus(cluster, 'thick'), installWaymark(cluster, 'multi-network')]);
+    await Promise.all([installMultus(cluster, 'thick', '50Mi'), installWaymark(cluster, 'multi-network')]);
     return compare(cluster, multus.folder);
   } finally {
     await cluster.down();

@@ -37,13 +37,23 @@ function peerFolder(peer: string, name: string): PeerFolder {
   return status === 0 ? { folder: stdout.trim() } : { missing: `${name} cannot be built: ${lastLine(stderr)}` };
 }
 
-/** Installs Multus with its own manifest, unchanged, and waits until it is ready on every node. */
-export async function installMultus(cluster: Cluster, kind: MultusKind): Promise<void> {
+/**
+ * Multus' own manifest, with so much memory. Its 50 MiB are too little for a few pods at once, and what suffices depends on the
+ * machine: what it calls counts too, among it our executables while the agent is away. When something is killed, what it was to
+ * delete stays.
+ */
+export function multusManifest(folder: string, kind: MultusKind, memory = '16Gi'): string {
+  const manifest = readFileSync(join(folder, MANIFESTS[kind]), 'utf8');
+  return manifest.replaceAll(/(limits:\s+cpu: "100m"\s+memory: )"50Mi"/g, `$1"${memory}"`);
+}
+
+/** Installs Multus, with so much memory, and waits until it is ready on every node. */
+export async function installMultus(cluster: Cluster, kind: MultusKind, memory?: string): Promise<void> {
   const multus = multusFolder();
   if ('missing' in multus) throw new Error(multus.missing);
   const archive = multusArchive(kind, multus.folder);
   for (const node of cluster.nodes) node.importImage(archive);
-  cluster.kubectl(['apply', '-f', join(multus.folder, MANIFESTS[kind])]);
+  cluster.kubectl(['apply', '-f', '-'], { input: multusManifest(multus.folder, kind, memory) });
   await rollout(cluster, 'kube-system', 'kube-multus-ds');
   // Its container runs before it has written the list of which it is the plugin.
   for (const node of cluster.nodes)
@@ -54,7 +64,7 @@ export async function installMultus(cluster: Cluster, kind: MultusKind): Promise
 export async function installNetworkDefinition(cluster: Cluster): Promise<void> {
   const multus = multusFolder();
   if ('missing' in multus) throw new Error(multus.missing);
-  const documents = readFileSync(join(multus.folder, MANIFESTS.thick), 'utf8').split(/^---$/m);
+  const documents = multusManifest(multus.folder, 'thick').split(/^---$/m);
   const input = documents.find((document) => document.includes('kind: CustomResourceDefinition')) ?? '';
   cluster.kubectl(['apply', '-f', '-'], { input });
   await untilServed(cluster, 'network-attachment-definitions');

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
-import { installWaymark, multusFolder, overlayFolder, rollout } from '../../scripts/cluster/addons.ts';
+import { installWaymark, multusFolder, multusManifest, overlayFolder, rollout } from '../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../scripts/cluster/cluster.ts';
 import { WAIT_SECONDS } from '../../scripts/cluster/process.ts';
 import { clusterTier } from '../support/cluster/cluster-tier.ts';
@@ -85,7 +83,7 @@ await onCluster('and back: nothing is lost, and nothing is left in the end', asy
   for (const name of ['new-1', 'new-2']) kept[name] = linksOf(cluster, name);
   const multus = multusFolder();
   if ('missing' in multus) throw new Error(multus.missing);
-  const manifest = readFileSync(join(multus.folder, 'deployments/multus-daemonset-thick.yml'), 'utf8');
+  const manifest = multusManifest(multus.folder, 'thick');
   // By its own search Multus would take our list for the cluster's network.
   const input = manifest.replace(
     '"multusConfigFile": "auto",',

@@ -26,7 +26,7 @@ export function missingForSides(): string | false {
 export async function installSides(cluster: Cluster): Promise<{ ours: Side; peer: Side }> {
   const [first, second] = cluster.nodes;
   if (first === undefined || second === undefined) throw new Error('two nodes are needed');
-  await installMultus(cluster, 'thick');
+  await installMultus(cluster, 'thick', '50Mi');
   await installPeer(cluster, first);
   second.importImage(waymarkArchive());
   cluster.kubectl(['apply', '-k', overlayFolder('dynamic')]);

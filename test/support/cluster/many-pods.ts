@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { Cluster } from '../../../scripts/cluster/cluster.ts';
 import type { ClusterNode } from '../../../scripts/cluster/node.ts';
+import { until } from '../../../scripts/cluster/process.ts';
 import { failuresOfOurs, whoForgot } from './forgotten.ts';
 import { PLUGINS, podRoutes, type Route, stateOf, untilOnlyIsLeft } from './node-state.ts';
 import { type Manifest, networkOf, podOf } from './objects.ts';
@@ -34,8 +35,8 @@ function listOf(name: string, subnet: string, routes: object[], plugins: readonl
   };
 }
 
-/** What `ip -j` must show of our routes in each pod. */
-export const EXPECTED = [
+// What `ip -j` must show of our routes in each pod.
+const EXPECTED = [
   'blackhole 10.52.0.0/16',
   'netbda9643ac660 10.0.32.2 10.141.0.1',
   'netbda9643ac660 10.51.0.0/16 10.141.0.1',
@@ -76,8 +77,21 @@ export async function warnings(cluster: Cluster, name: string): Promise<string[]
   return [...new Set(ours.map(({ message }) => String(message)))];
 }
 
-/** What our routes in each pod are, in words; pods that have the same are told once. */
-export function differentRoutes(cluster: Cluster): { pods: number; routes: string[] }[] {
+/**
+ * Waits until so many pods have every route, and no other namespace has any: a sandbox that was given up half made is cleared
+ * away later, by the kubelet.
+ */
+export async function untilRoutesAreThere(cluster: Cluster, pods: number): Promise<void> {
+  const wanted = JSON.stringify([{ pods, routes: EXPECTED }]);
+  await until('the pods have their routes', () => {
+    const now = JSON.stringify(differentRoutes(cluster));
+    if (now !== wanted) throw new Error(now);
+    return true;
+  });
+}
+
+// What our routes in each pod are, in words; pods that have the same are told once.
+function differentRoutes(cluster: Cluster): { pods: number; routes: string[] }[] {
   const words = ({ type, dev = '', dst, gateway = '' }: Route) => `${type ?? dev} ${dst} ${gateway}`.trim();
   const all = Object.values(podRoutes(cluster.node('node-1'))).map((routes) => routes.map(words).sort().join('\n'));
   const groups = Map.groupBy(
@@ -120,7 +134,8 @@ export async function comeAndGoDespite(
     },
   );
   t.comment(`${count} pods came in ${seconds(begin)} s, with ${come} times trouble`);
-  t.strictSame(differentRoutes(cluster), [{ pods: count, routes: EXPECTED }], 'each has every route');
+  await untilRoutesAreThere(cluster, count);
+  t.pass('each has every route');
 
   const end = Date.now();
   const full = namespaces(node);
