@@ -18,7 +18,8 @@ import {
   select,
   statusOf,
 } from '../support/cluster/hot-plug.ts';
-import { apply, eventOf, podOf, remove, untilAnswers, untilReady } from '../support/cluster/objects.ts';
+import { podRoutes } from '../support/cluster/node-state.ts';
+import { apply, eventOf, networkOf, podOf, remove, untilAnswers, untilReady } from '../support/cluster/objects.ts';
 
 // Networks of running pods, beside Multus thick. What the pod has is what `ip -j` prints in it.
 
@@ -55,6 +56,37 @@ await onCluster(
     await gone(t, cluster, 'web');
   },
 );
+
+await onCluster('routes of what Multus attached follow the definition', async (t, cluster) => {
+  const routed = (...destinations: string[]) => {
+    const ipam = { type: 'host-local', ranges: [[{ subnet: '10.77.9.0/24' }]] };
+    const routes = destinations.map((dst) => ({ dst, gw: '10.77.9.1' }));
+    const plugins = [
+      { type: 'bridge', bridge: 'br-routed', isGateway: true, ipam },
+      { type: 'static-route', routes },
+    ];
+    return networkOf('routed', { cniVersion: '1.0.0', name: 'routed', plugins });
+  };
+  const have = (...destinations: string[]) =>
+    seen(`the pod has routes to ${destinations}`, () => {
+      const found = Object.values(podRoutes(cluster.node('node-1'))).flat();
+      const text = found.map(({ dst, gateway }) => `${dst} via ${gateway}`).sort();
+      if (text.join() !== destinations.map((dst) => `${dst} via 10.77.9.1`).join()) throw new Error(text.join());
+    });
+  apply(cluster, routed('172.16.0.0/12'));
+  await running(cluster, 'routed', 'routed');
+  const before = await has(cluster, 'routed', 'routed@net1');
+  await have('172.16.0.0/12');
+  apply(cluster, routed('172.16.0.0/12', '198.18.0.0/15'));
+  await have('172.16.0.0/12', '198.18.0.0/15');
+  apply(cluster, routed('198.18.0.0/15'));
+  await have('198.18.0.0/15');
+  t.strictSame(linksOf(cluster, 'routed'), before, 'the interface was not touched');
+  await eventOf(cluster, 'routed', /^pod \[default\/routed\]: updated routes of interface net1 of network: routed/);
+  await gone(t, cluster, 'routed');
+  const journals = cluster.node('node-1').run(['find', '/run/waymark/static-route', '-name', '*.json']);
+  t.equal(journals, '', 'DEL of Multus took away what the update had added');
+});
 
 await onCluster(
   'a swap on the same name keeps the hardware address and frees the lease; packets pass',
