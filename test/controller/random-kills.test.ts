@@ -70,6 +70,8 @@ t.test(`random kills for ${SECONDS} s under edits on ${PODS} pods`, { skip: noRe
   const leases = () => node.leftovers().filter((file) => file.startsWith('leases/'));
   const attachments = [...wanted.values()].flat().length;
   await until(() => leases().length === attachments, 'as many leases as attachments');
+  t.pass(`each of ${PODS} pods has what its last edit says, by kernel and status, after ${kills} kills`);
   for (const pod of pods) pod.select('');
   await until(() => node.leftovers().length === 0, 'something is left');
+  t.strictSame(node.leftovers(), []);
 });
