@@ -6,7 +6,7 @@ import { buildAddon, makeCopy, runTest, succeedsIn } from './mutants/copy.ts';
 import { type Mutant, mutantsOf, withMutant } from './mutants/mutate.ts';
 import { knownReaches, learnReach, reaches } from './mutants/reach.ts';
 import { inTurns, randomNumbers } from './mutants/sample.ts';
-import { guessSeconds, isNear, testsFor, usersOf } from './mutants/tests.ts';
+import { ADDON_SOURCES, guessSeconds, isNear, testsFor, usersOf } from './mutants/tests.ts';
 
 // Asks the tests whether they would see a fault: makes small faults in copies of the tree, one at a time in each, and runs
 // the tests that reach it, the nearest first, until one fails. Prints every fault that none of them saw, and the share
@@ -80,7 +80,7 @@ function next(): Fault | undefined {
 // Whether it compiles.
 function put(copy: string, { file, source, mutant }: Fault, isFaulty = true): boolean {
   writeFileSync(join(copy, file), isFaulty ? withMutant(source, mutant) : source);
-  if (['native/socket.c', 'native/process.c'].includes(file)) return buildAddon(copy);
+  if (ADDON_SOURCES.includes(file)) return buildAddon(copy);
   if (!isFaulty) return true;
   if (file.endsWith('.c')) return succeedsIn(copy, 'cc', '-fsyntax-only', file);
   return succeedsIn(copy, 'tsc', '-p', 'tsconfig.json', '--incremental', '--tsBuildInfoFile', '.types');

@@ -80,9 +80,12 @@ function usedBy(file: string, files: readonly string[]): string[] {
   );
 }
 
+/** What the addon is built of. */
+export const ADDON_SOURCES: readonly string[] = ['native/socket.c', 'native/process.c'];
+
 /** What scripts compile, and what is compiled. */
-const BUILDS: { [path: string]: string | string[] } = {
-  'native/build/socket.node': ['native/socket.c', 'native/process.c'],
+const BUILDS: { [path: string]: string | readonly string[] } = {
+  'native/build/socket.node': ADDON_SOURCES,
   'build-shim.sh': 'native/shim.c',
   'scripts/build-shim.sh': 'native/shim.c',
   'build-run-on-node.sh': 'native/run-on-node.c',
