@@ -80,7 +80,7 @@ export function readRequest(verb: Verb, env: Variables, read: NetworkDocument): 
   };
 }
 
-// `KEY=VALUE;KEY=VALUE`; a value may have further signs of equality. What is not of this form is not ours to complain about:
+// `KEY=VALUE;KEY=VALUE`; a value may have further equals signs. What is not of this form is not ours to complain about:
 // it may be meant for another plugin.
 function argsOf(text: string): { readonly [key: string]: string } {
   const pairs = text.split(';').map((pair) => [pair, pair.indexOf('=')] as const);
