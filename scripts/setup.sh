@@ -66,6 +66,14 @@ pod_packages() {
   SYSTEMD_OFFLINE=1 install_missing_packages
 }
 
+# Programs that boot another kernel.
+kernel_packages() {
+  debian_package qemu-system-x86_64 qemu-system-x86
+  debian_package depmod kmod
+  debian_package busybox busybox-static
+  install_missing_packages
+}
+
 install_missing_packages() {
   local packages=("${missing_packages[@]}")
   missing_packages=()
@@ -170,6 +178,8 @@ npm_packages
 debian_packages
 go_tools
 [[ ${1:-} == start ]] && exit
+[[ ${1:-} == cluster ]] || kernel_packages
+[[ ${1:-} != kernel ]] || { test_class; exit; }
 [[ ${1:-} == cluster ]] || test_packages
 pod_packages
 cluster_programs

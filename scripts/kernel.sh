@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs tests on another kernel, of a Debian package, which qemu emulates: test/kernel/ unless tests are named. Prints their TAP.
+#
+#   scripts/kernel.sh [--seconds <deadline, 900>] [6.1 or 6.12] [<test file>...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh kernel
+. scripts/environment.sh
+[[ -d dist/bundle ]] || bash scripts/build.sh >&2
+
+options=()
+[[ ${1:-} != --seconds ]] || { options=("$1" "$2"); shift 2; }
+series=6.1
+[[ ! ${1:-} =~ ^[0-9]+\.[0-9]+$ ]] || { series=$1; shift; }
+kernel=$(bash scripts/kernel/fetch.sh "$series")
+(($# > 0)) || set -- test/kernel/*.test.ts
+exec node scripts/kernel/kernel.ts "${options[@]}" "$kernel" "$@"

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+
+// Runs tests on another kernel, under qemu without KVM: scripts/kernel.sh. The machine sees this one's files, and keeps in memory
+// what it changes. Their TAP goes to stdout.
+//
+//   node scripts/kernel/kernel.ts [--seconds <deadline>] <folder of the kernel> <test file>…
+
+const ROOT = realpathSync(join(import.meta.dirname, '../..'));
+const MEBIBYTES = 3072;
+
+const { values, positionals } = parseArgs({
+  options: { seconds: { type: 'string', default: '900' } },
+  allowPositionals: true,
+});
+const [folder = '', ...tests] = positionals;
+stripTypes();
+const scratch = mkdtempSync(join(tmpdir(), 'waymark-kernel-'));
+const log = join(scratch, 'console.log');
+const machine = boot(resolve(folder), tests);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => machine.kill('SIGKILL'));
+const code = await reported(machine);
+if (code === undefined) {
+  console.log(`Bail out! ${machine.killed ? `not done after ${values.seconds} s` : 'the machine has stopped'}`);
+  console.error(readFileSync(log, 'utf8').trimEnd().split('\n').slice(-30).join('\n'));
+}
+rmSync(scratch, { recursive: true });
+process.exitCode = code ?? 1;
+
+// What the machine's Node.js would take half a minute for. See stripped.mjs.
+function stripTypes(): void {
+  const out = join(ROOT, 'build/stripped');
+  rmSync(out, { recursive: true, force: true });
+  const sources = globSync('{agent,cli,controller,lib,plugins,scripts,test}/**/*.ts', { cwd: ROOT });
+  for (const file of sources) {
+    mkdirSync(join(out, dirname(file)), { recursive: true });
+    writeFileSync(join(out, file), stripTypeScriptTypes(readFileSync(join(ROOT, file), 'utf8')));
+  }
+}
+
+function boot(kernel: string, files: readonly string[]): ChildProcess {
+  const modules = join(kernel, 'modules');
+  const settings = { checkout: ROOT, modules, tests: files.join(), seconds: values.seconds };
+  const commandLine = [
+    'console=ttyS0 panic=-1 mitigations=off audit=0 apparmor=0',
+    ...Object.entries(settings).map(([key, value]) => `waymark.${key}=${value}`),
+  ].join(' ');
+  const options = [
+    ['-nodefaults', '-no-user-config', '-no-reboot'],
+    ['-display', 'none'],
+    ['-machine', 'q35'],
+    ['-accel', 'tcg,thread=multi'],
+    ['-cpu', 'max'],
+    ['-smp', '2'],
+    ['-m', String(MEBIBYTES)],
+    ['-kernel', join(kernel, 'vmlinuz')],
+    ['-initrd', join(kernel, 'initramfs.gz')],
+    ['-append', commandLine],
+    ['-serial', `file:${log}`],
+    ['-serial', 'stdio'],
+    ['-fsdev', 'local,id=machine,path=/,security_model=none,readonly=on,multidevs=remap'],
+    ['-device', 'virtio-9p-pci,fsdev=machine,mount_tag=machine'],
+  ].flat();
+  // It ends with this process, however that ends.
+  return spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: Number(values.seconds) * 1000,
+    killSignal: 'SIGKILL',
+  });
+}
+
+// Prints what the machine says; the exit code with which it ends, undefined if it does not get that far.
+async function reported(child: ChildProcess): Promise<number | undefined> {
+  let exit: number | undefined;
+  const ended = new Promise((done) => child.once('close', done));
+  for await (const line of createInterface({ input: child.stdout ?? process.stdin })) {
+    const last = /^exit (\d+)$/.exec(line)?.[1];
+    if (last === undefined) console.log(line);
+    else exit = Number(last);
+  }
+  await ended;
+  return exit;
+}
