@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerStatus } from '../controller/controller.ts';
+import { HEAL_OUTCOMES } from '../controller/healing.ts';
 import { WaymarkFiles } from '../controller/waymark-files.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE, type Place } from '../lib/cni/place.ts';
@@ -79,6 +80,9 @@ class HotPlug implements AgentPart {
   });
   readonly #requests = counter('waymark_api_requests_total', 'Requests to the API server', ['verb', 'code']);
   readonly #restarts = counter('waymark_watch_restarts_total', 'Watches that began again after an error', ['resource']);
+  readonly #healed = counter('waymark_healed_total', 'Attachments that had lost routes or rules, by what came of it', [
+    'outcome',
+  ]);
   readonly #lost = counter('waymark_events_lost_total', 'Kubernetes events that could not be written', []);
 
   constructor(options: HotPlugOptions, access: ApiAccess) {
@@ -108,6 +112,7 @@ class HotPlug implements AgentPart {
       observer: {
         step: ({ kind, outcome, seconds }) => this.#steps.observe({ kind, outcome }, seconds),
         watchRestarted: (resource) => this.#restarts.inc({ resource }),
+        healed: (outcome) => this.#healed.inc({ outcome }),
         eventLost: () => this.#lost.inc(),
         log: (level, message, fields) => log[level](fields, message),
       },
@@ -150,7 +155,8 @@ class HotPlug implements AgentPart {
   }
 
   register(registry: Registry): void {
-    for (const metric of [this.#steps, this.#requests, this.#restarts, this.#lost])
+    for (const outcome of HEAL_OUTCOMES) this.#healed.inc({ outcome }, 0);
+    for (const metric of [this.#steps, this.#requests, this.#restarts, this.#healed, this.#lost])
       registry.registerMetric(metric as Counter);
     const controller = this.#controller;
     const gauge = (name: string, help: string, read: (status: ControllerStatus) => number) =>
@@ -164,6 +170,11 @@ class HotPlug implements AgentPart {
       });
     gauge('waymark_hotplug_pending', 'Steps that failed and are tried again', ({ pending }) => pending.length);
     gauge('waymark_hotplug_pods_busy', 'Pods that the agent is working on', ({ busy }) => busy);
+    gauge(
+      'waymark_pods_watched',
+      'Pods whose routes are put back when they are lost',
+      (status) => status.podsWatched ?? 0,
+    );
     gauge(
       'waymark_hotplug_plugins_waiting',
       'Plugins that wait for others to end',

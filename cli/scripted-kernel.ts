@@ -36,6 +36,10 @@ const ADDON: NativeSockets = {
   peerOf: isNotScripted,
   notify: isNotScripted,
   startProcess: isNotScripted,
+  openNotifications: isNotScripted,
+  readNotification: isNotScripted,
+  onReadable: isNotScripted,
+  wakeOnce: isNotScripted,
 };
 
 function scriptedKernel(): Transport {

@@ -67,10 +67,11 @@ function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
     delegatesRunning,
     pending,
     withoutDefinition = [],
+    podsWatched = 0,
     fileProblems = [],
     attached,
   } = hotPlug;
-  const counts = `${pods} pods, ${busy} busy, ${delegatesRunning} plugins running, ${pending.length} pending`;
+  const counts = `${pods} pods, ${busy} busy, ${podsWatched} watched, ${delegatesRunning} plugins running, ${pending.length} pending`;
   return [
     `hot-plug on ${node}: ${isSynced ? counts : 'the API server has not answered yet'}`,
     ...pending.map(({ pod, what, reason, retryInSeconds }) => {

@@ -5,10 +5,11 @@ import { endOrphans } from '../lib/attachments/orphans.ts';
 import { type Pod, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
+import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
 import { HERE, type PathOf, type Place } from '../lib/cni/place.ts';
 import type { Pacing } from '../lib/cni/runner.ts';
 import { RuntimeService } from '../lib/cri/runtime-service.ts';
-import { DefaultRoutes } from '../lib/default-route/default-route.ts';
+import { DEFAULT_ROUTE, DefaultRoutes } from '../lib/default-route/default-route.ts';
 import { FileWatch } from '../lib/files/file-watch.ts';
 import { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { POD_RESOURCES_SOCKET } from '../lib/kubelet/socket.ts';
@@ -17,6 +18,7 @@ import { Watch } from '../lib/kubernetes/watch.ts';
 import { UPDATABLE } from '../plugins/index.ts';
 import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
 import { keysUpdating } from './followed.ts';
+import { Healing, type HealOutcome } from './healing.ts';
 import { LiveRoutes } from './live-routes.ts';
 import type { Sandboxed } from './look.ts';
 import { Pace } from './pace.ts';
@@ -24,6 +26,7 @@ import { Performer } from './perform.ts';
 import { type Pending, PodWork } from './pod-work.ts';
 import { concernsUs, Reconciler } from './reconcile.ts';
 import { type RecordedAttachment, Records } from './records.ts';
+import type { RoundsOptions } from './rounds.ts';
 import type { StepReport } from './step-report.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -31,6 +34,8 @@ import { WorkQueue } from './work-queue.ts';
 export type Observer = {
   readonly step?: (report: StepReport) => void;
   readonly watchRestarted?: (resource: 'pods' | 'definitions') => void;
+  /** What came of something that an attachment has lost. */
+  readonly healed?: (outcome: HealOutcome) => void;
   readonly eventLost?: () => void;
   readonly log?: (level: 'info' | 'warn', message: string, fields: object) => void;
 };
@@ -60,6 +65,8 @@ export type ControllerOptions = {
   readonly place?: Place;
   /** How much of the process an update takes. */
   readonly pacing?: Pacing;
+  /** When putting back what somebody takes away is a fight. */
+  readonly rounds?: RoundsOptions;
   readonly observer?: Observer;
 };
 
@@ -76,6 +83,8 @@ export type ControllerStatus = {
   readonly pending: readonly Pending[];
   /** Attachments that keep their routes, since their definition is gone. Absent in agents that do not follow these. */
   readonly withoutDefinition?: readonly { readonly pod: string; readonly ifname: string; readonly network: string }[];
+  /** Pods whose routes are put back when they are lost. Absent in agents that do not. */
+  readonly podsWatched?: number;
   /** What this agent has attached, by pod, and what of it is not finished. */
   readonly attached: readonly {
     readonly pod: string;
@@ -108,6 +117,7 @@ export class Controller {
   readonly #events: EventRecorder;
   readonly #looks: ExplainOptions;
   readonly #files: FileWatch;
+  readonly #healing: Healing;
   readonly #pace = new Pace();
   readonly #stopping = new AbortController();
   #starting: Promise<void> | undefined;
@@ -153,10 +163,18 @@ export class Controller {
     const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
     const updatedBy = (types: readonly string[]) => keysUpdating(types, UPDATABLE);
     this.#files = new FileWatch({ pathOf, changed: (pods) => this.#fileChanged(pods) });
+    const { dataDir = DEFAULT_DATA_DIR, pacing = {} } = options;
+    const healing = new Healing({
+      ...{ pathOf, pacing, rounds: options.rounds, events: this.#events, healed: observer.healed },
+      plugins: [...UPDATABLE.keys(), DEFAULT_ROUTE],
+      log: (pod, what, error) => this.#log(pod, what, error),
+    });
+    this.#healing = healing;
     const liveRoutes = new LiveRoutes({
       ...{ updatable: UPDATABLE, definitions, files: this.#files, records, recordOf, globalNamespaces, ...folders },
+      ...{ healing, dataDir },
       place: options.place ?? { ...HERE, pathOf },
-      pacing: options.pacing ?? {},
+      pacing,
       pace: this.#pace,
       events: this.#events,
       report: observer.step,
@@ -176,7 +194,7 @@ export class Controller {
       log: (pod, what, error) => this.#log(pod, what, error),
     });
     this.#work = new PodWork({
-      ...{ cri: this.#cri, records, performer, reconciler, definitions, liveRoutes },
+      ...{ cri: this.#cri, records, performer, reconciler, definitions, liveRoutes, healing },
       pods: () => this.#pods.items,
       log: (level, message, fields) => observer.log?.(level, message, fields),
     });
@@ -214,6 +232,7 @@ export class Controller {
     clearInterval(this.#sweeper);
     await this.#pods.stop();
     await this.#queue.stop();
+    await this.#healing.close();
     await this.#definitions.stop();
     await this.#events.stop(EVENTS_MS);
     this.#cri.close();
@@ -241,6 +260,7 @@ export class Controller {
       sandboxesRecorded: this.#records.all().length,
       pending: this.#work.pending(),
       withoutDefinition: this.#work.kept(),
+      podsWatched: this.#healing.watched,
       attached: this.#records.all().map(({ pod, attachments }) => ({
         pod: `${pod.namespace}/${pod.name}`,
         interfaces: attachments.map(({ ifname, network, state }) => ({ ifname, network, state })),

@@ -18,6 +18,8 @@ import { cacheResult } from '../lib/runtime/cache.ts';
 import type { NetworkList } from '../lib/runtime/network.ts';
 import { Failures } from './failures.ts';
 import { type Followed, filesOf, followedIn, followingTypes, sourceFor, wantedList } from './followed.ts';
+import { defaultRoutesOf, type Healable, healableOf } from './healable.ts';
+import type { Healing } from './healing.ts';
 import type { Looked, Sandboxed } from './look.ts';
 import type { Pace } from './pace.ts';
 import { type Records, type SandboxRecord, withAttachment } from './records.ts';
@@ -27,10 +29,13 @@ export type LiveRoutesOptions = {
   readonly updatable: Updatable;
   readonly definitions: Pick<Definitions, 'find' | 'isWatched'>;
   readonly files: Pick<FileWatch, 'use'>;
+  readonly healing: Pick<Healing, 'watch' | 'forget'>;
   readonly records: Records;
   readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
   /** The node, as it is reached from here. */
   readonly place: Place;
+  /** Where the journals of default routes are, on the node. */
+  readonly dataDir: string;
   readonly pacing: Pacing;
   readonly pace: Pace;
   readonly cacheFolders?: readonly string[];
@@ -122,11 +127,23 @@ export class LiveRoutes {
     const contents = this.#options.files.use(podKey(looked.pod), [...new Set(wanted.flatMap(({ files }) => files))]);
     for (const each of wanted) await this.#bring(looked, each, contents, memory, tried);
     memory.failures.keep(tried);
+    this.#options.healing.watch(looked, this.#healable(looked, followed, wanted));
+  }
+
+  // What an edit that cannot be read says about healing does not count.
+  #healable(looked: Looked, followed: readonly Followed[], wanted: readonly Wanted[]): Healable[] {
+    const { updatable, place, dataDir } = this.#options;
+    const lists = new Map(wanted.map(({ each, list }) => [each, list]));
+    return [
+      ...followed.flatMap((each) => healableOf(each, lists.get(each) ?? each.list, updatable, place.pathOf)),
+      ...defaultRoutesOf(looked, place.pathOf(dataDir)),
+    ];
   }
 
   /** The pod, `namespace/name`, is not looked at any more. */
   forget(key: string): void {
     this.#options.files.use(key, []);
+    this.#options.healing.forget(key);
   }
 
   /** When to look again, in milliseconds; undefined: when something changes. */

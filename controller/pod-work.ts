@@ -3,6 +3,7 @@ import type { Pod } from '../lib/attachments/pod.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
 import { type Failures, secondsUntil } from './failures.ts';
+import type { Healing } from './healing.ts';
 import type { LiveRoutes } from './live-routes.ts';
 import type { Performer } from './perform.ts';
 import { concernsUs, type Memory, newMemory, type Reconciler } from './reconcile.ts';
@@ -18,6 +19,7 @@ export type PodWorkOptions = {
   readonly reconciler: Pick<Reconciler, 'reconcile'>;
   readonly definitions: Pick<Definitions, 'wait'>;
   readonly liveRoutes: Pick<LiveRoutes, 'forget'>;
+  readonly healing: Pick<Healing, 'failures'>;
   readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
 };
 
@@ -90,8 +92,9 @@ export class PodWork {
   }
 
   pending(): Pending[] {
+    const healing = this.#options.healing.failures();
     const steps = [...this.#memories].flatMap(([pod, { failures, live }]) =>
-      [...failures.all(), ...live.failures.all()].map(({ what, reason, until }) => ({
+      [...failures.all(), ...live.failures.all(), ...(healing.get(pod) ?? [])].map(({ what, reason, until }) => ({
         pod,
         what,
         reason,

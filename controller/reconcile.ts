@@ -77,7 +77,10 @@ export class Reconciler {
     const { liveRoutes } = this.#options;
     if (pod.isOnHostNetwork) return this.#reject(pod, memory);
     const looked = await lookAt(this.#options, pod, sandboxes);
-    if (looked === undefined) return NO_SANDBOX_MS;
+    if (looked === undefined) {
+      liveRoutes.forget(`${pod.namespace}/${pod.name}`);
+      return NO_SANDBOX_MS;
+    }
     this.#refresh(pod, looked.containerID, memory);
     const view = { ...looked, memory };
     this.#refuse(pod, memory, looked.plan);

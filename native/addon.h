@@ -7,7 +7,19 @@
 /* Throws an Error with `errno` (positive) and `syscall`, and returns NULL. */
 napi_value throw_errno(napi_env env, const char *syscall, int number);
 
+/*
+ * An rtnetlink socket in the namespace that `target` refers to, which takes messages from the kernel only; or -1 with errno
+ * and *syscall set.
+ */
+int socket_to_kernel(int target, const char **syscall);
+
 /* Of native/process.c. */
 napi_value start_process(napi_env env, napi_callback_info info);
+
+/* Of native/notifications.c. */
+napi_value open_notifications(napi_env env, napi_callback_info info);
+napi_value read_notification(napi_env env, napi_callback_info info);
+napi_value on_readable(napi_env env, napi_callback_info info);
+napi_value wake_once(napi_env env, napi_callback_info info);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * openSocket(namespaceFd) -> { fd, cookie, receiveBytes }; peerOf(socketFd) -> { pid, uid, gone };
- * notify(address, message); lockFile(fd) -> boolean; startProcess: native/process.c
+ * notify(address, message); lockFile(fd) -> boolean; startProcess: native/process.c; openNotifications,
+ * readNotification, onReadable, wakeOnce: native/notifications.c
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
@@ -105,6 +106,17 @@ static int talk_to_kernel_only(int fd) {
   return errno == EAGAIN ? 0 : errno;
 }
 
+int socket_to_kernel(int target, const char **syscall) {
+  const int fd = socket_inside(target, syscall);
+  if (fd < 0) return -1;
+  *syscall = "connect";
+  const int failure = talk_to_kernel_only(fd);
+  if (failure == 0) return fd;
+  close(fd);
+  errno = failure;
+  return -1;
+}
+
 /* 0, or the errno of the first option that could not be set. */
 static int set_options(int fd) {
   static const int on[] = {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK};
@@ -146,17 +158,12 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   }
 
   const char *syscall;
-  int fd = socket_inside(target, &syscall);
+  const int fd = socket_to_kernel(target, &syscall);
   if (fd < 0) return throw_errno(env, syscall, errno);
-  syscall = "connect";
-  int failure = talk_to_kernel_only(fd);
-  if (failure == 0) {
-    syscall = "setsockopt";
-    failure = set_options(fd);
-  }
+  const int failure = set_options(fd);
   if (failure != 0) {
     close(fd);
-    return throw_errno(env, syscall, failure);
+    return throw_errno(env, "setsockopt", failure);
   }
 
   napi_create_object(env, &result);
@@ -254,6 +261,10 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   const int done = export_function(env, exports, "openSocket", open_socket) &&
                    export_function(env, exports, "peerOf", peer_of) && export_function(env, exports, "notify", notify) &&
                    export_function(env, exports, "lockFile", lock_file) &&
-                   export_function(env, exports, "startProcess", start_process);
+                   export_function(env, exports, "startProcess", start_process) &&
+                   export_function(env, exports, "openNotifications", open_notifications) &&
+                   export_function(env, exports, "readNotification", read_notification) &&
+                   export_function(env, exports, "onReadable", on_readable) &&
+                   export_function(env, exports, "wakeOnce", wake_once);
   return done ? exports : NULL;
 }

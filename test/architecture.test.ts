@@ -121,9 +121,9 @@ t.test('imports go down the layers, never up, and never from plugin to plugin', 
 const RULES: [what: string, pattern: RegExp, only: RegExp, instead: string][] = [
   [
     'opens netlink sockets',
-    /process\.dlopen|openSocket\(/,
-    /^lib\/native\/native\.ts$|^lib\/netlink\/transport\.ts$/,
-    'RouteSocket.open of lib/netlink/socket.ts',
+    /process\.dlopen|openSocket\(|openNotifications\(/,
+    /^lib\/native\/native\.ts$|^lib\/netlink\/(transport|notifications)\.ts$/,
+    'RouteSocket.open of lib/netlink/socket.ts, or Notifications.open',
   ],
   ['opens namespace files', /\/ns\/net|openSync\([^)]*netns/, /^lib\/netns\//, 'openNamespace of lib/netns/netns.ts'],
   [

@@ -18,6 +18,8 @@ export type Reason =
   | 'InterfaceAddRejected'
   | 'UpdatedRoutes'
   | 'FailedUpdatingRoutes'
+  | 'HealedRoutes'
+  | 'ContestedRoutes'
   | 'DriftedRoutes';
 
 export type EventOptions = {
@@ -30,7 +32,7 @@ export type EventOptions = {
   readonly now?: () => number;
 };
 
-const NORMAL: ReadonlySet<Reason> = new Set(['AddedInterface', 'RemovedInterface', 'UpdatedRoutes']);
+const NORMAL: ReadonlySet<Reason> = new Set(['AddedInterface', 'RemovedInterface', 'UpdatedRoutes', 'HealedRoutes']);
 
 /** As the peer calls itself. */
 const COMPONENT = 'pod-networks-updates';
@@ -157,6 +159,10 @@ export const messages = {
     `${about(pod)}: updated routes of interface ${ifname}${ofNetwork(network)} (changes: ${changes})`,
   failedUpdating: (pod: Pod, ifname: string, network: string | undefined, why: string) =>
     `${about(pod)}: failed updating routes of interface ${ifname}${ofNetwork(network)}: ${why}`,
+  healed: (pod: Pod, ifname: string, network: string | undefined, changes: number) =>
+    `${about(pod)}: put back routes of interface ${ifname}${ofNetwork(network)} (changes: ${changes})`,
+  contested: (pod: Pod, ifname: string, network: string | undefined, why: string) =>
+    `${about(pod)}: somebody takes away routes of interface ${ifname}${ofNetwork(network)}: ${why}`,
   drifted: (pod: Pod, ifname: string, network: string, missing: readonly string[]) =>
     `${about(pod)}: routes of interface ${ifname} of network: ${network} are not as they were made: ${missing.join('; ')}`,
   notDefined: (pod: Pod, ifname: string, network: string) =>

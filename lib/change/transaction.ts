@@ -56,9 +56,10 @@ export async function apply(
 }
 
 /** What came of undoing: how many changes were taken back, and which could not be, with the kernel's reason. */
-export type Undone = { readonly count: number; readonly failed: readonly NotUndone[] };
+export type Undone = { readonly count: number; readonly failed: readonly NotMade[] };
 
-export type NotUndone = { readonly change: Change; readonly error: NetlinkError };
+/** A change that the kernel refused, and why. */
+export type NotMade = { readonly change: Change; readonly error: NetlinkError };
 
 /** Takes changes back, the last first. What is undone already, by whomever, is left as it is. Throws NetlinkError. */
 export async function undo(
@@ -68,13 +69,13 @@ export async function undo(
 ): Promise<Undone> {
   const observed = lookBack(socket, changes);
   const pending = changes.toReversed().filter((change) => !isUndone(inverseOf(change), observed));
-  // A route can come back only after the one that leads to its gateway, which may have gone before it: so what was
-  // refused is tried again, as long as that helps.
-  let refused: readonly NotUndone[] = [];
-  for (let left: readonly Change[] = pending; ; left = refused.map(({ change }) => change)) {
-    refused = await undoOnce(socket, left, observed, options);
-    if (refused.length === 0 || refused.length === left.length) break;
-  }
+  const inverses = new Map(pending.map((change) => [inverseOf(change), change]));
+  const refused = (await makeWhatGoes(socket, [...inverses.keys()], observed, options)).flatMap(
+    ({ change: inverse, error }): NotMade[] => {
+      const change = inverses.get(inverse);
+      return change === undefined ? [] : [{ change, error }];
+    },
+  );
   const stayed = new Set(refused.map(({ change }) => change));
   const undone = pending.filter((change) => !stayed.has(change));
   options.counted?.('undone', undone);
@@ -82,18 +83,41 @@ export async function undo(
   return { count: undone.length, failed };
 }
 
-async function undoOnce(
+/** Makes those of the changes that the kernel takes. Returns the others, with its reasons. Throws NetlinkError. */
+export async function putBack(
+  socket: RouteSocket,
+  changes: readonly Change[],
+  observed: Observation,
+  options: TransactionOptions = {},
+): Promise<readonly NotMade[]> {
+  const refused = await makeWhatGoes(socket, changes, observed, options);
+  const stayed = new Set(refused.map(({ change }) => change));
+  options.counted?.(
+    'applied',
+    changes.filter((change) => !stayed.has(change)),
+  );
+  return refused;
+}
+
+// A route can come back only after the one that leads to its gateway, which may be behind it: so what was refused is tried
+// again, as long as that helps.
+async function makeWhatGoes(
   socket: RouteSocket,
   changes: readonly Change[],
   observed: Observation,
   options: TransactionOptions,
-): Promise<NotUndone[]> {
-  const made = await make(socket, changes.map(inverseOf), observed, { ...options, keepGoing: true });
-  if (made.lost !== undefined) throw made.lost;
-  return made.refused.flatMap(({ index, error }) => {
-    const change = changes[index];
-    return change === undefined ? [] : [{ change, error }];
-  });
+): Promise<readonly NotMade[]> {
+  for (let left = changes; ; ) {
+    const made = await make(socket, left, observed, { ...options, keepGoing: true });
+    if (made.lost !== undefined) throw made.lost;
+    const tried = left;
+    const refused = made.refused.flatMap(({ index, error }): NotMade[] => {
+      const change = tried[index];
+      return change === undefined ? [] : [{ change, error }];
+    });
+    if (refused.length === 0 || refused.length === left.length) return refused;
+    left = refused.map(({ change }) => change);
+  }
 }
 
 // The kernel compares for itself, but where it could take a message for another: only then is anything read, and of the

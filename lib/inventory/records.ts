@@ -25,18 +25,22 @@ export type RecordedAttachment = {
 
 export type RecordedChange = { readonly change: Change; readonly source: string | undefined };
 
-/** The attachments that the journals of these plugins record, and what could not be read. */
+/** The attachments that the journals of these plugins record, of one container if it is given; what could not be read. */
 export function recordedAttachments(
   dataDir: string,
   plugins: readonly string[],
+  ofContainer?: string,
 ): { attachments: RecordedAttachment[]; failures: string[] } {
   const failures: string[] = [];
+  const prefix = ofContainer === undefined ? '' : `${ofContainer}-`;
+  const isJournal = (name: string) => name.startsWith(prefix) && name.endsWith('.json');
   const attachments = plugins.flatMap((plugin) => {
     const folder = join(dataDir, plugin);
-    const names = attempt(() => namesIn(folder).filter((name) => name.endsWith('.json'))) ?? [];
+    const names = attempt(() => namesIn(folder).filter(isJournal)) ?? [];
     return names.toSorted().flatMap((name) => attempt(() => attachmentsIn(plugin, folder, name)) ?? []);
   });
-  return { attachments, failures };
+  const isWanted = ({ containerID }: RecordedAttachment) => ofContainer === undefined || containerID === ofContainer;
+  return { attachments: attachments.filter(isWanted), failures };
 
   function attempt<T>(read: () => T): T | undefined {
     try {

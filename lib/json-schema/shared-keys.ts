@@ -35,6 +35,7 @@ export const ROUTE_POLICY: Descriptions = {
     description: 'rtm_protocol of our routes, which distinguishes them from others (ip route show proto 87).',
   },
   reconcile: {
-    description: 'For running pods: whether the agent follows edits (update) or ignores them (heal, off).',
+    description:
+      'For running pods: the agent follows edits and puts back what is lost (update), only puts it back (heal), or neither (off).',
   },
 };

@@ -30,6 +30,14 @@ export type NativeSockets = {
     environment: readonly string[],
     onEnd: (code: number | null, signal: number | null) => void,
   ): { pid: number; stdin: number; stdout: number; stderr: number };
+  /** Opens a socket in a namespace that is told of its changes, and never blocks. Throws as `openSocket` does. */
+  openNotifications(namespaceFd: number): number;
+  /** Reads a datagram of it: how many bytes; 0 if there is none, -1 if some were lost. Throws as the others do. */
+  readNotification(fd: number, buffer: Buffer): number;
+  /** Whom the event loop calls with the descriptors that `wakeOnce` was asked for; to be called once. */
+  onReadable(callback: (descriptors: readonly number[]) => void): void;
+  /** Calls back once when something can be read from this descriptor, unless it is closed before. */
+  wakeOnce(fd: number): void;
 };
 
 export type Peer = { pid: number; uid: number; gone: boolean };

@@ -47,6 +47,11 @@ export function addRouteRequest(route: Route): Request {
   return { type: MessageType.NEWROUTE, flags: FlagsNew.CREATE | FlagsNew.EXCL, payload: encodeRoute(route) };
 }
 
+/** A request to append the hops of an IPv6 route to one that is there, with the same key. */
+export function appendRouteRequest(route: Route): Request {
+  return { type: MessageType.NEWROUTE, flags: FlagsNew.CREATE | FlagsNew.APPEND, payload: encodeRoute(route) };
+}
+
 /**
  * A request to delete the route. The kernel compares what is given and non-zero, so a priority of 0 matches any: look
  * first whether this very route is there. Metrics are not compared. Refused with ESRCH if none matches.

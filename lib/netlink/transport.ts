@@ -15,10 +15,15 @@ export type OpenTransport = { transport: Transport; cookie: bigint; receiveBytes
  */
 export function openTransport(namespace: Namespace): OpenTransport {
   const { openSocket } = nativeSockets();
+  const { fd, cookie, receiveBytes } = inNamespace(namespace, openSocket);
+  return { transport: descriptorTransport(fd), cookie, receiveBytes };
+}
+
+/** What `open` opens in a namespace, whose descriptor it is given. Throws NetlinkError, NamespaceError and AddonError. */
+export function inNamespace<T>(namespace: Namespace, open: (fd: number) => T): T {
   try {
     assertOpen(namespace);
-    const { fd, cookie, receiveBytes } = openSocket(namespace.fd);
-    return { transport: descriptorTransport(fd), cookie, receiveBytes };
+    return open(namespace.fd);
   } catch (error) {
     if (error instanceof NamespaceError) throw error;
     const { errno, syscall } = error as NodeJS.ErrnoException;

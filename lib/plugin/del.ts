@@ -1,6 +1,6 @@
 import { AttachmentJournal } from '../change/attachment-journal.ts';
 import { type Change, describe, kindOf } from '../change/change.ts';
-import { type NotUndone, undo } from '../change/transaction.ts';
+import { type NotMade, undo } from '../change/transaction.ts';
 import { dataDirOf } from '../cni/config.ts';
 import { CniError } from '../cni/errors.ts';
 import type { Call } from '../cni/runner.ts';
@@ -59,7 +59,7 @@ async function undoAll(call: Call, journal: AttachmentJournal, changes: readonly
   if (isInSteps) recordBestEffort(call, journal, changes);
   const { count, failed } = await undo(socket, changes, { ...pacing, detours: journal.detours() });
   if (count > 0) log.info('took changes back', { changes: count });
-  const isGift = ({ change }: NotUndone) => kindOf(change).undoGivesBack;
+  const isGift = ({ change }: NotMade) => kindOf(change).undoGivesBack;
   for (const { error } of failed.filter(isGift)) {
     log.warn(`what was there before cannot be given back: the kernel refused to ${error.message}`);
   }

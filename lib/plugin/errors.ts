@@ -1,6 +1,6 @@
 import { type Change, describe, meaningOf, type Planned } from '../change/change.ts';
 import type { Refusal } from '../change/kind.ts';
-import type { ChangeRefused, NotUndone } from '../change/transaction.ts';
+import type { ChangeRefused, NotMade } from '../change/transaction.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
 import { summarize } from '../cni/summary.ts';
 import { FileError } from '../files/files.ts';
@@ -44,7 +44,7 @@ export function timeoutError(missing: CniError, seconds: number): CniError {
 }
 
 /** The kernel refused to take away what is ours: 104. */
-export function notUndoneError(failed: readonly NotUndone[]): CniError {
+export function notUndoneError(failed: readonly NotMade[]): CniError {
   const [first] = failed;
   const message = `${failed.length} changes could not be undone: the kernel refused to ${first?.error.message}`;
   const details = failed.map(({ error }) => error.message).join('\n');

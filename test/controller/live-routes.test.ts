@@ -278,10 +278,10 @@ onNode('an edit while no agent runs is found at the next start', async (t) => {
 onNode('the example of docs/live-routes.md', async (t) => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/live-routes.md'), 'utf8');
   const blocks = [...page.matchAll(/```(\w+)\n(.*?)```/gs)].map(([, language, text = '']) => ({ language, text }));
-  const [definition, before, edited, after] = blocks.map(({ text }) => text);
+  const [definition, before, edited, after, , lost = ''] = blocks.map(({ text }) => text);
   t.strictSame(
     blocks.map(({ language }) => language),
-    ['yaml', 'console', 'json', 'console', 'bash'],
+    ['yaml', 'console', 'json', 'console', 'bash', 'console'],
   );
   const node = await hotPlugNode(t);
   installed(t, join(node.folder, 'bin'));
@@ -306,4 +306,8 @@ onNode('the example of docs/live-routes.md', async (t) => {
   await until(() => shown(before));
   define({ routes: JSON.parse(edited ?? '') });
   await until(() => shown(after));
+  await until(() => node.controller.status().busy === 0);
+  const [lose = '', ...back] = lost.split('\n');
+  pod.scratch.ip(lose.replace(/^\$ ip /, ''));
+  await until(() => shown(back.join('\n')), 'what is lost does not come back');
 });

@@ -1,0 +1,213 @@
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { ControllerOptions } from '../../controller/controller.ts';
+import { descriptorKinds } from '../support/agent/process-figures.ts';
+import { installed } from '../support/build/single.ts';
+import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
+import { run } from '../support/namespaces/namespace.ts';
+import { noReferencePlugins } from '../support/plugins/chain.ts';
+import { until } from '../support/until.ts';
+
+// What running pods lose comes back. Stand-ins for API server and runtime; what a pod has is what `ip` prints.
+
+const onNode = (title: string, body: (t: Test) => Promise<void>) => t.test(title, { skip: noReferencePlugins }, body);
+
+type Keys = { [key: string]: unknown };
+
+const KEYS: Keys = {
+  routes: [
+    { dst: '10.1.0.0/16', gw: '10.79.0.1' },
+    { dst: '2001:db8:1::/48', gw: 'fd00:79::1' },
+  ],
+  rules: [{ from: '10.79.0.0/16', table: 7, priority: 100 }],
+};
+
+/** A node with a network of a bridge and static-route, of both families. */
+async function nodeOf(t: Test, keys: Keys, more: Partial<ControllerOptions> = {}) {
+  const node = await hotPlugNode(t, more);
+  installed(t, join(node.folder, 'bin'));
+  const outcomes: string[] = [];
+  await node.restart({
+    observer: {
+      healed: (outcome) => outcomes.push(outcome),
+      log: (level, message, fields) => node.logs.push(`${level} ${message} ${JSON.stringify(fields)}`),
+    },
+  });
+  const ranges = [[{ subnet: '10.79.0.0/16', gateway: '10.79.0.1' }], [{ subnet: 'fd00:79::/64' }]];
+  const ipam = { type: 'host-local', dataDir: join(node.folder, 'leases'), ranges };
+  const bridge = { type: 'bridge', bridge: 'br-blue', ipam };
+  const edit = (edited: Keys) => {
+    const own = { type: 'static-route', dataDir: join(node.folder, 'data'), ...edited };
+    node.define('blue', { cniVersion: '1.0.0', plugins: [bridge, own] });
+  };
+  edit(keys);
+  return { node, edit, outcomes };
+}
+
+/** Our routes and rules in a pod. */
+function ours(pod: FakePod): string {
+  const commands = ['route show proto 87', '-6 route show proto 87', 'rule show priority 100'];
+  return commands.map((command) => pod.scratch.ip(command).trim()).join('\n');
+}
+
+const WHOLE = [/^10\.1\.0\.0\/16 via 10\.79\.0\.1 dev net1/m, /^2001:db8:1::\/48 via fd00:79::1 dev net1/m, /^100:/m];
+
+const isWhole = (pod: FakePod) => WHOLE.every((each) => each.test(ours(pod)));
+
+const whole = (pod: FakePod) =>
+  until(() => isWhole(pod), `${pod.name} is not whole`).catch((error: Error) => {
+    throw new Error(`${error.message}, but has\n${ours(pod)}`);
+  });
+
+async function podOf(node: HotPlugNode, name = 'web', networks = 'blue@net1'): Promise<FakePod> {
+  const pod = node.pod(name, networks);
+  await pod.has(...[...networks.matchAll(/@(\w+)/g)].map(([, ifname = '']) => ifname));
+  await whole(pod);
+  await until(() => node.controller.status().busy === 0);
+  return pod;
+}
+
+const CIDR = (pod: FakePod) => `${pod.links().net1?.ips.find((ip) => ip.includes('.'))}/16`;
+const CIDR6 = (pod: FakePod) => `${pod.links().net1?.ips.find((ip) => ip.includes(':'))}/64`;
+
+onNode('what a pod loses by a flush, a link that goes down, or an address is back', async (t) => {
+  const { node, outcomes } = await nodeOf(t, KEYS);
+  const pod = await podOf(node);
+  const [ip, v4, v6] = [pod.scratch.ip, CIDR(pod), CIDR6(pod)];
+  ip('route add 10.66.0.0/16 via 10.79.0.1 proto static');
+  const losses: [string, () => void][] = [
+    ['flush', () => ip('route flush proto 87')],
+    ['one route', () => ip('route del 10.1.0.0/16')],
+    ['rule', () => ip('rule del priority 100')],
+    [
+      'address',
+      () => {
+        ip(`address del ${v4} dev net1`);
+        ip(`address add ${v4} dev net1`);
+      },
+    ],
+    ['flush of IPv6', () => ip('-6 route flush proto 87')],
+  ];
+  for (const [what, lose] of losses) {
+    lose();
+    t.comment(what);
+    await whole(pod);
+  }
+  const sysctl = 'echo 0 >/proc/sys/net/ipv6/conf/net1/keep_addr_on_down';
+  run('ip', ['netns', 'exec', pod.scratch.name, 'sh', '-c', sysctl]);
+  ip('link set net1 down');
+  await until(() => outcomes.includes('waiting'), 'nobody says that it waits');
+  t.match(node.controller.status().pending, [{ pod: 'default/web', what: 'put back routes of net1' }]);
+  ip('link set net1 up');
+  await until(() => /10\.1\.0\.0/.test(ours(pod)));
+  t.notMatch(ours(pod), /2001:db8/, 'the kernel has taken the address of IPv6 with the link');
+  ip(`address add ${v6} dev net1 nodad`);
+  await whole(pod);
+  await until(() => node.controller.status().pending.length === 0, 'something is pending');
+  t.notOk(outcomes.includes('contested'));
+  t.equal(node.events('ContestedRoutes').length, 0);
+  await until(() => node.events('HealedRoutes').length > 0);
+  t.equal(
+    node.events('HealedRoutes')[0],
+    'pod [default/web]: put back routes of interface net1 of network: blue (changes: 1)',
+  );
+});
+
+onNode('with `heal` what was lost comes back and no edit is followed; with `off` nothing comes back', async (t) => {
+  const { node, edit } = await nodeOf(t, { ...KEYS, reconcile: 'heal' });
+  const red = {
+    type: 'static-route',
+    dataDir: join(node.folder, 'data'),
+    routes: [{ dst: '10.2.0.0/16', gw: '10.80.0.1' }],
+  };
+  const ipam = { type: 'host-local', dataDir: join(node.folder, 'leases'), ranges: [[{ subnet: '10.80.0.0/16' }]] };
+  node.define('red', { cniVersion: '1.0.0', plugins: [{ type: 'bridge', bridge: 'br-red', ipam }, red] });
+  const pod = await podOf(node, 'web', 'blue@net1,red@net2');
+  const redIsBack = () =>
+    until(() => /^10\.2\.0\.0\/16 via 10\.80\.0\.1 dev net2/m.test(ours(pod)), 'the other one does not come back');
+  await redIsBack();
+  edit({ routes: [], reconcile: 'heal' });
+  pod.scratch.ip('route flush proto 87');
+  await whole(pod);
+  await redIsBack();
+  edit({ ...KEYS, reconcile: 'off' });
+  await until(() => node.controller.status().busy === 0);
+  pod.scratch.ip('route flush proto 87');
+  await redIsBack();
+  t.notMatch(ours(pod), /10\.1\.0\.0/);
+  edit(KEYS);
+  await whole(pod);
+});
+
+onNode('there is no fight with somebody who takes a route again and again', async (t) => {
+  const rounds = { backoff: { firstMs: 1e6, maxMs: 1e6 }, quietMs: 1e7 };
+  const { node, outcomes } = await nodeOf(t, KEYS);
+  await node.restart({
+    rounds,
+    observer: { healed: (outcome) => outcomes.push(outcome) },
+  });
+  const pod = await podOf(node);
+  for (let round = 0; round < 3; round++) {
+    pod.scratch.ip('route del 10.1.0.0/16');
+    await whole(pod);
+  }
+  t.notOk(outcomes.includes('contested'));
+  pod.scratch.ip('route del 10.1.0.0/16');
+  await until(() => node.events('ContestedRoutes').length > 0, 'nobody says so');
+  t.strictSame(node.events('ContestedRoutes'), [
+    'pod [default/web]: somebody takes away routes of interface net1 of network: blue: ' +
+      '10.1.0.0/16 via 10.79.0.1 dev net1: nothing is in its place',
+  ]);
+  t.match(node.controller.status().pending, [{ what: 'put back routes of net1', retryInSeconds: Number }]);
+  pod.scratch.ip('-6 route del 2001:db8:1::/48');
+  await until(() => /2001/.test(ours(pod)), 'the others are put back all the same');
+  t.notMatch(ours(pod), /10\.1\.0\.0/);
+  t.equal(outcomes.filter((outcome) => outcome === 'contested').length, 1);
+});
+
+onNode('what somebody else has put in the place of a route stays, and is named; `replace` takes it back', async (t) => {
+  const { node, edit } = await nodeOf(t, KEYS);
+  const pod = await podOf(node);
+  const rival = () => pod.scratch.ip('route replace 10.1.0.0/16 via 10.79.0.9 proto static');
+  rival();
+  await until(() => node.events('ContestedRoutes').length > 0, 'nobody says so');
+  t.strictSame(node.events('ContestedRoutes'), [
+    'pod [default/web]: somebody takes away routes of interface net1 of network: blue: ' +
+      '10.1.0.0/16 via 10.79.0.1 dev net1: 10.1.0.0/16 via 10.79.0.9 dev net1 proto static is in its place',
+  ]);
+  t.match(pod.scratch.ip('route show 10.1.0.0/16'), /via 10\.79\.0\.9 .*proto static/);
+  pod.scratch.ip('route del 10.1.0.0/16');
+  await whole(pod);
+  edit({ ...KEYS, onConflict: 'replace' });
+  // Once it is, which nothing in the pod shows.
+  await until(async () => {
+    rival();
+    await until(() => isWhole(pod), '', 1).catch(() => undefined);
+    return isWhole(pod);
+  }, 'it is not taken back');
+});
+
+onNode('what ends leaves no descriptor: an attachment, a sandbox, a pod, the agent', async (t) => {
+  const { node } = await nodeOf(t, KEYS);
+  const before = descriptorKinds(process.pid).socket ?? 0;
+  const [a, b, c] = [await podOf(node, 'a'), await podOf(node, 'b'), await podOf(node, 'c')];
+  const isWatched = (count: number, what: string) =>
+    until(
+      () => node.controller.status().podsWatched === count,
+      `${what} is watched: ${node.controller.status().podsWatched}`,
+    );
+  await isWatched(3, 'each pod with routes of ours');
+  a.select('');
+  await a.has();
+  await isWatched(2, 'no pod without them');
+  t.equal(ours(a).trim(), '');
+  for (const sandbox of node.cri.sandboxes) if (sandbox.id === b.containerID) sandbox.ready = false;
+  b.select(' blue@net1');
+  await isWatched(1, 'no sandbox that has ended');
+  node.api.delete(c.path);
+  await isWatched(0, 'no pod that is gone');
+  const sockets = () => descriptorKinds(process.pid).socket ?? 0;
+  // Connections to the API server come and go.
+  await node.controller.stop();
+  await until(() => sockets() <= before, `${sockets()} sockets, ${before} before`);
+});

@@ -1,0 +1,93 @@
+import t, { type Test } from 'tap';
+import { NamespaceWatch } from '../../controller/namespace-watch.ts';
+import { openNamespace } from '../../lib/netns/netns.ts';
+import { noNamespaces, type Scratch, scratchPod } from '../support/namespaces/namespace.ts';
+import { until } from '../support/until.ts';
+
+/** A watch of a pod, and what it did. */
+function watchOf(t: Test, pod: Scratch, look: () => Promise<number | undefined> = async () => undefined) {
+  const namespace = openNamespace(pod.path);
+  const did = { notices: 0, looks: 0, running: 0, most: 0, errors: [] as string[] };
+  const load = { resting: 0 };
+  const watch = new NamespaceWatch({
+    ...{ namespace, load },
+    noticed: (notices) => {
+      did.notices++;
+      return notices === 'lost' || notices.some(({ of }) => of === 'route');
+    },
+    look: async () => {
+      did.looks++;
+      did.most = Math.max(did.most, ++did.running);
+      try {
+        return await look();
+      } finally {
+        did.running--;
+      }
+    },
+    failed: (error) => did.errors.push(error.message),
+  });
+  namespace.close();
+  t.teardown(() => watch.close());
+  return { watch, did, load };
+}
+
+t.test('looks after what is noticed, and not after what is not', { skip: noNamespaces }, async (t) => {
+  const pod = scratchPod(t);
+  const { did } = watchOf(t, pod);
+  pod.ip('rule add from 10.1.0.0/16 table 7');
+  await until(() => did.notices === 1);
+  pod.ip('route add blackhole 10.1.0.0/16');
+  await until(() => did.looks === 1);
+  t.equal(did.notices, 2);
+});
+
+t.test(
+  'looks again when a look says so, one at a time, and after one that throws',
+  { skip: noNamespaces },
+  async (t) => {
+    const pod = scratchPod(t);
+    const results: (() => number | undefined)[] = [
+      () => 1,
+      () => {
+        throw new Error('no');
+      },
+    ];
+    const { watch, did } = watchOf(t, pod, async () => {
+      watch.lookIn(0);
+      await new Promise((resolve) => setImmediate(resolve));
+      return results[did.looks - 1]?.();
+    });
+    watch.lookIn(10_000);
+    watch.lookIn(0);
+    await until(() => did.looks >= 5);
+    t.equal(did.most, 1);
+    t.strictSame(did.errors, ['no']);
+    await watch.close();
+    const { looks } = did;
+    watch.lookIn(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.equal(did.looks, looks, 'none after the end');
+  },
+);
+
+t.test('a flood is looked at now and then, and one that is closed rests no more', { skip: noNamespaces }, async (t) => {
+  const pod = scratchPod(t);
+  const { watch, did, load } = watchOf(t, pod, async () => {
+    for (const end = performance.now() + 2; performance.now() < end; );
+    return undefined;
+  });
+  const begun = performance.now();
+  for (let i = 0; i < 100; i++) {
+    pod.ip('route add blackhole 10.1.0.0/16');
+    pod.ip('route del blackhole 10.1.0.0/16');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until(() => did.looks > 0);
+  const took = performance.now() - begun;
+  // Each look is followed by fifty times as long a rest.
+  t.ok(did.looks <= took / 102 + 2, `${did.looks} looks in ${took} ms`);
+  pod.ip('route add blackhole 10.1.0.0/16');
+  await until(() => load.resting === 1);
+  await watch.close();
+  t.equal(load.resting, 0);
+});
