@@ -18,8 +18,10 @@ export type Link = {
   loopback: boolean;
   /** The driver, as `veth`; absent for physical devices. */
   kind?: string;
-  /** The index of the bridge or the like that it is a port of. */
+  /** The index of the bridge, VRF or the like that it is a port of. */
   master?: number;
+  /** The routing table of a VRF device, which the routes of its ports are in. */
+  vrfTable?: number;
 };
 
 /** A link of which only the name and the index are known: taken for an Ethernet link that is up. */
@@ -37,6 +39,8 @@ const IFLA_EXT_MASK = 29;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const IFLA_VRF_TABLE = 1;
 const NLA_F_NESTED = 1 << 15;
 const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 
@@ -146,8 +150,13 @@ function readAttribute(link: Link, type: number, data: Buffer): void {
 }
 
 function readKind(link: Link, linkinfo: Buffer): void {
-  const kind = attributesOf(linkinfo).find(([type]) => type === IFLA_INFO_KIND)?.[1];
+  const attributes = attributesOf(linkinfo);
+  const kind = attributes.find(([type]) => type === IFLA_INFO_KIND)?.[1];
   if (kind) link.kind = getString(kind);
+  if (link.kind !== 'vrf') return;
+  const data = attributes.find(([type]) => type === IFLA_INFO_DATA)?.[1];
+  const table = data && attributesOf(data).find(([type]) => type === IFLA_VRF_TABLE)?.[1];
+  if (table) link.vrfTable = getU32(table);
 }
 
 function altnamesIn(properties: Buffer): string[] {

@@ -86,14 +86,17 @@ export function isDefaultRoute({ dst, type, from, tos }: Route): boolean {
   return type === 'unicast' && dst.endsWith('/0') && from === undefined && tos === undefined;
 }
 
-/** An ordinary route of the main table through a gateway on a link. */
-export function routeVia(gw: string, route: { dst: string; family: Family; link: number; protocol: number }): Route {
-  const { dst, family, link, protocol } = route;
+/** An ordinary route through a gateway on a link; of the main table unless one is given. */
+export function routeVia(
+  gw: string,
+  route: { dst: string; family: Family; link: number; protocol: number; table?: number },
+): Route {
+  const { dst, family, link, protocol, table = RT_TABLE_MAIN } = route;
   return {
     family,
     dst,
     type: 'unicast',
-    table: RT_TABLE_MAIN,
+    table,
     priority: defaultPriority(family),
     protocol,
     scope: RT_SCOPE_UNIVERSE,

@@ -70,6 +70,12 @@ export class Observation {
     return this.linkAt(index)?.name ?? `#${index}`;
   };
 
+  /** The table that the kernel looks up for what arrives on a link: that of its VRF, else the main one. */
+  tableOf({ master }: Link): number {
+    const vrf = master === undefined ? undefined : this.linkAt(master);
+    return vrf?.vrfTable ?? RT_TABLE_MAIN;
+  }
+
   /** The addresses of a link, both families, in the kernel's order. */
   addresses(link: number): LinkAddress[] {
     return remember(this.#addresses, link, () => this.#read.addresses(link));

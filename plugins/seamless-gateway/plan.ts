@@ -45,7 +45,8 @@ function wantedRoute({ config, observed }: Input, link: Link, { address, source 
   if (pod === undefined) throw noAddress({ observed, link, text: podText(link) }, family);
   const gw = gatewayIn(pod.prefix, gatewayChoice(config, family));
   const dst = `${address}/${bitsOf(family)}`;
-  return { route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }), source };
+  const { protocol } = config;
+  return { route: routeVia(gw, { dst, family, link: link.index, protocol, table: observed.tableOf(link) }), source };
 }
 
 /** An address of the host, and where it comes from, for messages. */

@@ -85,7 +85,9 @@ function routeList(key: string, description: string): Descriptions {
     '[].priority': {
       description: 'The metric: of several routes to one destination, the kernel uses the one with the lowest.',
     },
-    '[].table': { description: 'The routing table. Default: 254, the main one.' },
+    '[].table': {
+      description: 'The routing table. Default: that of the VRF that the interface is in, else 254, the main one.',
+    },
     '[].scope': { description: 'The scope (IPv4 only): 0 universe, 253 link.' },
     '[].mtu': { description: 'The MTU of the path.' },
     '[].advmss': { description: 'The maximum segment size to advertise.' },

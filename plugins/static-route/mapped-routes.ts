@@ -19,9 +19,10 @@ export function mappedRoutes({ config, observed, link }: Input): WantedRoute[] {
   const addresses = observed.addresses(link.index).map(({ prefix }) => prefix);
   if (addresses.length === 0) throw new CniError(CniCode.noAddress, `interface "${link.name}" has no address`);
   const source = mapSource(config);
+  const table = observed.tableOf(link);
   return topologyRoutes(config.topology, addresses).map(({ family, dst, gw, via }) => ({
     source: `${source}: vrf ${via.vrf}`,
-    route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol }),
+    route: routeVia(gw, { dst, family, link: link.index, protocol: config.protocol, table }),
   }));
 }
 

@@ -3,7 +3,7 @@ import { contains, parsePrefix } from '../../lib/address/prefix.ts';
 import { holds } from '../../lib/change/change.ts';
 import { namedGateway, type Result } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { type Route, RT_SCOPE_LINK, RT_TABLE_MAIN, routeKey } from '../../lib/netlink/route.ts';
+import { type Route, RT_SCOPE_LINK, routeKey } from '../../lib/netlink/route.ts';
 import type { Observation } from '../../lib/observation/observation.ts';
 import type { WantedRoute } from '../../lib/plugin/reconcile.ts';
 import type { StaticRouteConfig } from './config.ts';
@@ -16,7 +16,7 @@ type Removal = Pick<StaticRouteConfig, 'flushroutes' | 'flushgateway' | 'delrout
 const LINK_LOCAL = [parsePrefix('169.254.0.0/16'), parsePrefix('fe80::/10')];
 
 /**
- * Which routes of the main table, out of these links, does the config delete? Never one that the config wants itself, so
+ * Which routes out of these links, of the main table or that of their VRF, does the config delete? Never one that the config wants itself, so
  * that a repeated ADD finds nothing to do.
  */
 export function removedRoutes(
@@ -28,7 +28,8 @@ export function removedRoutes(
   if (!removesAny(config)) return [];
   const families: Family[] = [4, 6];
   const indices = new Set(links.map(({ index }) => index));
-  const present = families.flatMap((family) => observed.routesIn(family, RT_TABLE_MAIN));
+  const tables = [...new Set(links.map((link) => observed.tableOf(link)))];
+  const present = families.flatMap((family) => tables.flatMap((table) => observed.routesIn(family, table)));
   const candidates = present.filter(({ hops }) => hops.some(({ oif }) => indices.has(oif)));
   const there = wanted.filter(({ route }) => holds({ op: 'add-route', route }, observed));
   const kept = new Set(there.map(({ route }) => routeKey(route)));

@@ -2,7 +2,7 @@ import type { Family } from '../../lib/address/address.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
 import { namedGateway, withRoutes } from '../../lib/cni/result.ts';
 import type { Link } from '../../lib/netlink/link.ts';
-import { defaultPriority, defaultScope, type NextHop, type Route, RT_TABLE_MAIN } from '../../lib/netlink/route.ts';
+import { defaultPriority, defaultScope, type NextHop, type Route } from '../../lib/netlink/route.ts';
 import { attachmentLink, linkOrError, resultIpsOf, resultLinks } from '../../lib/plugin/attachment.ts';
 import type { Plan, PlanInput } from '../../lib/plugin/plan.ts';
 import { reconcileRoutes, reconcileRules, type WantedRoute, type WantedRule } from '../../lib/plugin/reconcile.ts';
@@ -98,7 +98,7 @@ function routeOf(context: Context, route: RouteConfig, source: string): Route {
     family,
     dst,
     type,
-    table: route.table ?? RT_TABLE_MAIN,
+    table: route.table ?? tableOf(context, hops),
     // IPv6 has no priority 0: the kernel puts its default in its place.
     priority: route.priority || defaultPriority(family),
     protocol: context.config.protocol,
@@ -108,6 +108,11 @@ function routeOf(context: Context, route: RouteConfig, source: string): Route {
     ...(mtu !== undefined && { mtu }),
     ...(advmss !== undefined && { advmss }),
   };
+}
+
+// The kernel would take it in any table, but what arrives on a port of a VRF asks the VRF's only.
+function tableOf({ link, observed }: Context, [hop]: readonly NextHop[]): number {
+  return observed.tableOf((hop && observed.linkAt(hop.oif)) ?? link);
 }
 
 function hopsOf(context: Context, route: RouteConfig, source: string): NextHop[] {

@@ -102,7 +102,7 @@ function hostText({ family, address }: Prefix): string {
 }
 
 // The gateway that the previous result names for this very address, else for its family; else what an earlier ADD has
-// found, since the result and the main table may have lost it since; else the main table's; else computed.
+// found, since the result and the main table may have lost it since; else that of the link's table; else computed.
 function gatewayFor({ previous, link, observed }: Input, prefix: Prefix, recorded: readonly Change[]): string {
   const { family } = prefix;
   const ips = resultIpsOf(link, previous);
@@ -116,7 +116,7 @@ function gatewayFor({ previous, link, observed }: Input, prefix: Prefix, recorde
     (itself === unspecified(family) ? undefined : itself) ??
     namedGateway(ips, family) ??
     gatewayOf(addedRoutes(recorded).filter((route) => route.table === table)) ??
-    gatewayOf(observed.routesIn(family, RT_TABLE_MAIN)) ??
+    gatewayOf(observed.routesIn(family, observed.tableOf(link))) ??
     computedGateway(prefix, 'sourceRouting', 'list a default route')
   );
 }
@@ -172,7 +172,7 @@ function addedRoutes(changes: readonly Change[]): Route[] {
 
 type Place = { readonly family: Family; readonly table: number };
 
-// What leads out of the link in the main table, but for the default route, and for what a router may take back. Without it
+// What leads out of the link in its own table, but for the default route, and for what a router may take back. Without it
 // what is next door would go to the gateway. It is looked at once: what others add later is not ours to follow.
 function connected(input: Input, { family, table }: Place, copies: readonly WantedRoute[], gone: ReadonlySet<Route>) {
   const { config, link, observed, journal } = input;
@@ -182,7 +182,7 @@ function connected(input: Input, { family, table }: Place, copies: readonly Want
     (route) => route.family === family && route.table === table,
   );
   if (recorded.length > 0 && !journal?.looksAgain) return recorded.filter((route) => !keys.has(routeKey(route)));
-  const present = observed.routesIn(family, RT_TABLE_MAIN).filter((route) => {
+  const present = observed.routesIn(family, observed.tableOf(link)).filter((route) => {
     const isOut = route.type === 'unicast' && route.hops.length > 0 && route.nexthopId === undefined;
     const isOfLink = isOut && route.hops.every(({ oif }) => oif === link.index);
     const isLasting = !ROUTERS_PROTOCOLS.has(route.protocol) && !gone.has(route);

@@ -130,6 +130,25 @@ t.test('a route gets', async (t) => {
   }
 });
 
+t.test('on a port of a VRF, a route', async (t) => {
+  const [addresses, master] = [['10.131.0.5/23', 'fd00::5/64'], 2];
+  const pod = observed({ lo: [], red: [], eth0: addresses, net1: ['192.168.7.9/24'] }, [], {
+    red: { kind: 'vrf', vrfTable: 1001 },
+    eth0: { master },
+  });
+  const table = (route: object) => plan({ routes: [route] }, { pod }).result.routes?.[0]?.table;
+  const line = (route: object) => lines({ routes: [route] }, { pod })[0];
+  t.match(line({ dst: '10.0.0.0/8' }), /^add route 10.0.0.0\/8 dev eth0 table 1001/, 'is in the table of the VRF');
+  t.equal(table({ dst: '10.0.0.0/8' }), 1001, 'and the result says so');
+  t.notMatch(line({ dst: '10.0.0.0/8', table: 254 }), /table/, 'is in the table that it names');
+  t.match(
+    line({ dst: '10.0.0.0/8', dev: 'net1' }),
+    /dev net1$/,
+    'is in the main one if it leaves by another interface',
+  );
+  t.match(line({ dst: '10.0.0.0/8', type: 'throw' }), /table 1001/, 'that leaves by none is in that of the attachment');
+});
+
 t.test('the interface is', async (t) => {
   const routes = [{ dst: '10.0.0.0/8' }];
   const on = (name: string) => [`add route 10.0.0.0/8 dev ${name}`];
