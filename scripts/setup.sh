@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 CNI_VERSION=v1.3.1
 PLUGINS_VERSION=v1.9.1
 KUSTOMIZE_VERSION=v5.8.2 # the newest that Go 1.26 builds
-REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback ipam/host-local ipam/static meta/tuning meta/sbr"
+REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback main/vlan main/ipvlan ipam/host-local ipam/static meta/tuning
+  meta/sbr meta/vrf"
+FLANNEL_VERSION=v0.9.1 # the last release of the reference plugins that has it; its own repository's are not to be had
 
 say() { echo "setup: $*" >&2; }
 
@@ -72,6 +74,8 @@ kernel_packages() {
   debian_package depmod kmod
   debian_package busybox busybox-static
   install_missing_packages
+  command -v apt-get >/dev/null 2>&1 && command -v qemu-system-x86_64 >/dev/null 2>&1 || return 0
+  [[ $(uname -m) != x86_64 ]] || bash scripts/kernel/fetch.sh 6.1 >/dev/null || say "tests on another kernel will be skipped"
 }
 
 install_missing_packages() {
@@ -92,7 +96,8 @@ install_missing_packages() {
 
 go_tools() {
   command -v go >/dev/null 2>&1 || return 0
-  local marker=".tools/$CNI_VERSION-$PLUGINS_VERSION"
+  local marker
+  marker=.tools/go-$(cksum <<<"$CNI_VERSION $PLUGINS_VERSION $REFERENCE_PLUGINS $FLANNEL_VERSION" | cut -d' ' -f1)
   [[ -e $marker ]] && return
   say "installing cnitool $CNI_VERSION and the reference CNI plugins $PLUGINS_VERSION into .tools/bin"
   mkdir -p .tools/bin
@@ -101,7 +106,9 @@ go_tools() {
     packages+=("github.com/containernetworking/plugins/plugins/$plugin@$PLUGINS_VERSION")
   done
   if GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "github.com/containernetworking/cni/cnitool@$CNI_VERSION" &&
-    GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "${packages[@]}"; then
+    GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install "${packages[@]}" &&
+    GOBIN="$PWD/.tools/bin" CGO_ENABLED=0 go install \
+      "github.com/containernetworking/plugins/plugins/meta/flannel@$FLANNEL_VERSION"; then
     touch "$marker"
   else
     say "go install failed; tests that need these tools will be skipped"

@@ -24,6 +24,7 @@ ip link set lo up
 cd "$(dirname "$0")/../.." || finish 1
 . scripts/environment.sh
 export PATH="$(dirname "$WAYMARK_RUNTIME"):$PWD/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export WAYMARK_STRIPPED=$(value waymark.stripped) WAYMARK_KERNEL_BRIEF=$(value waymark.brief)
 export HOME=/root TAP_TIMEOUT=$(value waymark.seconds) NODE_OPTIONS="--import=$PWD/scripts/kernel/stripped.mjs"
 node --import=./test/support/warnings.ts scripts/kernel/run-tests.ts $(value waymark.tests | tr , ' ') </dev/null
 finish $?

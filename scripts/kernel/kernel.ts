@@ -9,19 +9,23 @@ import { parseArgs } from 'node:util';
 // Runs tests on another kernel, under qemu without KVM: scripts/kernel.sh. The machine sees this one's files, and keeps in memory
 // what it changes. Their TAP goes to stdout.
 //
-//   node scripts/kernel/kernel.ts [--seconds <deadline>] <folder of the kernel> <test file>…
+//   node scripts/kernel/kernel.ts [--seconds <deadline>] [--brief] <folder of the kernel> <test file>…
 
 const ROOT = realpathSync(join(import.meta.dirname, '../..'));
 const MEBIBYTES = 3072;
 
 const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '900' } },
+  options: { seconds: { type: 'string', default: '900' }, brief: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
 const [folder = '', ...tests] = positionals;
-stripTypes();
+const stripped = mkdtempSync(join(ROOT, 'build/stripped-'));
 const scratch = mkdtempSync(join(tmpdir(), 'waymark-kernel-'));
 const log = join(scratch, 'console.log');
+process.once('exit', () => {
+  for (const folder of [stripped, scratch]) rmSync(folder, { recursive: true, force: true });
+});
+stripTypes(stripped);
 const machine = boot(resolve(folder), tests);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => machine.kill('SIGKILL'));
 const code = await reported(machine);
@@ -29,13 +33,10 @@ if (code === undefined) {
   console.log(`Bail out! ${machine.killed ? `not done after ${values.seconds} s` : 'the machine has stopped'}`);
   console.error(readFileSync(log, 'utf8').trimEnd().split('\n').slice(-30).join('\n'));
 }
-rmSync(scratch, { recursive: true });
 process.exitCode = code ?? 1;
 
 // What the machine's Node.js would take half a minute for. See stripped.mjs.
-function stripTypes(): void {
-  const out = join(ROOT, 'build/stripped');
-  rmSync(out, { recursive: true, force: true });
+function stripTypes(out: string): void {
   const sources = globSync('{agent,cli,controller,lib,plugins,scripts,test}/**/*.ts', { cwd: ROOT });
   for (const file of sources) {
     mkdirSync(join(out, dirname(file)), { recursive: true });
@@ -45,10 +46,11 @@ function stripTypes(): void {
 
 function boot(kernel: string, files: readonly string[]): ChildProcess {
   const modules = join(kernel, 'modules');
-  const settings = { checkout: ROOT, modules, tests: files.join(), seconds: values.seconds };
+  const settings = { checkout: ROOT, modules, stripped, tests: files.join(), seconds: values.seconds };
   const commandLine = [
     'console=ttyS0 panic=-1 mitigations=off audit=0 apparmor=0',
     ...Object.entries(settings).map(([key, value]) => `waymark.${key}=${value}`),
+    ...(values.brief ? ['waymark.brief=yes'] : []),
   ].join(' ');
   const options = [
     ['-nodefaults', '-no-user-config', '-no-reboot'],

@@ -101,7 +101,7 @@ type Link = {
   ifname: string;
   flags?: string[];
   operstate: string;
-  linkinfo?: { info_kind?: string };
+  linkinfo?: { info_kind?: string; info_slave_kind?: string };
   inet6_addr_gen_mode?: string;
 };
 type LocalRoute = { dst: string; dev: string };
@@ -112,12 +112,16 @@ function isSettled(link: Link, routes: LocalRoute[], addresses: LinkAddresses[])
   if (flags === undefined || flags.includes('LOOPBACK')) return true;
   if (!flags.includes('LOWER_UP')) return operstate !== 'UP';
   const own = addresses.find((entry) => entry.ifname === ifname)?.addr_info ?? [];
-  const hasRoute = (to: string) => routes.some(({ dst, dev }) => dst === to && dev === ifname);
+  // Those of a port of a VRF are in its table.
+  const isInVrf = linkinfo?.info_slave_kind === 'vrf';
+  const hasRoute = (to: string) => isInVrf || routes.some(({ dst, dev }) => dst === to && dev === ifname);
+  // Neither a port of a bond nor a VRF gets a link-local address.
+  const hasNone = mode === 'none' || flags.includes('SLAVE') || linkinfo?.info_kind === 'vrf';
   return (
     // Of links of some other kinds it stays unknown.
     (operstate === 'UP' || (operstate === 'UNKNOWN' && linkinfo?.info_kind !== 'veth')) &&
     own.every(({ local, tentative }) => !tentative && hasRoute(local)) &&
-    (mode === 'none' || (own.some(({ scope }) => scope === 'link') && hasRoute('ff00::/8')))
+    (hasNone || (own.some(({ scope }) => scope === 'link') && hasRoute('ff00::/8')))
   );
 }
 

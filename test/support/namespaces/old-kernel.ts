@@ -18,6 +18,8 @@ const EBUSY = 16;
 const EPERM = 1;
 
 export type OldKernel = {
+  /** This kernel is one itself: nothing is refused that it would not refuse. */
+  isReal?: true;
   /** Requests that this kernel refuses with EPERM. */
   refuses?: (sent: Sent, linkOf: (index: number) => string | undefined) => boolean;
   /** Called before each write. */
@@ -43,11 +45,11 @@ export function realSocket(namespace: Namespace): RouteSocket {
   return open(namespace);
 }
 
-function oldTransport(fd: number, watcher: RouteSocket, { refuses, beforeWrite }: OldKernel): Transport {
+function oldTransport(fd: number, watcher: RouteSocket, { isReal, refuses, beforeWrite }: OldKernel): Transport {
   const answers: Buffer[] = [];
   const linkOf = (index: number) => findLink(watcher, index)?.name;
   const errnoFor = (sent: Sent) => {
-    if (isRename(sent) && findLink(watcher, sent.payload.readInt32LE(4))?.up) return EBUSY;
+    if (!isReal && isRename(sent) && findLink(watcher, sent.payload.readInt32LE(4))?.up) return EBUSY;
     return refuses?.(sent, linkOf) ? EPERM : 0;
   };
   return {
