@@ -21,12 +21,15 @@ export type Load = { resting: number };
 /** What comes together is looked at together: somebody who flushes routes takes them one by one. */
 const SETTLE_MS = 20;
 
-/** After everything it does for a namespace it rests, for at least so long: some fifty times as long as that took. */
+/** After everything it does for a namespace it rests for so long, if that has not taken too much time lately. */
 const REST_MS = 20;
-const REST_FACTOR = 50;
 const MAX_REST_MS = 5000;
-/** If many do something at the same time, all together take no more than a tenth of the process' time. */
-const REST_FACTOR_EACH = 10;
+
+/** Of the process' time, a namespace takes a fiftieth, after a tenth of a second that it may take at once. */
+const SHARE = 1 / 50;
+const CREDIT_MS = 100;
+/** If many do something at the same time, all together take no more than a tenth. */
+const SHARE_OF_ALL = 1 / 10;
 
 /**
  * Looks at a namespace soon after something has changed there, and not more often than a share of the time allows: whoever
@@ -40,6 +43,8 @@ export class NamespaceWatch {
   /** When to look, by performance.now(). */
   #due: number | undefined;
   #restsUntil = 0;
+  /** How much time it may take at once, in milliseconds, and since when. */
+  #credit = { ms: CREDIT_MS, at: performance.now() };
   #timer: NodeJS.Timeout | undefined;
   #resting: NodeJS.Timeout | undefined;
   #looked: Promise<void> = Promise.resolve();
@@ -58,7 +63,7 @@ export class NamespaceWatch {
     if (this.#due !== undefined && this.#due <= due) return;
     this.#due = due;
     clearTimeout(this.#timer);
-    if (!this.#isLooking) this.#timer = setTimeout(() => this.#begin(), due - performance.now());
+    if (!this.#isLooking) this.#timer = setTimeout(() => this.#begin(), Math.max(0, due - performance.now()));
   }
 
   /** Closes the socket at once, and resolves when a look that runs has ended. */
@@ -82,10 +87,10 @@ export class NamespaceWatch {
   }
 
   #read(): void {
-    const begun = performance.now();
+    const begun = processorMs();
     try {
       if (this.#options.noticed(this.#notifications.read())) this.lookIn(this.#options.settleMs ?? SETTLE_MS);
-      this.#rest(this.#restAfter(performance.now() - begun));
+      this.#rest(this.#restAfter(processorMs() - begun));
     } catch (error) {
       this.#rest(MAX_REST_MS);
       this.#options.failed(error as Error);
@@ -115,7 +120,7 @@ export class NamespaceWatch {
   async #look(): Promise<void> {
     this.#due = undefined;
     this.#isLooking = true;
-    const begun = performance.now();
+    const begun = processorMs();
     let again: number | undefined;
     try {
       again = await this.#options.look();
@@ -124,7 +129,7 @@ export class NamespaceWatch {
     }
     this.#isLooking = false;
     const ended = performance.now();
-    this.#restsUntil = ended + this.#restAfter(ended - begun);
+    this.#restsUntil = ended + this.#restAfter(processorMs() - begun);
     // What came meanwhile has not been rested for.
     const due = this.#due;
     this.#due = undefined;
@@ -132,8 +137,17 @@ export class NamespaceWatch {
     if (next.length > 0) this.lookIn(Math.min(...next));
   }
 
+  // After having taken so much time.
   #restAfter(ms: number): number {
-    const factor = Math.max(REST_FACTOR, REST_FACTOR_EACH * this.#options.load.resting);
-    return Math.min(Math.max(REST_MS, ms * factor), MAX_REST_MS);
+    const now = performance.now();
+    const share = Math.min(SHARE, SHARE_OF_ALL / Math.max(1, this.#options.load.resting));
+    this.#credit = { ms: Math.min(CREDIT_MS, this.#credit.ms + (now - this.#credit.at) * share) - ms, at: now };
+    return Math.min(Math.max(REST_MS, -this.#credit.ms / share), MAX_REST_MS);
   }
+}
+
+// What else runs on the machine does not count.
+function processorMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }
