@@ -21,6 +21,7 @@ import { keysUpdating } from './followed.ts';
 import { Healing, type HealOutcome } from './healing.ts';
 import { LiveRoutes } from './live-routes.ts';
 import type { Sandboxed } from './look.ts';
+import { NodeState } from './node-state.ts';
 import { Pace } from './pace.ts';
 import { Performer } from './perform.ts';
 import { type Pending, PodWork } from './pod-work.ts';
@@ -117,6 +118,7 @@ export class Controller {
   readonly #events: EventRecorder;
   readonly #looks: ExplainOptions;
   readonly #files: FileWatch;
+  readonly #node: NodeState;
   readonly #healing: Healing;
   readonly #pace = new Pace();
   readonly #stopping = new AbortController();
@@ -162,8 +164,13 @@ export class Controller {
     const performer = new Performer({ ...parts, pathOf, ...rules, ...folders });
     const recordOf = (sandboxed: Sandboxed) => performer.recordOf(sandboxed);
     const updatedBy = (types: readonly string[]) => keysUpdating(types, UPDATABLE);
-    this.#files = new FileWatch({ pathOf, changed: (pods) => this.#fileChanged(pods) });
-    const { dataDir = DEFAULT_DATA_DIR, pacing = {} } = options;
+    this.#files = new FileWatch({ pathOf, changed: (pods) => this.#sourceChanged(pods) });
+    const { dataDir = DEFAULT_DATA_DIR, pacing = {}, place = { ...HERE, pathOf } } = options;
+    this.#node = new NodeState({
+      ...{ place, pacing },
+      changed: (pods) => this.#sourceChanged(pods),
+      failed: (error) => observer.log?.('warn', 'the node cannot be watched', { reason: error.message }),
+    });
     const healing = new Healing({
       ...{ pathOf, pacing, rounds: options.rounds, events: this.#events, healed: observer.healed },
       plugins: [...UPDATABLE.keys(), DEFAULT_ROUTE],
@@ -172,8 +179,8 @@ export class Controller {
     this.#healing = healing;
     const liveRoutes = new LiveRoutes({
       ...{ updatable: UPDATABLE, definitions, files: this.#files, records, recordOf, globalNamespaces, ...folders },
-      ...{ healing, dataDir },
-      place: options.place ?? { ...HERE, pathOf },
+      ...{ node: this.#node, healing, dataDir },
+      place,
       pacing,
       pace: this.#pace,
       events: this.#events,
@@ -233,6 +240,7 @@ export class Controller {
     await this.#pods.stop();
     await this.#queue.stop();
     await this.#healing.close();
+    await this.#node.close();
     await this.#definitions.stop();
     await this.#events.stop(EVENTS_MS);
     this.#cri.close();
@@ -311,7 +319,7 @@ export class Controller {
     for (const key of this.#work.retry({ network, pods })) this.#queue.kick(key);
   }
 
-  #fileChanged(pods: readonly string[]): void {
+  #sourceChanged(pods: readonly string[]): void {
     for (const key of pods) this.#queue.kick(key);
   }
 

@@ -6,12 +6,14 @@ import { attachmentArgs } from '../lib/cni/config.ts';
 import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
+import type { Observation } from '../lib/observation/observation.ts';
 import { type Updatable, updatableTypes } from '../lib/plugin/update-list.ts';
 import type { CachedAttachment } from '../lib/runtime/cache.ts';
 import type { AttachmentInput } from '../lib/runtime/derive.ts';
 import { RuntimeError } from '../lib/runtime/errors.ts';
 import type { NetworkList, PluginConfig } from '../lib/runtime/network.ts';
 import type { Looked } from './look.ts';
+import type { NodeReader } from './node-state.ts';
 import type { SandboxRecord } from './records.ts';
 
 /** The interface of the cluster's own network. */
@@ -123,6 +125,24 @@ export function filesOf({ plugins }: NetworkList, types: readonly string[], upda
     return keys.map((key) => plugin[key]).filter((path): path is string => typeof path === 'string');
   });
   return [...new Set(paths)];
+}
+
+/** What of the node these plugins of a list depend on; undefined: none of them does. */
+export function nodeReaderOf(
+  { plugins }: NetworkList,
+  types: readonly string[],
+  updatable: Updatable,
+): NodeReader | undefined {
+  const read = plugins.flatMap((plugin) => {
+    const nodeState = types.includes(plugin.type) ? updatable.get(plugin.type)?.nodeState : undefined;
+    const document = { ...plugin, ...attachmentArgs(plugin) };
+    return nodeState === undefined ? [] : (host: Observation) => nodeState(document, host);
+  });
+  if (read.length === 0) return undefined;
+  return (host) => {
+    const texts = read.flatMap((each) => each(host) ?? []);
+    return texts.length === 0 ? undefined : texts.join('; ');
+  };
 }
 
 /** The keys of `cni-args` that update what these plugins do, if one of them can be updated. */

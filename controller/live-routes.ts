@@ -17,10 +17,11 @@ import { explainUpdate, type ListUpdate, type Updatable, updateList } from '../l
 import { cacheResult } from '../lib/runtime/cache.ts';
 import type { NetworkList } from '../lib/runtime/network.ts';
 import { Failures } from './failures.ts';
-import { type Followed, filesOf, followedIn, followingTypes, sourceFor, wantedList } from './followed.ts';
+import { type Followed, filesOf, followedIn, followingTypes, nodeReaderOf, sourceFor, wantedList } from './followed.ts';
 import { defaultRoutesOf, type Healable, healableOf } from './healable.ts';
 import type { Healing } from './healing.ts';
 import type { Looked, Sandboxed } from './look.ts';
+import type { NodeState } from './node-state.ts';
 import type { Pace } from './pace.ts';
 import { type Records, type SandboxRecord, withAttachment } from './records.ts';
 import type { StepReport } from './step-report.ts';
@@ -29,6 +30,7 @@ export type LiveRoutesOptions = {
   readonly updatable: Updatable;
   readonly definitions: Pick<Definitions, 'find' | 'isWatched'>;
   readonly files: Pick<FileWatch, 'use'>;
+  readonly node: Pick<NodeState, 'use'>;
   readonly healing: Pick<Healing, 'watch' | 'forget'>;
   readonly records: Records;
   readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
@@ -125,9 +127,24 @@ export class LiveRoutes {
       }
     }
     const contents = this.#options.files.use(podKey(looked.pod), [...new Set(wanted.flatMap(({ files }) => files))]);
-    for (const each of wanted) await this.#bring(looked, each, contents, memory, tried);
+    const node = this.#nodeFor(looked.pod, wanted);
+    for (const each of wanted) await this.#bring(looked, each, [contents, node], memory, tried);
     memory.failures.keep(tried);
     this.#options.healing.watch(looked, this.#healable(looked, followed, wanted));
+  }
+
+  // What the plans of some attachments depend on, by interface.
+  #nodeFor(pod: Pod, wanted: readonly Wanted[]): ReadonlyMap<string, string> {
+    const { updatable, node } = this.#options;
+    const readers = wanted.flatMap(({ each, list, types }) => {
+      const reader = nodeReaderOf(list, types, updatable);
+      return reader === undefined ? [] : [[each.ifname, reader] as const];
+    });
+    const texts = node.use(
+      podKey(pod),
+      readers.map(([, reader]) => reader),
+    );
+    return new Map(readers.map(([ifname], index) => [ifname, texts[index] ?? '']));
   }
 
   // What an edit that cannot be read says about healing does not count.
@@ -143,6 +160,7 @@ export class LiveRoutes {
   /** The pod, `namespace/name`, is not looked at any more. */
   forget(key: string): void {
     this.#options.files.use(key, []);
+    this.#options.node.use(key, []);
     this.#options.healing.forget(key);
   }
 
@@ -192,13 +210,13 @@ export class LiveRoutes {
   async #bring(
     looked: Looked,
     wanted: Wanted,
-    contents: ReadonlyMap<string, string>,
+    [contents, node]: readonly [files: ReadonlyMap<string, string>, node: ReadonlyMap<string, string>],
     memory: LiveMemory,
     tried: Set<string>,
   ): Promise<void> {
     const { each, list, types, files } = wanted;
     const place = `${looked.containerID} ${each.ifname}`;
-    const sources = [list.source, ...types, ...files.map((file) => contents.get(file))];
+    const sources = [list.source, ...types, ...files.map((file) => contents.get(file)), node.get(each.ifname) ?? ''];
     const version = createHash('sha256').update(JSON.stringify(sources)).digest('hex');
     if (memory.applied.get(place) === version || types.length === 0) return;
     const key = keyOf(each, version);

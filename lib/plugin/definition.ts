@@ -4,6 +4,7 @@ import type { PathOf } from '../cni/place.ts';
 import { previousResultOf, type Request } from '../cni/request.ts';
 import type { Call } from '../cni/runner.ts';
 import type { RouteSocket } from '../netlink/socket.ts';
+import type { Observation } from '../observation/observation.ts';
 import type { Plan, PlanInput } from './plan.ts';
 import type { Waiting } from './waiting.ts';
 
@@ -34,6 +35,11 @@ export type Definition<C> = {
   readonly updatedBy?: readonly string[];
   /** Keys of the config that name files of the node, which say what is wanted too. */
   readonly fileKeys?: readonly string[];
+  /**
+   * What of the node's own namespace the plan with a config depends on, as a text; undefined if it depends on nothing there, or
+   * on what is not there now.
+   */
+  readonly nodeState?: (document: JsonObject, host: Observation) => string | undefined;
   /** Keys of the config for a rehearsal (cli/rehearsal.ts): with them, ADD does what it usually does. */
   readonly rehearsal: object;
 };

@@ -2,7 +2,7 @@ import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
 import { parseSeamlessGatewayConfig, seamlessGatewayKeys, seamlessGatewayNodeKeys } from './config.ts';
 import { outlineSeamlessGateway } from './outline.ts';
-import { planSeamlessGateway } from './plan.ts';
+import { hostState, planSeamlessGateway } from './plan.ts';
 import { describeVerifyGateways, verifyGateways } from './verify.ts';
 
 /** Routes the host's own addresses through the gateway of the pod's subnet. See README.md beside this file. */
@@ -17,5 +17,6 @@ export const seamlessGateway = definePlugin({
   describeVerify: describeVerifyGateways,
   shapedBy: ['interface', 'onConflict', 'hostAddresses', 'gateway', 'families'],
   updatedBy: Object.keys(seamlessGatewayKeys).filter((key) => !seamlessGatewayNodeKeys.includes(key)),
+  nodeState: hostState,
   rehearsal: { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
 });

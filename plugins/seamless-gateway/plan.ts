@@ -2,6 +2,7 @@ import { type Family, familyOf } from '../../lib/address/address.ts';
 import { bitsOf, firstHost, formatPrefix, lastHost, nthAddress, type Prefix } from '../../lib/address/prefix.ts';
 import { effectOf } from '../../lib/change/change.ts';
 import { CniCode, CniError } from '../../lib/cni/errors.ts';
+import type { JsonObject } from '../../lib/cni/json.ts';
 import { withRoutes } from '../../lib/cni/result.ts';
 import { isNotYetUsable, isUsable, type LinkAddress } from '../../lib/netlink/address.ts';
 import type { Link } from '../../lib/netlink/link.ts';
@@ -30,6 +31,19 @@ export function planSeamlessGateway(input: Input): Plan {
   const { changes, conflicts, kept, routes } = reconcileRoutes(wanted, observed, config.onConflict);
   const base = previous ?? unchainedResult(link, request.netns, observed);
   return { changes, conflicts, kept, result: withRoutes(base, routes.flatMap(resultRoute)) };
+}
+
+/** The addresses of the host that a plan with this config has routes to, if they are the host's own. */
+export function hostState({ hostAddresses, hostInterface: name }: JsonObject, host: Observation): string | undefined {
+  if (hostAddresses !== undefined) return undefined;
+  try {
+    const link = hostInterface(host, typeof name === 'string' ? name : undefined);
+    const found = FAMILIES.flatMap((family) => primaryOf({ observed: host, link }, family)?.prefix.address ?? []);
+    return found.length === 0 ? undefined : found.join(' ');
+  } catch (error) {
+    if (error instanceof NotYet) return undefined;
+    throw error;
+  }
 }
 
 /** The gateways of a plan's routes, each once: those that `verifyGateway` verifies. */
