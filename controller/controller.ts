@@ -16,6 +16,7 @@ import { POD_RESOURCES_SOCKET } from '../lib/kubelet/socket.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
 import { UPDATABLE } from '../plugins/index.ts';
+import { isAmiss } from './amiss.ts';
 import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
 import { keysUpdating } from './followed.ts';
 import { Healing, type HealOutcome } from './healing.ts';
@@ -99,8 +100,9 @@ const DEADLINE_MS = 60_000;
 const RUNNING = 16;
 const RUNNING_PER_NETWORK = 8;
 
-/** Records are compared with the sandboxes that the runtime knows. */
+/** Records are compared with what there is; every fifth time their pods are looked at. */
 const SWEEP_MS = 60_000;
+const LOOK_EVERY = 5;
 /** Nobody waits for an agent that stops longer than that for events' sake. */
 const EVENTS_MS = 3000;
 
@@ -225,7 +227,8 @@ export class Controller {
       if (this.#stopping.signal.aborted) return;
       this.#pods.start();
       this.#sweep();
-      this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+      let sweeps = 0;
+      this.#sweeper = setInterval(() => (++sweeps % LOOK_EVERY === 0 ? this.#sweep() : this.#compare()), SWEEP_MS);
     });
   }
 
@@ -342,6 +345,25 @@ export class Controller {
   // Whose sandbox is gone is found out by looking at each pod that we have a record of.
   #sweep(): void {
     for (const { pod } of this.#records.all()) this.#queue.kick(`${pod.namespace}/${pod.name}`);
+  }
+
+  // That of most pods nothing is amiss must cost next to nothing.
+  async #compare(): Promise<void> {
+    const { pathOf, pacing } = this.#options;
+    try {
+      const present = {
+        sandboxes: await this.#cri.sandboxes(),
+        podOf: (key: string) => this.#pods.items.get(key),
+        pathOf,
+      };
+      for (const record of this.#records.all()) {
+        if (isAmiss(record, present)) this.#queue.kick(`${record.pod.namespace}/${record.pod.name}`);
+        await pacing?.betweenSteps?.();
+      }
+    } catch {
+      // The runtime does not answer, which whoever looks at a pod says.
+      this.#sweep();
+    }
   }
 
   #watchFailed(resource: 'pods' | 'definitions', error: Error): void {
