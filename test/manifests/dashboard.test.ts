@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
+import { grafanaProblems } from '../support/kubernetes/grafana-schema.ts';
 
 type Target = { expr: string };
 type Panel = {
@@ -14,9 +15,8 @@ type Panel = {
 };
 
 const FILE = join(import.meta.dirname, '../../manifests/components/monitoring/dashboard.json');
-const { panels, templating }: { panels: Panel[]; templating: { list: { name: string }[] } } = JSON.parse(
-  readFileSync(FILE, 'utf8'),
-);
+const DASHBOARD = JSON.parse(readFileSync(FILE, 'utf8'));
+const { panels, templating }: { panels: Panel[]; templating: { list: { name: string }[] } } = DASHBOARD;
 const charts = panels.filter(({ type }) => type !== 'row');
 
 /** The agent's own metrics, with the labels that each has besides those of the target. */
@@ -116,4 +116,25 @@ t.test('the panels do not overlap, and their identifiers are unique', async (t) 
 t.test('every variable that a panel uses is defined by the dashboard or by Grafana', async (t) => {
   const known = [...templating.list.map(({ name }) => name), '__rate_interval', '__all'];
   for (const [, name = ''] of readFileSync(FILE, 'utf8').matchAll(/\$\{?(\w+)/g)) t.ok(known.includes(name), name);
+});
+
+/** Mistakes that Grafana would pass over in silence. */
+const MISTAKES: [where: string, make: (dashboard: typeof DASHBOARD) => void][] = [
+  ['a key of the dashboard', (dashboard) => Object.assign(dashboard, { refreshes: '30s' })],
+  ['a key of a panel', ({ panels }) => Object.assign(panels[1], { desription: 'Agents' })],
+  ['the type of a value', ({ panels }) => Object.assign(panels[1].gridPos, { x: '0' })],
+  ['an option of a type of panel', ({ panels }) => Object.assign(panels[1].options, { colourMode: 'value' })],
+  ['the value of an option', ({ panels }) => Object.assign(panels[1].options, { colorMode: 'loud' })],
+  ['a key of a query', ({ panels }) => Object.assign(panels[1].targets[0], { legend: 'up' })],
+  ['a setting of fields', ({ panels }) => Object.assign(panels[1].fieldConfig.defaults, { units: 'short' })],
+];
+
+// There is no Grafana in the registries that may be used here: the types that it publishes stand in for it.
+t.test('the dashboard is one by Grafana’s own schema, which finds mistakes', async (t) => {
+  t.equal(grafanaProblems(t, DASHBOARD), '');
+  for (const [where, make] of MISTAKES) {
+    const copy = structuredClone(DASHBOARD);
+    make(copy);
+    t.match(grafanaProblems(t, copy), /dashboard\.mts.*error TS2(322|353|820)/, where);
+  }
 });
