@@ -10,7 +10,7 @@ import { HERE, type Place } from '../lib/cni/place.ts';
 import type { Plugin } from '../lib/cni/runner.ts';
 import type { Attachment } from '../lib/inventory/inventory.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
-import { ApiClient, type RequestReport } from '../lib/kubernetes/client.ts';
+import { ApiClient, type RequestReport, VERBS } from '../lib/kubernetes/client.ts';
 import { VERSION } from '../lib/version.ts';
 import { multiNetworkWith } from '../plugins/multi-network/main.ts';
 import { breathe } from './breathe.ts';
@@ -41,6 +41,8 @@ export type HotPlugOptions = {
 export type HotPlugStatus = ControllerStatus & {
   /** Files of the ConfigMap that cannot be written, with the reasons. Absent in agents that write none. */
   readonly fileProblems?: readonly string[];
+  /** Since when no request to the API server has had an answer; undefined if the last one had, and in agents that do not tell. */
+  readonly silentSince?: string | undefined;
 };
 
 const CRI_SOCKETS = ['/run/containerd/containerd.sock', '/run/crio/crio.sock', '/run/k3s/containerd/containerd.sock'];
@@ -71,6 +73,7 @@ class HotPlug implements AgentPart {
   readonly #birthClient: ApiClient;
   readonly #cluster: CachedCluster;
   readonly #files: WaymarkFiles | undefined;
+  #silentSince: string | undefined;
   readonly #steps = new Histogram({
     name: 'waymark_hotplug_step_duration_seconds',
     help: 'Time to attach or detach one network of a running pod, or to update its routes',
@@ -87,6 +90,8 @@ class HotPlug implements AgentPart {
 
   constructor(options: HotPlugOptions, access: ApiAccess) {
     const { log, node, binDirs, stateDir, globalNamespaces, allowedTypes, criSocket, interfaceNames } = options;
+    // So that `increase()` sees the first requests that get no answer.
+    for (const verb of VERBS) this.#requests.inc({ verb, code: '0' }, 0);
     const client = { access, userAgent: `waymark/${VERSION}`, report: (report: RequestReport) => this.#report(report) };
     this.#client = new ApiClient(client);
     this.#birthClient = new ApiClient({ ...client, timeoutMs: BIRTH_REQUEST_MS });
@@ -139,11 +144,13 @@ class HotPlug implements AgentPart {
   }
 
   status(): HotPlugStatus {
-    return { ...this.#controller.status(), fileProblems: this.#files?.problems ?? [] };
+    const fileProblems = this.#files?.problems ?? [];
+    return { ...this.#controller.status(), fileProblems, silentSince: this.#silentSince };
   }
 
   #report({ verb, code }: RequestReport): void {
     this.#requests.inc({ verb, code: String(code) });
+    this.#silentSince = code === 0 ? (this.#silentSince ?? new Date().toISOString()) : undefined;
   }
 
   async #explain(rest: string) {

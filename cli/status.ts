@@ -70,10 +70,12 @@ function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
     podsWatched = 0,
     fileProblems = [],
     attached,
+    silentSince,
   } = hotPlug;
   const counts = `${pods} pods, ${busy} busy, ${podsWatched} watched, ${delegatesRunning} plugins running, ${pending.length} pending`;
   return [
     `hot-plug on ${node}: ${isSynced ? counts : 'the API server has not answered yet'}`,
+    ...(isSynced && silentSince !== undefined ? [`  the API server has not answered since ${silentSince}`] : []),
     ...pending.map(({ pod, what, reason, retryInSeconds }) => {
       return printable(`  ${pod}: ${what}: ${reason}; next try in ${retryInSeconds} s`);
     }),

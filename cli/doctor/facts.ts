@@ -62,6 +62,8 @@ export type List = { readonly path: string; readonly types: readonly string[]; r
 export type AgentFacts = {
   readonly socket: string;
   readonly hasSocket: boolean;
+  /** Processes that are agents, as far as they can be seen. */
+  readonly processes: readonly number[];
   readonly status: Status | undefined;
   /** Why it does not answer, or is not ready. */
   readonly problem: string | undefined;
@@ -76,8 +78,16 @@ export type RuntimeConfig = {
 };
 
 export type Multus = {
-  /** By the lists in the runtime's folder. */
+  /** By the lists in the runtime's folder, or its daemon. */
   readonly kind: 'thick' | 'thin' | undefined;
+  /** Whether any of the lists runs it, or `multi-network` in its place. */
+  readonly isInList: boolean;
+  /** Whether its executable is in the CNI folder. */
+  readonly isInstalled: boolean;
+  readonly hasDaemon: boolean;
+  /** How often the kubelet has started a container of its pod again, and when the last one ended, in milliseconds since 1970. */
+  readonly restarts: number;
+  readonly lastEnd?: number;
   /** The memory limit of its daemon in bytes; undefined if it is not known, or there is none. */
   readonly memoryLimit: number | undefined;
 };

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { basename, join } from 'node:path';
+import { COMMAND } from '../../lib/install/plan.ts';
 import { type Inventory, takeInventory } from '../../lib/inventory/inventory.ts';
 import { openOwn } from '../../lib/plugin/pod.ts';
 import { RuntimeError } from '../../lib/runtime/errors.ts';
@@ -9,10 +10,11 @@ import { VERSION } from '../../lib/version.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import { listProblems } from '../explain.ts';
 import { readPage, readStatus } from '../status.ts';
-import type { AgentFacts, Facts, Lease, List, Multus, OpenFiles, Privileges, RuntimeConfig } from './facts.ts';
+import type { AgentFacts, Facts, Lease, List, OpenFiles, Privileges, RuntimeConfig } from './facts.ts';
 import { folderAt } from './folders.ts';
 import { installationIn } from './installation.ts';
-import { namesIn, textOf } from './readable.ts';
+import { multusOn } from './multus.ts';
+import { namesIn, processesOf, textOf } from './readable.ts';
 
 export type Places = {
   readonly binDir: string;
@@ -39,7 +41,7 @@ export async function gatherFacts(places: Places): Promise<Facts> {
     lists: await listsIn(netDir, pathOf),
     agent: await askAgent(socket),
     runtimes: RUNTIMES.flatMap((runtime) => runtimeConfig(runtime, pathOf)),
-    multus: multus(pathOf(netDir), pathOf),
+    multus: multusOn(places),
     inventory: await inventory(dataDir),
     leases: leases(pathOf),
     now: Date.now(),
@@ -94,15 +96,16 @@ async function readList(path: string): Promise<Omit<List, 'path'>> {
 
 async function askAgent(socket: string): Promise<AgentFacts> {
   const hasSocket = existsSync(socket);
+  const processes = processesOf((program, [command]) => program === COMMAND && command === 'agent');
   try {
     const status = await readStatus(socket);
     const problem = await readPage(socket, '/readyz').then(
       () => undefined,
       (error: Error) => error.message,
     );
-    return { socket, hasSocket, status, problem };
+    return { socket, hasSocket, processes, status, problem };
   } catch (error) {
-    return { socket, hasSocket, status: undefined, problem: (error as Error).message };
+    return { socket, hasSocket, processes, status: undefined, problem: (error as Error).message };
   }
 }
 
@@ -145,31 +148,6 @@ function runtimeConfig(
     return [...(values.at(-1) ?? '').matchAll(/["']([^"']+)["']/g)].map(([, folder = '']) => folder.replace(/\/$/, ''));
   };
   return [{ name, path, binDirs: lastOf(binKeys), netDirs: lastOf(netKeys) }];
-}
-
-const MULTUS_DAEMON = 'multus-daemon';
-
-function multus(netDir: string, pathOf: Places['pathOf']): Multus {
-  const types = namesIn(netDir).flatMap((name) => [
-    ...textOf(join(netDir, name)).matchAll(/"type"\s*:\s*"(multus(?:-shim)?)"/g),
-  ]);
-  const daemon = namesIn('/proc').find(
-    (pid) => /^\d+$/.test(pid) && textOf(`/proc/${pid}/comm`).trim() === MULTUS_DAEMON,
-  );
-  const isThick = daemon !== undefined || types.some(([, type]) => type === 'multus-shim');
-  const kind = isThick ? 'thick' : types.length > 0 ? 'thin' : undefined;
-  return { kind, memoryLimit: daemon === undefined ? undefined : memoryLimitOf(daemon, pathOf) };
-}
-
-function memoryLimitOf(pid: string, pathOf: Places['pathOf']): number | undefined {
-  const groups = textOf(`/proc/${pid}/cgroup`);
-  const [, unified] = /^0::(.*)$/m.exec(groups) ?? [];
-  const [, first] = /^\d+:memory:(.*)$/m.exec(groups) ?? [];
-  const text =
-    textOf(pathOf(`/sys/fs/cgroup${unified ?? ''}/memory.max`)) ||
-    textOf(pathOf(`/sys/fs/cgroup/memory${first ?? ''}/memory.limit_in_bytes`));
-  const bytes = Number.parseInt(text, 10);
-  return Number.isNaN(bytes) ? undefined : bytes;
 }
 
 async function inventory(dataDir: string): Promise<Inventory> {

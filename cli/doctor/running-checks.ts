@@ -24,7 +24,7 @@ export const RUNNING_CHECKS: readonly Check[] = [
 ];
 
 function agent({
-  agent: { socket, hasSocket, status, problem: why },
+  agent: { socket, hasSocket, processes, status, problem: why },
   installation: { mode },
   now,
 }: Facts): readonly Finding[] {
@@ -42,6 +42,11 @@ function agent({
   return orOk(
     [
       why !== undefined && problem(`not ready: ${why}`, restart),
+      processes.length > 1 &&
+        warning(
+          `${processes.length} agents run: processes ${processes.join(', ')}; shims find process ${pid}`,
+          'end the one that somebody started by hand, or the second DaemonSet (ps -o pid,ppid,lstart,args); while one takes over from another, there are two for a moment',
+        ),
       !isExpected &&
         warning('it runs, but the installed executables do not use it', 'waymark install --once --mode agent'),
       reasons.length > 0 &&
@@ -79,7 +84,7 @@ const ORDINARY: ReadonlySet<string> = new Set(['caller gone', 'stopping']);
 function hotPlug({ agent: { status } }: Facts): readonly Finding[] {
   const state = status?.hotPlug;
   if (state === undefined) return [];
-  const { isSynced, pending, pods } = state;
+  const { isSynced, silentSince, pending, pods } = state;
   const find = 'see the events of the pod (kubectl describe pod); it is tried again by itself';
   return orOk(
     [
@@ -87,6 +92,12 @@ function hotPlug({ agent: { status } }: Facts): readonly Finding[] {
         problem(
           'the API server has not answered yet, so running pods are not followed',
           'check that the node reaches the API server, and that the agent may list pods (manifests/overlays/dynamic)',
+        ),
+      isSynced &&
+        silentSince !== undefined &&
+        problem(
+          `the API server has not answered since ${silentSince}, so running pods are not followed`,
+          'check that it runs, and that the node reaches it: kubectl get --raw /readyz, from elsewhere and from the node',
         ),
       ...pending.map(({ pod, what, reason }) => warning(`${pod}: ${what}: ${reason}`, find)),
     ],
@@ -116,19 +127,38 @@ function runtime({ runtimes, binDir, netDir }: Facts): readonly Finding[] {
   );
 }
 
-function multus({ multus: { kind, memoryLimit }, installation: { mode } }: Facts): readonly Finding[] {
-  if (kind === undefined) return [];
-  const isTight =
-    kind === 'thick' && mode === 'standalone' && memoryLimit !== undefined && memoryLimit < LEAST_MULTUS_BYTES;
+function multus({ multus: facts, installation: { mode }, binDir, netDir, now }: Facts): readonly Finding[] {
+  const { kind, isInList, isInstalled, hasDaemon, memoryLimit, restarts, lastEnd } = facts;
+  if (kind === undefined && !isInstalled) return [];
+  const see = 'kubectl get pods --all-namespaces --output wide | grep multus, and the log of its pod';
+  const limit = memoryLimit === undefined ? '' : `; it may use ${Math.round(memoryLimit / MIB)} MiB`;
   return orOk(
     [
-      isTight &&
+      !isInList &&
+        warning(
+          `it is installed in ${binDir.path}, but no list in ${netDir.path} runs it: pods start without the networks that they select`,
+          `see whether it runs: ${see}; if nobody needs it any more, delete its executable`,
+        ),
+      kind === 'thick' &&
+        isInList &&
+        !hasDaemon &&
+        problem('its daemon does not run: each ADD waits a minute for it, and fails', `see why: ${see} (--previous)`),
+      lastEnd !== undefined &&
+        now - lastEnd < RECENT_MS &&
+        warning(
+          `a container of its pod was started again ${restarts} times, the last ${new Date(lastEnd).toISOString()}${limit}`,
+          'kubectl describe its pod: after OOMKilled, raise its memory limit, 512 MiB or more; what it was to delete meanwhile stays',
+        ),
+      kind === 'thick' &&
+        mode === 'standalone' &&
+        memoryLimit !== undefined &&
+        memoryLimit < LEAST_MULTUS_BYTES &&
         warning(
           `its daemon may use ${Math.round(memoryLimit / MIB)} MiB, and each of our executables takes up to 100 MB of that`,
           'raise the daemon’s memory limit to 512 MiB, or install with --mode agent',
         ),
     ],
-    kind,
+    kind ?? 'none',
   );
 }
 

@@ -47,6 +47,9 @@ const KEEP_ALIVE_MS = 15_000;
 
 const METHODS = { get: 'GET', list: 'GET', watch: 'GET', create: 'POST', patch: 'PATCH' } as const;
 
+/** Every verb. */
+export const VERBS = Object.keys(METHODS) as readonly Verb[];
+
 /**
  * A client of the Kubernetes API (https://kubernetes.io/docs/reference/using-api/api-concepts/). Every method throws
  * ApiError, also where the server cannot be reached, and AccessError where our credentials cannot be read.
@@ -128,7 +131,11 @@ export class ApiClient {
   #send(path: string, query: Query, { verb, body, contentType, signal }: Sent): Promise<IncomingMessage> {
     const { report, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     const begun = performance.now();
-    const done = (code: number) => report?.({ verb, code, seconds: (performance.now() - begun) / 1000 });
+    let isDone = false;
+    const done = (code: number) => {
+      if (!isDone) report?.({ verb, code, seconds: (performance.now() - begun) / 1000 });
+      isDone = true;
+    };
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const options = this.#requestOptions(verb, text, contentType);
@@ -144,7 +151,8 @@ export class ApiClient {
       asked.on('close', () => signal?.removeEventListener('abort', abort));
       asked.setTimeout(timeoutMs, () => asked.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
       asked.on('error', (cause) => {
-        done(0);
+        // What we give up ourselves says nothing about the server.
+        if (signal?.aborted !== true) done(0);
         reject(new ApiError(`${this.#options.access.server} cannot be reached: ${cause.message}`, { cause }));
       });
       if (signal?.aborted) abort();

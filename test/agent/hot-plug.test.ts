@@ -127,11 +127,24 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
   const registered = [...body.matchAll(/^# TYPE (waymark_\w+)/gm)].map(([, name]) => name ?? '');
   const isOurs = (name: string) => /hotplug|_api_|_watch_|_events_/.test(name);
   t.strictSame(documented.sort(), registered.filter(isOurs).sort(), 'docs/hot-plug.md lists the metrics');
-  t.ok(parseMetrics(body).size > 0);
+  const verbs = ['get', 'list', 'watch', 'create', 'patch'];
+  for (const verb of verbs)
+    t.equal(
+      parseMetrics(body).get(`waymark_api_requests_total{verb="${verb}",code="0"}`),
+      0,
+      `${verb}, before its first use`,
+    );
 
   select('');
   await until(() => called().length === 2);
   t.match(called()[1], /^DEL net1/);
+
+  t.notMatch(await waymark('status'), 'not answered since');
+  const port = Number(new URL(api.url).port);
+  await api.stop();
+  await said(/hot-plug on node-1: 1 pods, .*\n {2}the API server has not answered since 20\S+Z\n/, 'status');
+  await api.start(port);
+  await until(async () => !(await waymark('status')).includes('not answered since'), 'it does not notice the answer');
 });
 
 t.test('without an account it serves shims as before, and says so', { skip: noRoot }, async (t) => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Status } from '../../../agent/status.ts';
-import type { Facts } from '../../../cli/doctor/facts.ts';
+import type { Facts, Multus } from '../../../cli/doctor/facts.ts';
 import { CHECKS, diagnose, diagnosisLines } from '../../../cli/doctor.ts';
 import type { Attachment } from '../../../lib/inventory/inventory.ts';
 
@@ -16,6 +16,16 @@ const FOLDER = {
   freeBytes: 1 << 30,
   freeFiles: 100_000,
 };
+
+const MULTUS: Multus = {
+  kind: 'thick',
+  isInList: true,
+  isInstalled: true,
+  hasDaemon: true,
+  memoryLimit: 1 << 20,
+  restarts: 0,
+};
+const NO_MULTUS: Multus = { ...MULTUS, kind: undefined, isInList: false, isInstalled: false, hasDaemon: false };
 
 const STATUS: Status = {
   version: '1.2.3',
@@ -76,9 +86,9 @@ const HEALTHY: Facts = {
     executables: [{ path: '/opt/cni/bin/waymark', state: 'as installed' }],
   },
   lists: [{ path: '/etc/cni/net.d/10-x.conflist', types: ['bridge', 'static-route'], problems: [] }],
-  agent: { socket: '/run/waymark/agent.sock', hasSocket: true, status: STATUS, problem: undefined },
+  agent: { socket: '/run/waymark/agent.sock', hasSocket: true, processes: [7], status: STATUS, problem: undefined },
   runtimes: [{ name: 'containerd', path: '/etc/containerd/config.toml', binDirs: ['/opt/cni/bin'], netDirs: [] }],
-  multus: { kind: 'thick', memoryLimit: 1 << 20 },
+  multus: MULTUS,
   inventory: { attachments: [ATTACHMENT], failures: [] },
   leases: [{ path: '/var/lib/cni/networks/n/10.0.0.5', containerID: 'c1', isKnown: true, ageSeconds: 9999 }],
   now: Date.parse('2026-01-02T03:05:00Z'),
@@ -152,13 +162,20 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
     /^\/a\.conflist: plugins\[1\]/,
     /waymark explain \/a\.conflist/,
   ],
+  [
+    { agent: { ...HEALTHY.agent, processes: [7, 99] } },
+    'agent',
+    'warning',
+    /2 agents run: processes 7, 99; shims find process 7$/,
+    /second DaemonSet/,
+  ],
   [{ agent: NO_AGENT }, 'agent', 'problem', /ENOENT; every call runs the slow/, /restart/],
   [{ agent: { ...NO_AGENT, hasSocket: false } }, 'agent', 'problem', /ENOENT/, /start it/],
   [{ agent: { ...HEALTHY.agent, problem: 'another listens' } }, 'agent', 'problem', /not ready: another/, /restart/],
   [
     {
       installation: { ...HEALTHY.installation, mode: 'standalone' },
-      multus: { kind: undefined, memoryLimit: undefined },
+      multus: NO_MULTUS,
     },
     'agent',
     'warning',
@@ -212,6 +229,18 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
     {
       agent: {
         ...HEALTHY.agent,
+        status: { ...STATUS, hotPlug: { ...STATUS.hotPlug, silentSince: '2026-01-02T03:04:00.000Z' } as never },
+      },
+    },
+    'networks of running pods',
+    'problem',
+    /not answered since 2026-01-02T03:04/,
+    /readyz/,
+  ],
+  [
+    {
+      agent: {
+        ...HEALTHY.agent,
         status: {
           ...STATUS,
           hotPlug: {
@@ -244,12 +273,27 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
     {
       installation: { ...HEALTHY.installation, mode: 'standalone' },
       agent: { ...NO_AGENT, hasSocket: false },
-      multus: { kind: 'thick', memoryLimit: 50 << 20 },
+      multus: { ...MULTUS, memoryLimit: 50 << 20 },
     },
     'Multus',
     'warning',
     /50 MiB/,
     /512 MiB/,
+  ],
+  [
+    { multus: { ...NO_MULTUS, isInstalled: true } },
+    'Multus',
+    'warning',
+    /no list in \/etc\/cni\/net\.d runs it/,
+    /whether it runs/,
+  ],
+  [{ multus: { ...MULTUS, hasDaemon: false } }, 'Multus', 'problem', /daemon does not run/, /--previous/],
+  [
+    { multus: { ...MULTUS, restarts: 3, lastEnd: Date.parse('2026-01-02T02:05:30Z'), memoryLimit: 50 << 20 } },
+    'Multus',
+    'warning',
+    /again 3 times, the last 2026-01-02T02:05:30\.000Z; it may use 50 MiB$/,
+    /OOMKilled/,
   ],
   [
     withAttachment({ state: 'drift' }),
@@ -346,11 +390,17 @@ t.test('what is no fault is not told as one', async (t) => {
       {
         agent: { ...NO_AGENT, hasSocket: false },
         installation: { ...HEALTHY.installation, mode: 'standalone' },
-        multus: { kind: 'thin', memoryLimit: undefined },
+        multus: { ...MULTUS, kind: 'thin', hasDaemon: false },
       },
     ],
     ['what was slow yesterday', withStatus({ fallbacks: { count: 3, last: '2026-01-01T03:04:05.000Z' } })],
-    ['no Multus', { multus: { kind: undefined, memoryLimit: undefined } }],
+    ['no Multus', { multus: NO_MULTUS }],
+    ['Multus (thin), which has no daemon', { multus: { ...MULTUS, kind: 'thin', hasDaemon: false } }],
+    [
+      '`multi-network` in the place of Multus, whose executable is still there',
+      { multus: { ...NO_MULTUS, isInList: true, isInstalled: true } },
+    ],
+    ['a container of Multus that ended yesterday', { multus: { ...MULTUS, restarts: 3, lastEnd: 1767233000000 } }],
     ['an executable that the operator installed', withExecutable('not recorded')],
     ['a runtime without a config', { runtimes: [] }],
     [

@@ -8,6 +8,10 @@ import { noMounts } from '../../support/namespaces/enclosed.ts';
 const ROOT = join(import.meta.dirname, '../../..');
 const NODE = process.execPath;
 
+const LIST_OF_MULTUS = `echo '{"cniVersion":"0.3.1","name":"m","type":"multus-shim"}' >/etc/cni/net.d/00-multus.conf`;
+const DAEMON = 'cp "$(command -v sleep)" /run/multus-daemon; /run/multus-daemon 600 >/dev/null 2>&1 &';
+const LOGS = '/var/log/pods/kube-system_kube-multus-ds-x_uid/kube-multus';
+
 /** A fault, as it is made on the machine; the check that finds it, and how bad it is. */
 const FAULTS: [name: string, script: string, check: string, level: 'warning' | 'problem', text: RegExp][] = [
   ['an executable is missing', 'rm static-route', 'executables', 'problem', /missing: \/opt\/cni\/bin\/static-route$/],
@@ -88,6 +92,21 @@ const FAULTS: [name: string, script: string, check: string, level: 'warning' | '
     'container runtime',
     'warning',
     /CRI-O reads its lists in \/etc\/other, /,
+  ],
+  [
+    'no list runs Multus, which is installed',
+    'touch multus-shim',
+    'Multus',
+    'warning',
+    /no list in \/etc\/cni\/net\.d/,
+  ],
+  ['Multus’ daemon does not run', LIST_OF_MULTUS, 'Multus', 'problem', /its daemon does not run/],
+  [
+    'Multus’ daemon was killed',
+    `${LIST_OF_MULTUS}; ${DAEMON} mount -t tmpfs tmpfs /var/log; mkdir -p ${LOGS}; touch ${LOGS}/2.log ${LOGS}/3.log`,
+    'Multus',
+    'warning',
+    /started again 3 times, the last 20/,
   ],
   [
     'a pod has lost a route',

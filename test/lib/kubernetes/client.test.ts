@@ -71,6 +71,30 @@ t.test('reports each request, and takes the pause that the server asks for', asy
   t.match(server.asked[0]?.headers, { authorization: 'Bearer secret', 'user-agent': 'waymark/test' });
 });
 
+t.test('reports a request once, and not the end that we put to it ourselves', async (t) => {
+  const server = await standIn(t);
+  const reports: RequestReport[] = [];
+  const access = { server: server.url, credentials: () => ({ token: 'secret' }) };
+  const client = new ApiClient({ access, userAgent: 'waymark/test', report: (report) => reports.push(report) });
+  t.teardown(() => client.close());
+  const ending = new AbortController();
+  const watch = await client.watch('/api/v1/pods', { resourceVersion: '100' }, ending.signal);
+  const closed = new Promise((resolve) => watch.on('error', () => undefined).on('close', resolve));
+  ending.abort();
+  await closed;
+  server.fault = () => true;
+  const silent = new AbortController();
+  const asked = client.list('/api/v1/pods', {}, silent.signal);
+  silent.abort();
+  await t.rejects(asked, /aborted/);
+  t.match(reports, [{ verb: 'watch', code: 200 }]);
+  t.equal(reports.length, 1);
+  await server.stop();
+  await t.rejects(client.get(POD));
+  t.match(reports[1], { verb: 'get', code: 0 });
+  await server.start();
+});
+
 t.test('what is not the API server’s JSON is an ApiError, and so is silence', async (t) => {
   const server = await standIn(t);
   const client = server.client();
