@@ -5,7 +5,7 @@ import { apiServer, controllers, type Daemon, etcd, makeCredentials } from './co
 import { ClusterFolder, PROGRAMS, pidIn, ROOT } from './folder.ts';
 import { baseArchive } from './images.ts';
 import { ClusterNode } from './node.ts';
-import { type Ended, finish, type RunOptions, run, until } from './process.ts';
+import { type Ended, end, finish, type RunOptions, run, until } from './process.ts';
 
 const HERE = import.meta.dirname;
 
@@ -84,7 +84,12 @@ export class Cluster {
     return run(this.kubectlCommand(args), options);
   }
 
-  /** The same, for commands whose failure is an answer, while other things go on. */
+  /** The same, for commands whose failure is an answer. */
+  endKubectl(args: readonly string[]): Ended {
+    return end(this.kubectlCommand(args));
+  }
+
+  /** The same, while other things go on. */
   tryKubectl(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
     return finish(this.kubectlCommand(args), options);
   }

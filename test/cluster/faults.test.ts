@@ -12,9 +12,11 @@ import {
   NETWORKS,
   untilPodsAreReady,
   untilRoutesAreThere,
+  warnings,
 } from '../support/cluster/many-pods.ts';
 import { killAgent, PLUGINS, stateOf, untilOnlyIsLeft } from '../support/cluster/node-state.ts';
 import { apply, get } from '../support/cluster/objects.ts';
+import { observe } from '../support/faults/observe.ts';
 
 // What goes wrong in a cluster while pods with two networks each, by Multus, and our three plugins, by the agent, come and go.
 
@@ -25,11 +27,29 @@ const tier = await clusterTier(t, { nodes: 1, multus: 'thick', waymark: 'agent' 
 await tier('Multus is killed for memory while forty pods start: nothing of ours is left', async (t, cluster) => {
   const node = cluster.node('node-1');
   const before = stateOf(node);
-  starve(node);
-  createPods(cluster, 'memory', 40);
-  await until('Multus is killed', () => restartsOfMultus(cluster) > 0, { pauseMilliseconds: 500 });
-  t.comment('it was killed while pods started');
-  await deletePods(cluster, 'memory');
+  await observe(t, cluster, {
+    name: 'Multus out of memory',
+    made: 'its daemon gets a megabyte more than it has, and forty pods start',
+    make: async () => {
+      starve(node);
+      createPods(cluster, 'memory', 40);
+      await until('Multus is killed', () => restartsOfMultus(cluster) > 0, { pauseMilliseconds: 500 });
+      t.comment('it was killed while pods started');
+      let said = '';
+      await until('an event speaks of it', async () => {
+        const all = await warnings(cluster, 'memory');
+        said = all.find((message) => /failed to send CNI request: .*(EOF|reset by peer)/.test(message)) ?? '';
+        return said !== '';
+      });
+      return said;
+    },
+    shows: /container of its pod .* it may use/,
+    mend: () => deletePods(cluster, 'memory'),
+    alerts: [],
+    // What it runs is killed too, and it deletes what it is still adding.
+    perhaps: ['WaymarkErrors'],
+    remedy: 'Multus does not run',
+  });
   for (const left of await untilOnlyIsLeft(node, before, whoForgot(node))) t.comment(left);
   t.strictSame(failuresOfOurs(node), [], 'no request failed because of our plugins');
   await untilAgentHasForgotten(cluster);

@@ -7,6 +7,7 @@ import { clusterTier } from '../support/cluster/cluster-tier.ts';
 import { bridge, has, leftovers, linksOf, requestsOf, running, seen, select } from '../support/cluster/hot-plug.ts';
 import { killAgent } from '../support/cluster/node-state.ts';
 import { apply, podOf, remove, untilReady } from '../support/cluster/objects.ts';
+import { type Fault, observe, scrape } from '../support/faults/observe.ts';
 
 // Networks of running pods without Multus, while things go wrong.
 
@@ -80,6 +81,36 @@ await onCluster(
 /** Long enough for the pauses of agent and kubelet to grow. */
 const AWAY_SECONDS = 60;
 
+function apiServerGone(cluster: Cluster): Fault {
+  const unanswered = () => {
+    const entries = Object.entries(scrape(cluster.node('node-1')) ?? {});
+    const counts = entries.filter(([name]) => /^waymark_api_requests_total\{.*code="0"/.test(name));
+    return counts.reduce((sum, [, value]) => sum + Number(value), 0);
+  };
+  const seen = Promise.withResolvers<void>();
+  let isBack: Promise<void> | undefined;
+  return {
+    name: 'API server gone',
+    made: 'it is killed, and nobody starts it for a minute; the agent follows pods (`--node`)',
+    make: async () => {
+      const before = unanswered();
+      isBack = cluster.withoutApiServer(() => Promise.all([setTimeout(AWAY_SECONDS * 1000), seen.promise]));
+      await until('the agent has asked in vain', () => unanswered() > before + 5);
+      return cluster.endKubectl(['describe', 'pod', 'web']).stderr.trim();
+    },
+    of: 'kubectl itself',
+    shows: /API server has not answered since/,
+    mend: async () => {
+      seen.resolve();
+      await isBack;
+    },
+    alerts: ['WaymarkApiServerUnreachable'],
+    // The edit before may have come to the agent or not.
+    perhaps: ['WaymarkHotPlugPending'],
+    remedy: 'The API server does not answer',
+  };
+}
+
 await onCluster('an API server that is away for a minute', async (t, cluster) => {
   await running(cluster, 'web', 'blue');
   await running(cluster, 'other', 'red');
@@ -88,7 +119,7 @@ await onCluster('an API server that is away for a minute', async (t, cluster) =>
   const requests = () => requestsOf(cluster, cluster.node('node-1').address);
   // Whether the agent still hears of this edit, or only when the server is back, is up to chance.
   select(cluster, 'web', 'blue@net1,green@net2');
-  await cluster.withoutApiServer(() => setTimeout(AWAY_SECONDS * 1000));
+  await observe(t, cluster, apiServerGone(cluster));
   const back = Date.now();
   const answered = requests().length;
   const links = await has(cluster, 'web', 'blue@net1', 'green@net2');

@@ -18,6 +18,7 @@ import {
   untilReady,
 } from '../support/cluster/objects.ts';
 import { GREEN_NAME, greenList } from '../support/containerd/pod-network.ts';
+import { observe } from '../support/faults/observe.ts';
 
 // The DaemonSet has the rights that manifests/README.md lists, and needs each of them. Our plugin is in the network list of
 // the node's own pods.
@@ -94,11 +95,23 @@ await tier('the agent needs each of its capabilities', async (t, cluster) => {
     apply(cluster, podOf(names[missing], ''));
   };
 
-  for (const missing of ['NET_ADMIN', 'SYS_ADMIN'] as const) {
+  const failsWithout = async (missing: 'NET_ADMIN' | 'SYS_ADMIN') => {
     await startWithout(missing);
     const message = await eventOf(cluster, names[missing], /static-route/);
     t.match(message, /plugin type="static-route" failed \(add\): .*EPERM/, missing);
-  }
+    return message;
+  };
+  await observe(t, cluster, {
+    name: 'capability dropped',
+    made: 'the agent’s container is not given NET_ADMIN; `waymark doctor` runs in it',
+    make: () => failsWithout('NET_ADMIN'),
+    doctor: (args) =>
+      cluster.endKubectl(['-n', 'waymark', 'exec', 'daemonset/waymark', '-c', 'agent', '--', 'waymark', ...args]),
+    mend: async () => undefined,
+    alerts: ['WaymarkErrors'],
+    remedy: 'The agent lacks a capability',
+  });
+  await failsWithout('SYS_ADMIN');
   // The shim does without an agent that cannot look at it.
   await startWithout('SYS_PTRACE');
   await untilReady(cluster, names.SYS_PTRACE);

@@ -97,10 +97,15 @@ export function routesOf(cluster: Cluster, pod: string, ...more: readonly string
 }
 
 /** Waits until an event of an object says what is asked for; its message. */
-export async function eventOf(cluster: Cluster, object: string, pattern: RegExp): Promise<string> {
+export async function eventOf(
+  cluster: Cluster,
+  object: string,
+  pattern: RegExp,
+  namespace = 'default',
+): Promise<string> {
   let found = '';
   await until(`an event of ${object} with ${pattern}`, () => {
-    const events = get(cluster, 'events', `--field-selector=involvedObject.name=${object}`);
+    const events = get(cluster, `-n=${namespace}`, 'events', `--field-selector=involvedObject.name=${object}`);
     const messages = events.map(({ message }) => String(message));
     found = messages.find((message) => pattern.test(message)) ?? '';
     if (found === '') throw new Error(`there are: ${messages.join('\n')}`);

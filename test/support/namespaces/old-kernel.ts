@@ -20,8 +20,9 @@ const EPERM = 1;
 export type OldKernel = {
   /** This kernel is one itself: nothing is refused that it would not refuse. */
   isReal?: true;
-  /** Requests that this kernel refuses with EPERM. */
+  /** Requests that this kernel refuses, with EPERM unless it is another number. */
   refuses?: (sent: Sent, linkOf: (index: number) => string | undefined) => boolean;
+  errno?: number;
   /** Called before each write. */
   beforeWrite?: (sent: readonly Sent[]) => void;
 };
@@ -45,12 +46,16 @@ export function realSocket(namespace: Namespace): RouteSocket {
   return open(namespace);
 }
 
-function oldTransport(fd: number, watcher: RouteSocket, { isReal, refuses, beforeWrite }: OldKernel): Transport {
+function oldTransport(
+  fd: number,
+  watcher: RouteSocket,
+  { isReal, refuses, errno = EPERM, beforeWrite }: OldKernel,
+): Transport {
   const answers: Buffer[] = [];
   const linkOf = (index: number) => findLink(watcher, index)?.name;
   const errnoFor = (sent: Sent) => {
     if (!isReal && isRename(sent) && findLink(watcher, sent.payload.readInt32LE(4))?.up) return EBUSY;
-    return refuses?.(sent, linkOf) ? EPERM : 0;
+    return refuses?.(sent, linkOf) ? errno : 0;
   };
   return {
     send: (bytes) => {
