@@ -106,7 +106,7 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
     return text;
   };
   await said(
-    /hot-plug on node-1: 1 pods, \d busy, 0 plugins running, 1 pending\n {2}default\/web: attach net2 to default\/missing/,
+    /hot-plug on node-1: 1 pods, \d busy, \d watched, 0 plugins running, 1 pending\n {2}default\/web: attach net2 to default\/missing/,
     'status',
   );
   await said(
@@ -125,7 +125,7 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
   const page = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
   const documented = [...page.matchAll(/^\| `(waymark_\w+)` \|/gm)].map(([, name]) => name);
   const registered = [...body.matchAll(/^# TYPE (waymark_\w+)/gm)].map(([, name]) => name ?? '');
-  const isOurs = (name: string) => /hotplug|_api_|_watch_|_events_/.test(name);
+  const isOurs = (name: string) => /hotplug|_api_|_watch_|_events_|_healed_|_pods_watched/.test(name);
   t.strictSame(documented.sort(), registered.filter(isOurs).sort(), 'docs/hot-plug.md lists the metrics');
   const verbs = ['get', 'list', 'watch', 'create', 'patch'];
   for (const verb of verbs)
