@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { cachedCalls } from '../lib/attachments/caches.ts';
 import { networkFromRecord } from '../lib/attachments/delegates.ts';
 import { NetworkError, networkOf } from '../lib/attachments/network.ts';
-import { attachmentArgs } from '../lib/cni/config.ts';
+import { attachmentArgs, commonKeys } from '../lib/cni/config.ts';
 import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
@@ -145,10 +145,13 @@ export function nodeReaderOf(
   };
 }
 
-/** The keys of `cni-args` that update what these plugins do, if one of them can be updated. */
+/**
+ * The keys of `cni-args` that update what these plugins do, if one of them can be updated. Those that a pod's author must not
+ * set are among them: the update is refused, and the interface stays.
+ */
 export function keysUpdating(types: readonly string[], updatable: Updatable): ReadonlySet<string> | undefined {
   const keys = types.flatMap((type) => updatable.get(type)?.updatedBy ?? []);
-  return keys.length === 0 ? undefined : new Set(keys);
+  return keys.length === 0 ? undefined : new Set([...Object.keys(commonKeys), ...keys]);
 }
 
 /** The config as whoever cached it wrote it: one plugin, or a list. */

@@ -7,6 +7,7 @@ import { benchChain } from './bench/chain.ts';
 import { benchFootprint } from './bench/footprint.ts';
 import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
+import { benchLiveRoutes } from './bench/live-routes.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
 import { benchPodNetworks } from './bench/pod-networks.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
@@ -15,8 +16,8 @@ import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
 // Measures whole processes, ours and a peer's in turn, and prints tables of the medians, and of the medians of the ratios
-// of each pair. Everything happens in network namespaces of its own. Those on clusters run only if they are named, and have
-// documents of their own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
+// of each pair. Everything happens in network namespaces of its own. Those on clusters, and those that compare nobody, run only if
+// they are named, and have documents of their own. Usage: bench.ts [--rounds <n>] [--write <document>] [<bench>…]
 
 const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'agent-call': benchAgentCall,
@@ -29,8 +30,9 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'large-node': benchLargeNode,
 };
 
-const ON_CLUSTERS: { readonly [name: string]: () => Promise<Report> } = {
+const ALONE: { readonly [name: string]: () => Promise<Report> } = {
   'hot-plug': benchHotPlug,
+  'live-routes': benchLiveRoutes,
   'pod-networks': benchPodNetworks,
   scale: benchScale,
 };
@@ -39,23 +41,23 @@ const { values, positionals } = parseArgs({
   options: { rounds: { type: 'string', default: '7' }, write: { type: 'string' } },
   allowPositionals: true,
 });
-const unknown = positionals.filter((name) => (BENCHES[name] ?? ON_CLUSTERS[name]) === undefined);
+const unknown = positionals.filter((name) => (BENCHES[name] ?? ALONE[name]) === undefined);
 if (unknown.length > 0) {
-  const known = Object.keys({ ...BENCHES, ...ON_CLUSTERS });
+  const known = Object.keys({ ...BENCHES, ...ALONE });
   throw new Error(`no such bench: ${unknown.join(', ')}; there are ${known.join(', ')}`);
 }
-const onClusters = positionals.filter((name) => ON_CLUSTERS[name] !== undefined);
-const isWhole = positionals.length === 0 || (positionals.length === 1 && onClusters.length === 1);
+const alone = positionals.filter((name) => ALONE[name] !== undefined);
+const isWhole = positionals.length === 0 || (positionals.length === 1 && alone.length === 1);
 if (values.write !== undefined && !isWhole)
-  throw new Error('--write needs one bench on a cluster, or all the others in one run');
+  throw new Error('--write needs one bench with a document of its own, or all the others in one run');
 
 const [load = 0] = loadavg();
-for (const name of onClusters) {
-  const report = await (ON_CLUSTERS[name] as () => Promise<Report>)();
+for (const name of alone) {
+  const report = await (ALONE[name] as () => Promise<Report>)();
   console.log(`\n## ${name}\n\n${report.tables}\n\n${machineLine(load)}`);
   if (values.write !== undefined) writeReport(values.write, name, report, machineLine(load));
 }
-if (positionals.length === 0 || positionals.length > onClusters.length) runHere();
+if (positionals.length === 0 || positionals.length > alone.length) runHere();
 
 function runHere(): void {
   const bench = new Bench(Number(values.rounds));

@@ -21,6 +21,8 @@ export function afterChanges(observed: Observation, changes: readonly Change[]):
     ...observed.routesIn(family, table).filter(stays),
     ...added.filter((route) => route.family === family && route.table === table),
   ];
+  // With many changes, the table is shorter than the way around it.
+  const routesLike = changes.length > FEW ? {} : { routesLike: likeIn(observed, added, stays) };
   const deletedRules = effects.flatMap(({ deletesRule }) => deletesRule ?? []);
   const addedRules = effects.flatMap(({ addsRule }) => addsRule ?? []);
   const rules = (family: Family): readonly Rule[] | undefined => {
@@ -34,8 +36,21 @@ export function afterChanges(observed: Observation, changes: readonly Change[]):
     links: () => observed.links().map((link) => changes.reduce(linkAfter, link)),
     addresses: (link) => observed.addresses(link),
     routes,
+    ...routesLike,
     defaultRoutes: (family) => lowestDefaults(routes(family, RT_TABLE_MAIN)),
   });
+}
+
+const FEW = 100;
+
+// The same without reading a table of thousands of routes again, for a few that differ.
+function likeIn(observed: Observation, added: readonly Route[], stays: (route: Route) => boolean) {
+  const byKey = Map.groupBy(added, routeKey);
+  return (route: Route): readonly Route[] => {
+    const present = observed.routesLike(route);
+    const more = byKey.get(routeKey(route))?.filter(({ family }) => family === route.family) ?? [];
+    return present.every(stays) && more.length === 0 ? present : [...present.filter(stays), ...more];
+  };
 }
 
 /** The changes as lines, each in the names that links have once those before it are made. */

@@ -52,18 +52,17 @@ export class AttachmentJournal {
    */
   record(changes: readonly (Pick<Planned, 'change'> & Partial<Planned>)[], attached?: Attached): Entry[] {
     const before = this.#entriesHere()?.entries ?? [];
+    const textOf = (entry: Entry) => this.#journal.textOf(entry);
+    const known = new Set(before.map(textOf));
     // A change without a source, as DEL has them, is known whichever source wanted it: DEL must not need room on the disk.
-    const known = new Set(
-      before.flatMap(({ source, attached: _, ...entry }) =>
-        [{ ...entry, source }, entry].map((each) => JSON.stringify(each)),
-      ),
-    );
+    if (changes.some(({ source }) => source === undefined))
+      for (const { source: _, attached: __, ...entry } of before) known.add(JSON.stringify(entry));
     const isAttached = before.some((entry) => entry.network === this.#network && entry.change === undefined);
     const entries: Entry[] = [
       ...(isAttached ? [] : [{ network: this.#network, ...(attached !== undefined && { attached }) }]),
       ...changes.map(({ change, source }) => ({ ...this.#entry(change), ...(source !== undefined && { source }) })),
     ];
-    const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(JSON.stringify(entry)));
+    const added = known.size === 0 ? entries : entries.filter((entry) => !known.has(textOf(entry)));
     if (added.length > 0) this.#write([...before, ...added]);
     return before;
   }
@@ -146,7 +145,7 @@ export class AttachmentJournal {
     return this.#journal.forget(isKnown);
   }
 
-  // Read once, since nobody else writes while the attachment is locked, until it is written.
+  // Read once, since nobody else writes while the attachment is locked.
   #read(): JournalContent | undefined {
     this.#content ??= { of: this.#journal.read() };
     return this.#content.of;
@@ -155,6 +154,7 @@ export class AttachmentJournal {
   #write(entries: readonly Entry[]): void {
     this.#content = undefined;
     this.#journal.write(this.#identity, entries);
+    this.#content = { of: { namespace: this.#identity, entries: [...entries], intact: true } };
   }
 
   #entriesHere(): JournalContent | undefined {

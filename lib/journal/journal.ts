@@ -27,6 +27,8 @@ export class Journal {
   readonly #folder: string;
   readonly #attachment: Attachment;
   #file: JournalFile | undefined;
+  // It can have 10,000 entries, which are compared and written again and again.
+  readonly #lines = new Map<Entry, string>();
 
   /** `folder` is the plugin's, within the data folder. The names must be validated: they become the file's name. */
   constructor(folder: string, attachment: Attachment) {
@@ -42,6 +44,15 @@ export class Journal {
     return isAnothers ? undefined : content;
   }
 
+  /** The line that an entry has, or will have, in the file. */
+  textOf(entry: Entry): string {
+    const known = this.#lines.get(entry);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(entry);
+    this.#lines.set(entry, text);
+    return text;
+  }
+
   /**
    * Replaces the journal. Throws FileError, also for one in a newer format, which would be lost; then the journal is as
    * before.
@@ -55,9 +66,10 @@ export class Journal {
     }
     if (isNewer) throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace, writer: writer() }).slice(0, -1);
-    const lines = entries.map((entry) => JSON.stringify(entry)).join(',\n');
+    const lines = entries.map((entry) => this.textOf(entry)).join(',\n');
     this.#file = undefined;
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
+    this.#file = { content: { namespace, entries: [...entries], intact: true }, isAnothers: false, isNewer: false };
   }
 
   /**

@@ -175,8 +175,19 @@ function isSameBehaviour(a: Route, b: Route): boolean {
     JSON.stringify(a.metrics) === JSON.stringify(b.metrics) &&
     JSON.stringify(a.other) === JSON.stringify(b.other) &&
     a.hops.length === b.hops.length &&
-    canonicalHops(a.hops) === canonicalHops(b.hops)
+    isSameHops(a.hops, b.hops)
   );
+}
+
+function isSameHops(a: readonly NextHop[], b: readonly NextHop[]): boolean {
+  const [one, other] = [a[0], b[0]];
+  // As most routes have it: a map has 10,000, and they are compared again and again.
+  const isPlain = a.length === 1 && one !== undefined && other !== undefined && isPlainHop(one) && isPlainHop(other);
+  return isPlain ? one.gw === other.gw && one.oif === other.oif : canonicalHops(a) === canonicalHops(b);
+}
+
+function isPlainHop({ weight, onlink, other }: NextHop): boolean {
+  return weight === undefined && onlink === undefined && other === undefined;
 }
 
 function canonicalHops(hops: readonly NextHop[]): string {

@@ -86,7 +86,7 @@ export class Observation {
    * except for IPv6 routes without a gateway, of which each link can have one.
    */
   routesLike(route: Route): readonly Route[] {
-    return this.#table(route.family, route.table).get(routeKey(route)) ?? [];
+    return this.#read.routesLike?.(route) ?? this.#table(route.family, route.table).get(routeKey(route)) ?? [];
   }
 
   /** Every route of a table, in the kernel's order, except that routes with the same key are together. */
@@ -133,6 +133,8 @@ export type Reader = {
   links(): Link[];
   addresses(link: number): LinkAddress[];
   routes(family: Family, table: number): Route[];
+  /** Those of a table with the key of this route, where they can be told without reading the whole table. */
+  routesLike?(route: Route): readonly Route[];
   defaultRoutes(family: Family): Route[];
   /** undefined if the kernel has no rules for this family. */
   rules(family: Family): readonly Rule[] | undefined;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { addressFromBytes, addressToBytes } from '../address/address.ts';
 import { covers, formatPrefix, type Prefix, parsePrefix } from '../address/prefix.ts';
 import { describe, effectOf, type Planned } from '../change/change.ts';
 import { attachmentArgs, DEFAULT_DATA_DIR } from '../cni/config.ts';
@@ -59,16 +60,27 @@ function isAskedFor(source: string, keys: object, shapedBy: readonly string[]): 
   return Object.hasOwn(keys, key) || shapedBy.some((shape) => Object.hasOwn(keys, shape));
 }
 
+/** Addresses of IPv4 in the form of IPv6 (RFC 4291, 2.5.5.2). */
+const MAPPED = parsePrefix('::ffff:0.0.0.0/96');
+
 type Target = { readonly family: Prefix['family']; readonly to: Prefix | 'everything' };
 
 function effectsOn(change: Planned['change']): Target[] {
   const { adds, deletes, addsRule, deletesRule } = effectOf(change);
   const routes = [adds, deletes].flatMap((route) => route ?? []).map(({ dst }) => parsePrefix(dst));
   const rules = [addsRule, deletesRule].flatMap((rule) => rule ?? []);
+  const to = rules.flatMap((rule) => (rule.to === undefined ? [] : parsePrefix(rule.to)));
   return [
-    ...routes.filter(({ length }) => length > 0).map((to) => ({ family: to.family, to })),
-    ...rules.map(({ family, to }) => ({ family, to: to === undefined ? ('everything' as const) : parsePrefix(to) })),
+    ...[...routes.filter(({ length }) => length > 0), ...to].flatMap(asMeant).map((to) => ({ family: to.family, to })),
+    ...rules.filter((rule) => rule.to === undefined).map(({ family }) => ({ family, to: 'everything' as const })),
   ];
+}
+
+// The kernel routes what a socket of IPv6 sends to a mapped address by IPv4, so such a route only looks like one to a service.
+function asMeant(prefix: Prefix): Prefix[] {
+  if (!covers(MAPPED, prefix)) return [prefix];
+  const address = addressFromBytes(addressToBytes(prefix.address).subarray(12));
+  return [prefix, { family: 4, address, length: prefix.length - MAPPED.length }];
 }
 
 function isAffected(prefix: Prefix, { family, to }: Target): boolean {

@@ -93,7 +93,8 @@ async function updatePlugin(
   const document: JsonObject = JSON.parse(stdout);
   if (code === 0) return document;
   const details = document.details === undefined ? {} : { details: String(document.details) };
-  throw new RuntimeError(`plugin type="${type}" failed (update): ${document.msg}`, details);
+  const { code: errorCode, msg } = document;
+  throw new RuntimeError(`plugin type="${type}" failed (update, error ${errorCode}): ${msg}`, details);
 }
 
 // What was updated before the failure goes back to what the list said.

@@ -1,6 +1,6 @@
 import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
-import { parseSeamlessGatewayConfig, seamlessGatewayKeys, seamlessGatewayNodeKeys } from './config.ts';
+import { parseSeamlessGatewayConfig, seamlessGatewayKeys } from './config.ts';
 import { outlineSeamlessGateway } from './outline.ts';
 import { hostState, planSeamlessGateway } from './plan.ts';
 import { describeVerifyGateways, verifyGateways } from './verify.ts';
@@ -16,7 +16,7 @@ export const seamlessGateway = definePlugin({
   verify: verifyGateways,
   describeVerify: describeVerifyGateways,
   shapedBy: ['interface', 'onConflict', 'hostAddresses', 'gateway', 'families'],
-  updatedBy: Object.keys(seamlessGatewayKeys).filter((key) => !seamlessGatewayNodeKeys.includes(key)),
+  updatedBy: Object.keys(seamlessGatewayKeys),
   nodeState: hostState,
   rehearsal: { hostAddresses: ['10.0.32.2', 'fd00:32::2'] },
 });

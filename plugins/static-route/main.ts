@@ -1,6 +1,6 @@
 import { definePlugin } from '../../lib/plugin/define.ts';
 import { VERSION } from '../../lib/version.ts';
-import { readStaticRouteConfig, staticRouteKeys, staticRouteNodeKeys } from './config.ts';
+import { readStaticRouteConfig, staticRouteKeys } from './config.ts';
 import { outlineStaticRoutes } from './outline.ts';
 import { planStaticRoutes } from './plan.ts';
 
@@ -12,7 +12,7 @@ export const staticRoute = definePlugin({
   plan: planStaticRoutes,
   outline: outlineStaticRoutes,
   shapedBy: ['interface', 'onConflict', 'missingFamily'],
-  updatedBy: Object.keys(staticRouteKeys).filter((key) => !staticRouteNodeKeys.includes(key)),
+  updatedBy: Object.keys(staticRouteKeys),
   fileKeys: ['topologyFile'],
   rehearsal: {
     routes: [

@@ -28,7 +28,7 @@ export function mergedRoutes(listed: readonly WantedRoute[], linkName: (link: nu
 
 /** The routes that follow from a map or the like that no listed route stands for: a listed one with the same destination, table and priority wins. */
 export function withoutListed(mapped: readonly WantedRoute[], listed: readonly WantedRoute[]): WantedRoute[] {
-  if (mapped.length === 0) return [];
+  if (mapped.length === 0 || listed.length === 0) return [...mapped];
   const keys = new Set(listed.map(({ route }) => routeKey(route)));
   return mapped.filter(({ route }) => !keys.has(routeKey(route)));
 }

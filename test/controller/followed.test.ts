@@ -72,8 +72,10 @@ t.test('the files and the keys that an update reads', async (t) => {
   t.strictSame(filesOf(list, [], UPDATABLE), []);
   t.equal(keysUpdating(['bridge', 'consistent-ifname'], UPDATABLE), undefined);
   const keys = keysUpdating(['bridge', 'static-route'], UPDATABLE);
-  for (const key of ['routes', 'rules', 'sourceRouting', 'topology']) t.ok(keys?.has(key), key);
-  for (const key of ['topologyFile', 'interface', 'mac', 'dataDir']) t.notOk(keys?.has(key), key);
+  for (const key of ['routes', 'rules', 'sourceRouting', 'topology', 'interface']) t.ok(keys?.has(key), key);
+  for (const key of ['topologyFile', 'dataDir', 'logFile'])
+    t.ok(keys?.has(key), `${key}, to be refused without a swap`);
+  for (const key of ['mac', 'ips', 'bandwidth']) t.notOk(keys?.has(key), key);
 });
 
 t.test('a single plugin is cached as one', async (t) => {

@@ -71,11 +71,28 @@ t.test('no changes leave the observation itself', async (t) => {
   t.equal(afterChanges(pod, []), pod);
 });
 
+t.test('what a few changes and what many leave of a table is told alike', async (t) => {
+  const route = (index: number, gw = '10.0.0.1') => on(1, via(gw, `10.${index >> 8}.${index & 255}.0/24`));
+  const present = Array.from({ length: 300 }, (_, index) => route(index));
+  for (const count of [1, 99, 100, 101, 250]) {
+    const changes: Change[] = present.slice(0, count).flatMap((old, index) => [
+      { op: 'delete-route', route: old },
+      { op: 'add-route', route: route(index, '10.0.0.9') },
+    ]);
+    const after = afterChanges(observed({ eth0: ['10.0.0.5/24'] }, present), changes);
+    const like = Array.from({ length: 301 }, (_, index) => after.routesLike(route(index)));
+    const wanted = present.map((old, index) => [index < count ? route(index, '10.0.0.9') : old]);
+    t.strictSame(like, [...wanted, []], `${count} are replaced`);
+    t.equal(after.routesIn(4, 254).length, 300);
+  }
+});
+
 t.test('a route of another who has the same key stays', async (t) => {
   const others = { ...on(1, via('10.0.0.1', '10.7.0.0/16')), protocol: 3 };
   const pod = observed({ eth0: ['10.0.0.5/24'] }, [others]);
   const after = afterChanges(pod, [{ op: 'delete-route', route: { ...others, protocol: 87 } }]);
   t.strictSame(after.routesIn(4, 254), [others]);
+  t.strictSame(after.routesLike(others), [others]);
 });
 
 t.test('changes are described with the names that links will have by then', async (t) => {

@@ -354,6 +354,9 @@ t.test('random edits, killed after any change', { skip: noNamespaces }, async (t
     success(await run('DEL', after, result));
     same(bare, 'DEL');
   });
-  await fc.assert(property, { numRuns: 60 });
+  const copied = { routes: [], rules: [], sourceRouting: true, flushroutes: false };
+  const other = { dst: '10.50.0.0/16', gw: '10.244.1.77', priority: undefined, table: undefined } as const;
+  const flushed = { ...copied, routes: [other], flushroutes: true };
+  await fc.assert(property, { numRuns: 60, examples: [[flushed, copied, 6]] });
   t.strictSame(readdirSync(join(dataDir, 'static-route')), []);
 });

@@ -175,6 +175,12 @@ t.test('a journal of a version that did not record which map a route is from', {
 const wrong: [title: string, content: string | undefined, keys: object, msg: RegExp][] = [
   ['is missing', undefined, {}, /^the topology cannot be read: [^:]*map\.yaml: ENOENT: no such file or directory$/],
   ['is not YAML', 'vrf: [', {}, /map\.yaml: /],
+  [
+    'has a subnet twice',
+    'vrf:\n  a:\n    subnets:\n      10.0.0.0/8: {gw: 10.0.0.1}\n      "10.0.0.0/8": {gw: 10.0.0.2}',
+    {},
+    /map\.yaml: Map keys must be unique at line 5, column 7$/,
+  ],
   ['has no vrf', 'vlan: {}', {}, /map\.yaml: vrf: is missing$/],
   [
     'has a subnet with host bits',
