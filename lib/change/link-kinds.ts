@@ -34,8 +34,8 @@ export const deleteAltname: Kind<DeleteAltname, AddAltname> = {
   difference: ({ link, name }, { linkName }) => `interface ${linkName(link)} still has the altname ${name}`,
   request: deleteAltnameRequest,
   refusals: { EEXIST: NAME_TAKEN },
-  // The link is gone, or the altname of it.
-  undoneBy: new Set(['ENODEV', 'ENOENT', 'EINVAL']),
+  // The link is gone, or the altname of it; or the kernel is older than 5.5, and no link has altnames.
+  undoneBy: new Set(['ENODEV', 'ENOENT', 'EINVAL', 'EOPNOTSUPP']),
   undoGivesBack: true,
   needsLook: () => false,
   isChecked: true,
