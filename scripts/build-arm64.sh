@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Builds dist/bin-arm64 on a machine of another architecture: the same executables from the pinned arm64 runtime, whose
-# hash must match package-lock.json, with the addon cross-compiled: build-arm64.sh [<folder>]
+# Builds dist/bin-arm64 and dist/shim-arm64 on a machine of another architecture: the same executables from the pinned arm64
+# runtime, whose hash must match package-lock.json, with the addon cross-compiled, and the shims:
+#
+#   build-arm64.sh [<folder of the executables> <folder of the shims>]
+#
 # Needs aarch64-linux-gnu-gcc and its C library (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +26,7 @@ fi
 
 [[ -d build/js ]] || bash scripts/build.sh
 bash scripts/build-native.sh native/build/socket-arm64.node
-out=${1:-dist/bin-arm64}
-rm -rf "$out"
+out=${1:-dist/bin-arm64} shims=${2:-dist/shim-arm64}
+rm -rf "$out" "$shims"
+bash scripts/build-shim.sh "$shims"
 bash scripts/build-single.sh "$package/bin/node" native/build/socket-arm64.node "$out"

@@ -1,12 +1,17 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { VERSION } from '../lib/version.ts';
+import { agentHere, shimEnv } from './support/agent/agent.ts';
 import { glibcNeededBy } from './support/build/glibc.ts';
-import { EXECUTABLES, start } from './support/build/single.ts';
-import { run, works } from './support/namespaces/namespace.ts';
-import { bundleOf } from './support/plugins/call.ts';
+import { configOf, type Ended, EXECUTABLES, start } from './support/build/single.ts';
+import { ran } from './support/namespaces/enclosed.ts';
+import { noNamespaces, run, scratchFolder, scratchPod, works } from './support/namespaces/namespace.ts';
+import { bundleOf, type Env, variables } from './support/plugins/call.ts';
+import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
+import { previousResult } from './support/plugins/previous-result.ts';
 
 // The executables for arm64, made here from the pinned runtime. What can be seen of them without such a machine.
 
@@ -33,9 +38,10 @@ const noEmulator: string | false = !works('qemu-aarch64', ['--version'])
     : 'needs arm64 libraries (Debian: libstdc++6-arm64-cross libatomic1-arm64-cross libgcc-s1-arm64-cross)';
 
 t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'waymark-arm64-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  run('bash', [join(ROOT, 'scripts/build-arm64.sh'), folder]);
+  const work = mkdtempSync(join(tmpdir(), 'waymark-arm64-'));
+  t.teardown(() => rmSync(work, { recursive: true, force: true }));
+  const [folder, shims] = [join(work, 'bin'), join(work, 'shim')];
+  run('bash', [join(ROOT, 'scripts/build-arm64.sh'), folder, shims]);
   const addon = readFileSync(join(ROOT, 'native/build/socket-arm64.node'));
 
   t.test('are one file of four names', async (t) => {
@@ -51,6 +57,10 @@ t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (
     const executable = readFileSync(join(folder, 'waymark'));
     t.match(elfOf(executable), { bits: 64, order: 'little', machine: EM_AARCH64 });
     t.match(elfOf(addon), { bits: 64, order: 'little', machine: EM_AARCH64, type: ET_DYN });
+    const shim = readFileSync(join(shims, 'static-route'));
+    t.match(elfOf(shim), { bits: 64, order: 'little', machine: EM_AARCH64, type: ET_EXEC }, 'and the shim');
+    t.notOk(shim.includes('/lib/ld-'), 'which is static');
+    t.strictSame(readdirSync(shims).sort(), EXECUTABLES.slice(1).sort());
     t.ok(executable.includes(addon), 'the addon is in it, whole');
     t.ok(executable.includes(readFileSync(join(ROOT, 'build/single/single-command/index.js'))), 'and the command');
     t.ok(executable.includes(readFileSync(join(ROOT, 'build/single/main.js'))), 'and the plugins');
@@ -74,10 +84,58 @@ t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (
       t.match(emulated(name, { CNI_COMMAND: 'ADD' }), { code: 1, stdout: /"code": 4,/ }, name);
     }
   });
+
+  t.test('do in a pod what those of this machine do', { skip: noNamespaces || noEmulator }, async (t) => {
+    const here: Runner = (name, ...call) => start(process.execPath, ...call, [bundleOf(name)]);
+    const emulated: Runner = (name, ...call) => start('qemu-aarch64', ...call, ['-L', EMULATED, join(folder, name)]);
+    for (const entry of PLUGINS) {
+      const expected = callsOf(t, entry, here);
+      t.strictSame(callsOf(t, entry, emulated), expected, entry.name);
+      t.match(expected, { ADD: { code: 0 }, CHECK: { code: 0 }, DEL: { code: 0 }, 'ADD in version 9': { code: 1 } });
+    }
+  });
+
+  t.test('as shims, hand their calls to the agent', { skip: noNamespaces || noEmulator }, async (t) => {
+    // Without it, a shim has nothing to fall back to.
+    const { socket } = await agentHere(t);
+    for (const entry of PLUGINS) {
+      const pod = scratchPod(t);
+      const config = {
+        ...configOf(entry.name, join(work, 'data'), entry.config),
+        prevResult: previousResult('1.1.0', pod.path),
+      };
+      for (const verb of ['ADD', 'CHECK', 'DEL']) {
+        const env = shimEnv(socket, variables(verb, pod.path));
+        const child = spawn('qemu-aarch64', [join(shims, entry.name)], { env });
+        t.match(await ran(child, JSON.stringify(config)), { code: 0 }, `${entry.name} ${verb}`);
+      }
+    }
+  });
 });
+
+type Runner = (name: string, env: Env, stdin: object) => Ended;
+
+/** What a plugin answers to each verb in a pod of its own, and what is then in the pod. */
+function callsOf(t: Test, { name, config, adds }: PluginUnderTest, runner: Runner): object {
+  const pod = scratchPod(t);
+  const dataDir = scratchFolder(t);
+  // qemu does not pass on the messages about altnames.
+  const more = name === 'consistent-ifname' ? { keepAltname: false } : {};
+  // The pods differ in their names and in the hardware addresses that the kernel gives.
+  const plain = (text: string) => text.replaceAll(pod.name, 'pod').replace(/fe80::[0-9a-f:]+|(\w\w:){5}\w\w/g, '-');
+  const ask = (verb: string, cniVersion = '1.1.0') => {
+    const keys = { ...(adds?.config ?? config), ...more, cniVersion, prevResult: previousResult('1.1.0', pod.path) };
+    const { code, stdout } = runner(name, variables(verb, pod.path), { ...configOf(name, dataDir), ...keys });
+    const state = pod.ip('-o link show') + pod.ip('route show proto 87') + pod.ip('-6 route show proto 87');
+    return { code, stdout: plain(stdout), state: plain(state) };
+  };
+  const answers = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC'].map((verb) => [verb, ask(verb)]);
+  return { ...Object.fromEntries(answers), 'ADD in version 9': ask('ADD', '9.0.0') };
+}
 
 // elf.h
 const EM_AARCH64 = 183;
+const ET_EXEC = 2;
 const ET_DYN = 3;
 
 /** The parts of an ELF header that say what it is for. */
