@@ -6,13 +6,13 @@ import { buildAddon, makeCopy, runTest, succeedsIn } from './mutants/copy.ts';
 import { type Mutant, mutantsOf, withMutant } from './mutants/mutate.ts';
 import { knownReaches, learnReach, reaches } from './mutants/reach.ts';
 import { inTurns, randomNumbers } from './mutants/sample.ts';
-import { ADDON_SOURCES, guessSeconds, isNear, testsFor, usersOf } from './mutants/tests.ts';
+import { ADDON_SOURCES, guessSeconds, isNear, isOwn, testsFor, usersOf } from './mutants/tests.ts';
 
 // Asks the tests whether they would see a fault: makes small faults in copies of the tree, one at a time in each, and runs
 // the tests that reach it, the nearest first, until one fails. Prints every fault that none of them saw, and the share
 // that was seen.
 //
-//   node scripts/mutants.ts [--count 100] [--seed 1] [--piece 1/4] [--tests 10] [--learn 3] [--jobs 2]
+//   node scripts/mutants.ts [--count 100] [--seed 1] [--piece 1/4] [--tests 16] [--learn 6] [--jobs 2]
 //     [--only <path prefix>]
 //
 // `--tests` is how many tests are asked about a fault, `--learn` of how many it may be found out what they reach.
@@ -24,8 +24,8 @@ const { values } = parseArgs({
     count: { type: 'string', default: '100' },
     seed: { type: 'string', default: '1' },
     piece: { type: 'string', default: '1/1' },
-    tests: { type: 'string', default: '10' },
-    learn: { type: 'string', default: '3' },
+    tests: { type: 'string', default: '16' },
+    learn: { type: 'string', default: '6' },
     jobs: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
   },
@@ -97,7 +97,7 @@ async function ask(copy: string, fault: Fault): Promise<Asked> {
     if (tests.length === Number(values.tests)) break;
     if (isGreen.get(test) === false) continue;
     if (!file.endsWith('.c')) {
-      const isAskedAtOnce = isNear(file, test) && tests.length < AT_ONCE;
+      const isAskedAtOnce = isOwn(file, test) || (isNear(file, test) && tests.length < AT_ONCE);
       const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= Number(values.learn);
       const reach = mayLearn ? await learnReach(copy, test, known, KEPT) : known[test];
       if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;

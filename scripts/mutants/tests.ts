@@ -11,8 +11,8 @@ const NOT_ASKED =
 type Users = ReadonlyMap<string, readonly string[]>;
 
 /**
- * The test files, of all `files` of the repository, that could see a change of one of them. The nearest come first, but
- * ten seconds count as much as one import.
+ * The test files, of all `files` of the repository, that could see a change of one of them. Those of its name come first,
+ * however long they take, and then the nearest, but ten seconds count as much as one import.
  */
 export function testsFor(
   file: string,
@@ -22,9 +22,15 @@ export function testsFor(
 ): string[] {
   const distances = distancesTo(file, users);
   const rank = (test: string) => (distances.get(test) ?? 9) - likeness(file, test) + secondsOf(test) / 10;
+  const isLater = (test: string) => Number(!isOwn(file, test));
   return files
     .filter((name) => name.endsWith('.test.ts') && !NOT_ASKED.test(name) && distances.has(name))
-    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+    .sort((a, b) => isLater(a) - isLater(b) || rank(a) - rank(b) || a.localeCompare(b));
+}
+
+/** Whether a test is the source's own: of its name, and in the folder that mirrors its folder. */
+export function isOwn(file: string, test: string): boolean {
+  return test === `test/${file.replace(/\.\w+$/, '.test.ts')}`;
 }
 
 /** Whether a test has the name of this file or of its folder, or is one of the folder's. */

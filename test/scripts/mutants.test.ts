@@ -76,8 +76,12 @@ t.test(
     const files = ['test/lib/c/d.test.ts', 'test/z.test.ts', 'test/lib/a/b.test.ts', 'test/other.test.ts'];
     const found = testsFor('lib/a/b.ts', [...files, 'test/cluster/e.test.ts'], users, () => 1);
     t.strictSame(found, ['test/lib/a/b.test.ts', 'test/z.test.ts', 'test/lib/c/d.test.ts']);
-    const slow = (test: string) => (test === 'test/lib/a/b.test.ts' ? 60 : 1);
-    t.equal(testsFor('lib/a/b.ts', files, users, slow).at(-1), 'test/lib/a/b.test.ts');
+    const slow = (test: string) => (test === 'test/lib/c/d.test.ts' ? 1 : 60);
+    t.strictSame(
+      testsFor('lib/a/b.ts', files, users, slow),
+      ['test/lib/a/b.test.ts', 'test/lib/c/d.test.ts', 'test/z.test.ts'],
+      'its own before all others',
+    );
     t.end();
   },
 );
