@@ -204,6 +204,8 @@ onNode('a pod that ends leaves nothing, also if the agent was down', async (t) =
     node.api.delete(pod.path);
     if (isDown) await node.restart();
     await until(() => node.leftovers().length === 0, 'something is left');
+    const released = () => node.logs.filter((line) => line.startsWith('info released what a sandbox had')).length;
+    await until(() => released() === (isDown ? 2 : 1), 'it does not know that it has released it');
   }
 });
 

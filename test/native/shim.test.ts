@@ -124,6 +124,7 @@ function testRequest(t: Test, node: ShimNode): void {
 function testAnswers(t: Test, node: ShimNode): void {
   const binary = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
   const long = Buffer.alloc(3_000_000, '0123456789abcde\n');
+  const longest = Buffer.alloc(64 << 20, 'waymark');
   const answers: [string, Buffer[], { code: number; stdout: Buffer | string; stderr: string }][] = [
     ['a result', [result(0, RESULT, LOG)], { code: 0, stdout: RESULT, stderr: LOG }],
     ['a result without output', [result(0, '')], { code: 0, stdout: '', stderr: '' }],
@@ -133,6 +134,7 @@ function testAnswers(t: Test, node: ShimNode): void {
     ['both at once', [Buffer.concat([ACCEPTED, result(3, RESULT, LOG)])], { code: 3, stdout: RESULT, stderr: LOG }],
     ['bytes of all kinds', [result(0, binary)], { code: 0, stdout: binary, stderr: '' }],
     ['a long result', [ACCEPTED, result(0, long, LOG)], { code: 0, stdout: long, stderr: LOG }],
+    ['the longest result', [result(0, longest)], { code: 0, stdout: longest, stderr: '' }],
     ['a long log', [result(0, RESULT, long)], { code: 0, stdout: RESULT, stderr: String(long) }],
     ['more after the result', [result(0, RESULT), ACCEPTED], { code: 0, stdout: RESULT, stderr: '' }],
     [

@@ -1,8 +1,9 @@
-import { readdirSync, symlinkSync } from 'node:fs';
+import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { HERE } from '../../../lib/cni/place.ts';
 import { openPodNamespace } from '../../../lib/cni/runner.ts';
+import type { Verb } from '../../../lib/cni/verbs.ts';
 import { isNamespaceAt } from '../../../lib/netns/netns.ts';
 import { noNamespaces, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
 
@@ -36,4 +37,20 @@ t.test('a namespace that cannot be opened is refused with the errno', async (t) 
     () => openPodNamespace({ netns: '/a/b', verb: 'ADD', allowOwnNamespace: false }, { ...HERE, pathOf: failing }),
     { code: 4, message: 'CNI_NETNS="/a/b" cannot be opened: /a/b: too many symbolic links' },
   );
+});
+
+// https://www.cni.dev/docs/spec/#cni-operations and #errors.
+t.test('ADD and CHECK need the namespace, DEL does without it, and GC and STATUS do not look for it', async (t) => {
+  const folder = scratchFolder(t);
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  const open = (netns: string, verb: Verb) => openPodNamespace({ netns, verb, allowOwnNamespace: false });
+  for (const verb of ['ADD', 'CHECK'] as const) {
+    t.throws(() => open(join(folder, 'gone'), verb), { code: 3 }, verb);
+    t.throws(() => open(file, verb), { code: 4 }, verb);
+  }
+  for (const verb of ['DEL', 'GC', 'STATUS'] as const) {
+    for (const netns of ['', join(folder, 'gone'), file]) t.equal(open(netns, verb), undefined, `${verb} ${netns}`);
+  }
+  for (const verb of ['GC', 'STATUS'] as const) t.equal(open('/proc/self/ns/net', verb), undefined, verb);
 });

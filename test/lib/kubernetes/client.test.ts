@@ -115,6 +115,15 @@ t.test('what is not the API server’s JSON is an ApiError, and so is silence', 
   t.equal((await failure(client.get(POD))).status, undefined, 'nobody listens');
 });
 
+t.test('a watch may be silent for longer than an answer may take', async (t) => {
+  const server = await standIn(t);
+  const end = new AbortController();
+  const stream = await server.client().watch('/api/v1/pods', { resourceVersion: '1' }, end.signal);
+  t.equal(stream.socket.timeout, 0);
+  stream.on('error', () => undefined);
+  end.abort();
+});
+
 t.test('reads the token and the CA again, so a replaced one is used', async (t) => {
   const folder = t.testdir();
   const path = (name: string) => join(folder, name);

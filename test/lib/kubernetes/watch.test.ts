@@ -37,6 +37,12 @@ async function watching(t: Test, more: Partial<WatchOptions<string>> = {}, prepa
   return { server, watch, told, failures };
 }
 
+t.test('asks for pages of as many items as client-go does', async (t) => {
+  const { server } = await watching(t);
+  await until(() => server.asked.some(({ query }) => query.has('watch')));
+  t.equal(server.asked[0]?.query.get('limit'), '500');
+});
+
 t.test('reads the list in pages, then follows it', async (t) => {
   // From its cache, which "0" asks for, a real server gives all at once; this one has lost its place.
   const { server, watch, told } = await watching(t, { pageSize: 2 }, (server) => {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { type Held, heldNamespaces } from '../../../lib/netns/holders.ts';
+import { scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
 
 // Which namespaces it finds is in test/lib/change/gone-namespaces.test.ts.
@@ -27,5 +28,14 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     t.ok(held.length > 0);
     for (const { path, isMount } of held) t.equal(isMount, !/\/(ns\/net|fd\/\d+)$/.test(path), path);
     t.ok(held.some(({ isMount }) => !isMount));
+  });
+
+  await t.test('where a namespace is mounted, that is a mount of it', async (t) => {
+    const { path } = scratchNamespace(t);
+    const name = `net:[${statSync(path).ino}]`;
+    const held: Held[] = [];
+    for await (const one of heldNamespaces(async () => undefined)) if (one.name === name) held.push(one);
+    t.ok(held.length > 0);
+    for (const one of held) t.match(one, { path: new RegExp(`/root${path}$`), isMount: true });
   });
 });

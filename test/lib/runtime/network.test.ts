@@ -66,7 +66,9 @@ t.test('loadNetwork', async (t) => {
   });
 
   const failures: [title: string, files: { [name: string]: unknown }, message: RegExp][] = [
-    ['a network that is not there', { 'a.conflist': list('other') }, /^no network "net" in /],
+    ['a network that is not there', { 'a.conflist': list('other') }, /^no network "net" in .*; it has other$/],
+    ['a network among others', { 'a.conflist': list('b'), 'b.conf': { name: 'c', type: 'x' } }, /; it has b, c$/],
+    ['any network of an empty folder', {}, /; it has no networks$/],
     ['a file that is not JSON', { 'a.conflist': '{' }, /a\.conflist cannot be read/],
     ['a file that is not an object', { 'a.conflist': [] }, /a\.conflist: must be a JSON object/],
     ['a list without plugins', { 'a.conflist': list('net', { plugins: [] }) }, /the list has no plugins/],

@@ -5,6 +5,7 @@ import { clusterOf, multiNetworkNode } from '../../support/kubernetes/multi-netw
 import { PodResourcesStandIn } from '../../support/kubernetes/pod-resources-stand-in.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 import { noReferencePlugins } from '../../support/plugins/chain.ts';
+import { until } from '../../support/until.ts';
 
 // Networks that need a device of a device plugin, when a pod starts: a stand-in for the kubelet's pod-resources API, and for a
 // plugin that takes a device, a script that notes which one it was given.
@@ -41,14 +42,20 @@ async function nodeWithDevices(t: Test, ...devices: string[]) {
     return [deviceID, pciBusID, runtimeConfig?.deviceID];
   };
   const config = { binDir: folder };
-  return { node, kubelet, given, config };
+  // By the kernel, which names what was accepted by the path of the one that listens, whose state is 01.
+  const connections = () => {
+    const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+    return lines.filter((line) => / 03 +\d+ /.test(line) && line.endsWith(` ${podResourcesSocket}`)).length;
+  };
+  return { node, kubelet, given, config, connections };
 }
 
 t.test('each attachment gets a device of the pod; DEL gets the same, without the kubelet', { skip }, async (t) => {
-  const { node, kubelet, given, config } = await nodeWithDevices(t, B, A);
+  const { node, kubelet, given, config, connections } = await nodeWithDevices(t, B, A);
   const pod = node.pod('web', { [NETWORKS]: 'fast@a,fast@b' });
   await pod.add({ config });
   t.equal(kubelet.calls, 1);
+  await until(() => connections() === 0, 'the agent keeps a connection to the kubelet');
   t.strictSame(given('a'), [A, A, A]);
   t.strictSame(given('b'), [B, B, B]);
   await pod.add({ config });

@@ -149,6 +149,15 @@ t.test('on a port of a VRF, a route', async (t) => {
   t.match(line({ dst: '10.0.0.0/8', type: 'throw' }), /table 1001/, 'that leaves by none is in that of the attachment');
 });
 
+t.test('a weight of 1 is what next hops have without one, in what is recorded too', async (t) => {
+  const hops = (weight?: number) => ({
+    nexthops: [{ gw: '10.131.0.1', ...(weight && { weight }) }, { gw: '10.131.0.2' }],
+  });
+  const changes = (weight?: number) => plan({ routes: [{ dst: '10.0.0.0/8', ...hops(weight) }] }).changes;
+  t.equal(JSON.stringify(changes(1)), JSON.stringify(changes()));
+  t.not(JSON.stringify(changes(2)), JSON.stringify(changes()));
+});
+
 t.test('the interface is', async (t) => {
   const routes = [{ dst: '10.0.0.0/8' }];
   const on = (name: string) => [`add route 10.0.0.0/8 dev ${name}`];
