@@ -191,6 +191,7 @@ export class Agent {
     const fields = { plugin, verb, containerID, ifname, pod, network, ms, code: cniCode };
     if (cniCode === 0) {
       this.#options.log.info(fields, 'served');
+      if (verb === 'ADD' && pod !== undefined) for (const part of this.#parts) part.attached?.(plugin, pod);
       return;
     }
     this.#failures.add(call);

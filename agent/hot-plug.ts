@@ -12,6 +12,7 @@ import type { Attachment } from '../lib/inventory/inventory.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
 import { ApiClient, type RequestReport, VERBS } from '../lib/kubernetes/client.ts';
 import { VERSION } from '../lib/version.ts';
+import { UPDATABLE } from '../plugins/index.ts';
 import { multiNetworkWith } from '../plugins/multi-network/main.ts';
 import { breathe } from './breathe.ts';
 import { CachedCluster } from './cached-cluster.ts';
@@ -155,6 +156,10 @@ class HotPlug implements AgentPart {
 
   async #explain(rest: string) {
     return { type: 'application/json', body: JSON.stringify(await this.#controller.explain(decodeURIComponent(rest))) };
+  }
+
+  attached(plugin: string, pod: string): void {
+    if (UPDATABLE.has(plugin)) this.#controller.attached(pod);
   }
 
   drifts({ pod, ifname, network }: Attachment, missing: readonly string[]): void {

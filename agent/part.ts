@@ -11,6 +11,8 @@ export type AgentPart = {
   readonly plugins?: readonly Plugin[];
   /** What `waymark status` shows of it, as JSON. */
   status(): object;
+  /** A plugin has something in a running pod, `namespace/name`: an ADD was served, or a journal found. */
+  attached?(plugin: string, pod: string): void;
   /** An attachment has begun to drift. */
   drifts?(attachment: Attachment, missing: readonly string[]): void;
   /** Its pages, for root alone, by path. */

@@ -10,6 +10,8 @@ export type SurveyOptions = {
   readonly plugins: readonly string[];
   readonly log: Logger;
   readonly everyMs: number;
+  /** Called for each attachment of a pod that is known, at each look. */
+  readonly found?: (plugin: string, pod: string) => void;
   /** Called for each attachment that begins to drift, with what is missing. */
   readonly drifts?: (attachment: Attachment, missing: readonly string[]) => void;
   /** Called after each look. */
@@ -76,6 +78,8 @@ export class Survey implements AgentPart {
       this.#counts = Object.fromEntries(
         STATES.map((state) => [state, attachments.filter((attachment) => attachment.state === state).length]),
       );
+      for (const { plugin, pod, state } of attachments)
+        if (pod !== undefined && state !== 'gone') this.#options.found?.(plugin, pod);
       this.#tell(attachments.filter(({ state }) => state === 'drift'));
       done?.();
     } catch (error) {

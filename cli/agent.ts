@@ -111,7 +111,10 @@ function survey(log: Logger, parts: readonly AgentPart[]): Survey {
   const drifts: AgentPart['drifts'] = (...what) => {
     for (const part of parts) part.drifts?.(...what);
   };
-  return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS, drifts });
+  const found: AgentPart['attached'] = (...what) => {
+    for (const part of parts) part.attached?.(...what);
+  };
+  return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS, found, drifts });
 }
 
 function protectedPrefix(text: string): Prefix {

@@ -23,7 +23,7 @@ export function isAmiss({ containerID, netns, pod: of, attachments }: SandboxRec
   if (attachments.some(({ state }) => state !== 'attached')) return true;
   let links: readonly PodLink[];
   try {
-    links = linksIn(present.pathOf(netns));
+    links = linksIn(present.pathOf(netns), false);
   } catch {
     // Whoever looks at the pod says what is wrong.
     return true;

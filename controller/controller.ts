@@ -120,6 +120,8 @@ export class Controller {
   readonly #events: EventRecorder;
   readonly #looks: ExplainOptions;
   readonly #files: FileWatch;
+  /** Pods in which a plugin has something whose routes we follow, be it of the cluster's own network. */
+  readonly #ours = new Set<string>();
   readonly #node: NodeState;
   readonly #healing: Healing;
   readonly #pace = new Pace();
@@ -204,6 +206,7 @@ export class Controller {
     });
     this.#work = new PodWork({
       ...{ cri: this.#cri, records, performer, reconciler, definitions, liveRoutes, healing },
+      hasOurs: (key) => this.#ours.has(key),
       pods: () => this.#pods.items,
       log: (level, message, fields) => observer.log?.(level, message, fields),
     });
@@ -292,6 +295,14 @@ export class Controller {
     return explainPod(this.#looks, pod, sandboxes, this.#work.failuresOf(key));
   }
 
+  /** A plugin whose routes are followed has something in this pod, `namespace/name`. */
+  attached(key: string): void {
+    if (this.#ours.has(key)) return;
+    this.#ours.add(key);
+    // A pod that starts is not known to run yet.
+    if (this.#pods.items.get(key)?.isRunning) this.#queue.kick(key);
+  }
+
   /** Somebody has found that changes of an attachment of a pod, `namespace/name`, do not hold any more. */
   drifts(key: string, ifname: string, network: string, missing: readonly string[]): void {
     const pod = this.#pods.items.get(key);
@@ -309,7 +320,8 @@ export class Controller {
       );
     // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
     if (isSame) return;
-    const isKnown = this.#work.knows(key) || hasRecord(now ?? before);
+    const isKnown = this.#work.knows(key) || hasRecord(now ?? before) || this.#ours.has(key);
+    if (now === undefined) this.#ours.delete(key);
     if (isKnown || (now !== undefined && concernsUs(now))) this.#queue.kick(key);
   }
 

@@ -20,6 +20,8 @@ export type PodWorkOptions = {
   readonly definitions: Pick<Definitions, 'wait'>;
   readonly liveRoutes: Pick<LiveRoutes, 'forget'>;
   readonly healing: Pick<Healing, 'failures'>;
+  /** Is there something of ours in this pod, whoever attached it? */
+  readonly hasOurs: (key: string) => boolean;
   readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
 };
 
@@ -119,7 +121,8 @@ export class PodWork {
     // What cannot be released of an older pod must not hold up the one of the same name that is there now.
     const released = await this.#releaseGone(known, sandboxes, pod).catch((error: Error) => error);
     const lingering = released instanceof Error ? undefined : released;
-    const isOurs = pod?.isRunning === true && (concernsUs(pod) || records.ofPod(namespace, name).length > 0);
+    const hasOurs = () => records.ofPod(namespace, name).length > 0 || this.#options.hasOurs(key);
+    const isOurs = pod?.isRunning === true && (concernsUs(pod) || hasOurs());
     if (!isOurs) {
       this.#memories.delete(key);
       definitions.wait(key, new Set());

@@ -34,7 +34,7 @@ t.test(
 
     if (IDLE_SECONDS > 0) {
       // What came of the attachments has been written by then, and memory been given back.
-      await pause(60_000);
+      await pause(90_000);
       const before = processorTimeOf(pid);
       await pause(IDLE_SECONDS * 1000);
       const share = (processorTimeOf(pid) - before) / IDLE_SECONDS;

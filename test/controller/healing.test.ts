@@ -1,10 +1,14 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { ControllerOptions } from '../../controller/controller.ts';
+import { networkFromRecord } from '../../lib/attachments/delegates.ts';
+import { cacheResult } from '../../lib/runtime/cache.ts';
+import { staticRoute } from '../../plugins/static-route/main.ts';
 import { descriptorKinds } from '../support/agent/process-figures.ts';
 import { installed } from '../support/build/single.ts';
 import { type FakePod, type HotPlugNode, hotPlugNode } from '../support/kubernetes/hot-plug.ts';
 import { run } from '../support/namespaces/namespace.ts';
+import { call, success, variables } from '../support/plugins/call.ts';
 import { noReferencePlugins } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
 
@@ -210,4 +214,34 @@ onNode('what ends leaves no descriptor: an attachment, a sandbox, a pod, the age
   // Connections to the API server come and go.
   await node.controller.stop();
   await until(() => sockets() <= before, `${sockets()} sockets, ${before} before`);
+});
+
+onNode('the cluster’s own network is healed in a pod that has no other, once it is known', async (t) => {
+  const { node } = await nodeOf(t, KEYS);
+  const pod = node.pod('plain');
+  const own = {
+    ...{ type: 'static-route', dataDir: join(node.folder, 'data') },
+    routes: [{ dst: '10.3.0.0/16', gw: '10.250.0.1' }],
+  };
+  const list = networkFromRecord({ cniVersion: '1.0.0', name: 'cluster', plugins: [{ type: 'bridge' }, own] });
+  const { containerID, scratch } = pod;
+  const prevResult = {
+    cniVersion: '1.0.0',
+    interfaces: [{ name: 'eth0', sandbox: scratch.path }],
+    ips: [{ address: '10.250.0.7/24', interface: 0 }],
+  };
+  const config = { ...own, cniVersion: '1.0.0', name: 'cluster', prevResult };
+  const result = success(
+    await call(staticRoute, variables('ADD', scratch.path, { CNI_CONTAINERID: containerID }), config),
+  );
+  const input = { containerID, netns: scratch.path, ifname: 'eth0', args: [], capabilityArgs: {} };
+  cacheResult(join(node.folder, 'cni'), list, input, result);
+  const isBack = () => /^10\.3\.0\.0\/16 via 10\.250\.0\.1/m.test(ours(pod));
+  t.equal(isBack(), true);
+  node.controller.attached('default/plain');
+  await until(() => node.controller.status().podsWatched === 1, 'it is not watched');
+  pod.scratch.ip('route flush proto 87');
+  await until(isBack, 'it does not come back');
+  node.api.delete(pod.path);
+  await until(() => node.controller.status().podsWatched === 0, 'it is watched on');
 });
