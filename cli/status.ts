@@ -67,12 +67,13 @@ function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
     delegatesRunning,
     pending,
     withoutDefinition = [],
-    podsWatched = 0,
+    podsWatched,
     fileProblems = [],
     attached,
     silentSince,
   } = hotPlug;
-  const counts = `${pods} pods, ${busy} busy, ${podsWatched} watched, ${delegatesRunning} plugins running, ${pending.length} pending`;
+  const watched = podsWatched === undefined ? '' : ` ${podsWatched} watched,`;
+  const counts = `${pods} pods, ${busy} busy,${watched} ${delegatesRunning} plugins running, ${pending.length} pending`;
   return [
     `hot-plug on ${node}: ${isSynced ? counts : 'the API server has not answered yet'}`,
     ...(isSynced && silentSince !== undefined ? [`  the API server has not answered since ${silentSince}`] : []),

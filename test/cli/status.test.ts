@@ -121,6 +121,8 @@ t.test('a person reads what is pending for pods, why, and until when', async (t)
   t.match(text, '\n  a file of the ConfigMap cannot be written: /etc : no\n');
   t.match(text, '\n  shop/till-0: shop/blue is not defined any more: net1 keeps its routes\n');
   t.match(text, 'hot-plug on node-1: 12 pods, 1 busy, 2 plugins running, 1 pending\n');
+  const newer = formatStatus({ ...STATUS, hotPlug: { ...hotPlug, pending, podsWatched: 3 } });
+  t.match(newer, 'hot-plug on node-1: 12 pods, 1 busy, 3 watched, 2 plugins running, 1 pending\n');
   t.match(text, '  shop/till-0: attach net1 to shop/blue: not found; next try in 7 s');
   t.match(text, '\n  shop/till-0 has net1 on shop/blue, net2 on shop/green (unfinished)\n');
   t.match(formatStatus({ ...STATUS, hotPlug: { ...hotPlug, isSynced: false, pending } }), 'has not answered yet');
