@@ -1,6 +1,7 @@
 import { EXPLAIN_PAGE } from '../agent/explain-page.ts';
 import type { ExplainedStep, PodExplanation } from '../controller/explain.ts';
 import type { PendingUpdate } from '../controller/live-routes.ts';
+import { updateText } from '../lib/attachments/update-text.ts';
 import { printable, readPage } from './status.ts';
 
 const POD = /^(?:([a-z0-9][-a-z0-9]*)\/)?([a-z0-9][-a-z0-9.]*)$/;
@@ -47,7 +48,7 @@ export function podLines(explanation: PodExplanation): string[] {
 }
 
 function updateLines({ interface: ifname, network, changes, problem }: PendingUpdate): string[] {
-  const what = `update routes of ${ifname}${network === undefined ? '' : ` by ${network}`}`;
+  const what = updateText(ifname, network);
   if (problem !== undefined) return [`cannot ${what}: ${problem}`];
   return [`would ${what}:`, ...changes.map((change) => `  ${change}`)];
 }

@@ -7,6 +7,7 @@ import { NetworkError } from '../lib/attachments/network.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { isolationProblem } from '../lib/attachments/selection.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
+import { updateText } from '../lib/attachments/update-text.ts';
 import type { JsonObject } from '../lib/cni/json.ts';
 import type { Place } from '../lib/cni/place.ts';
 import type { Pacing } from '../lib/cni/runner.ts';
@@ -327,5 +328,5 @@ function keyOf({ ifname }: Followed, version: string): string {
 }
 
 function describe({ ifname, network }: Followed): string {
-  return network === undefined ? `update routes of ${ifname}` : `update routes of ${ifname} by ${network}`;
+  return updateText(ifname, network);
 }
