@@ -17,6 +17,7 @@ import type { Variables } from '../lib/cni/request.ts';
 import { compileSchemas } from '../lib/cni/schema.ts';
 import { ensureFolder, removeFile, replaceFile } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
+import { unmapCode } from '../lib/native/memory.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
 import { PROTECTED_FILE } from '../lib/plugin/protection.ts';
 import { VERSION } from '../lib/version.ts';
@@ -197,6 +198,8 @@ async function warmUp(socket: string, log: Logger): Promise<void> {
   try {
     ensureFolder(dirname(socket));
     removeLeftovers(socket);
+    // What only the start needed; what serves calls comes back now.
+    unmapCode();
     for (let round = 0; round < WARM_UP_ROUNDS; round++) await rehearse(PLUGINS, rehearsalFolder(socket));
   } catch (error) {
     log.warn({ err: error }, 'could not warm up');

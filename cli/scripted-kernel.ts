@@ -40,6 +40,7 @@ const ADDON: NativeSockets = {
   readNotification: isNotScripted,
   onReadable: isNotScripted,
   wakeOnce: isNotScripted,
+  unmapCode: isNotScripted,
 };
 
 function scriptedKernel(): Transport {

@@ -22,4 +22,7 @@ napi_value read_notification(napi_env env, napi_callback_info info);
 napi_value on_readable(napi_env env, napi_callback_info info);
 napi_value wake_once(napi_env env, napi_callback_info info);
 
+/* Of native/memory.c. */
+napi_value unmap_code(napi_env env, napi_callback_info info);
+
 #endif

@@ -1,7 +1,7 @@
 /*
  * openSocket(namespaceFd) -> { fd, cookie, receiveBytes }; peerOf(socketFd) -> { pid, uid, gone };
  * notify(address, message); lockFile(fd) -> boolean; startProcess: native/process.c; openNotifications,
- * readNotification, onReadable, wakeOnce: native/notifications.c
+ * readNotification, onReadable, wakeOnce: native/notifications.c; unmapCode: native/memory.c
  *
  * openSocket opens an rtnetlink socket inside the network namespace that `namespaceFd`
  * refers to, and is back in the caller's namespace before it returns. A socket
@@ -265,6 +265,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
                    export_function(env, exports, "openNotifications", open_notifications) &&
                    export_function(env, exports, "readNotification", read_notification) &&
                    export_function(env, exports, "onReadable", on_readable) &&
-                   export_function(env, exports, "wakeOnce", wake_once);
+                   export_function(env, exports, "wakeOnce", wake_once) &&
+                   export_function(env, exports, "unmapCode", unmap_code);
   return done ? exports : NULL;
 }

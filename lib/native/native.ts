@@ -38,6 +38,11 @@ export type NativeSockets = {
   onReadable(callback: (descriptors: readonly number[]) => void): void;
   /** Calls back once when something can be read from this descriptor, unless it is closed before. */
   wakeOnce(fd: number): void;
+  /**
+   * Lets go of the pages that are mapped of the runtime's executable: its code, its constants, and the snapshot. What is used
+   * again comes back from the page cache.
+   */
+  unmapCode(): void;
 };
 
 export type Peer = { pid: number; uid: number; gone: boolean };

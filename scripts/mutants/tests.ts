@@ -87,7 +87,12 @@ function usedBy(file: string, files: readonly string[]): string[] {
 }
 
 /** What the addon is built of. */
-export const ADDON_SOURCES: readonly string[] = ['native/socket.c', 'native/process.c', 'native/notifications.c'];
+export const ADDON_SOURCES: readonly string[] = [
+  'native/socket.c',
+  'native/process.c',
+  'native/notifications.c',
+  'native/memory.c',
+];
 
 /** What scripts compile, and what is compiled. */
 const BUILDS: { [path: string]: string | readonly string[] } = {

@@ -1,41 +1,66 @@
 import { readFileSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { IdleMemory } from '../../agent/idle-memory.ts';
 import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 
-t.test('memory is given back once nothing is to do, and when there is some to give', async (t) => {
-  let resident = 90 * MIB;
-  let busyMs = 300;
-  let collected = 0;
+// What is resident when it is looked at, and for how many milliseconds of the last second the agent was at work.
+function looks(t: Test) {
+  let [own, mapped, busyMs] = [90 * MIB, 70 * MIB, 300];
+  const did: string[] = [];
   const memory = new IdleMemory({
     everyMs: 1000,
-    resident: () => resident,
+    resident: () => ({ own, mapped }),
     busyMs: () => busyMs,
-    collect: () => collected++,
+    collect: () => did.push('collect'),
+    unmap: () => {
+      did.push('unmap');
+      mapped = 30 * MIB;
+    },
   });
-  const look = (after: { resident?: number; busyFor?: number }) => {
-    resident = after.resident ?? resident;
+  const look = (after: { own?: number; mapped?: number; busyFor?: number }, expected: string, why = '') => {
+    own = (after.own ?? own / MIB) * MIB;
+    mapped = (after.mapped ?? mapped / MIB) * MIB;
     busyMs += after.busyFor ?? 0;
     memory.look();
-    return collected;
+    t.equal(did.splice(0).join(), expected, why);
   };
-  t.equal(look({ busyFor: 0 }), 0, 'nothing has grown');
-  t.equal(look({ busyFor: 800, resident: 180 * MIB }), 0, 'calls are served');
-  t.equal(look({ busyFor: 20 }), 0, 'and still are');
-  t.equal(look({ busyFor: 5 }), 1, 'an idle one is made small');
-  t.equal(look({ busyFor: 5, resident: 95 * MIB }), 2, 'in two steps');
-  t.equal(look({ busyFor: 5 }), 2);
-  t.equal(look({ busyFor: 500, resident: 105 * MIB }), 2);
-  t.equal(look({}), 2, 'a little is not worth it');
-  t.equal(look({ busyFor: 500, resident: 150 * MIB }), 2);
-  t.equal(look({}), 3);
-  t.equal(look({ busyFor: 500 }), 3, 'no second step where calls came in between');
-  t.equal(look({}), 4);
-  t.equal(look({}), 5);
-  t.equal(look({}), 5, 'what stays after that is needed');
+  return { memory, look };
+}
+
+t.test('memory is given back once nothing is to do, and when there is some to give', async (t) => {
+  const { memory, look } = looks(t);
+  look({ busyFor: 500 }, '', 'it starts');
+  look({}, 'unmap', 'what only the start needed');
+  look({}, '', 'nothing has grown');
+  look({ busyFor: 800, own: 180 }, '', 'calls are served');
+  look({ busyFor: 20 }, '', 'and still are');
+  look({ busyFor: 5 }, 'collect', 'an idle one is made small');
+  look({ busyFor: 5, own: 95 }, 'collect', 'in two steps');
+  look({ busyFor: 5 }, '');
+  look({ busyFor: 500, own: 105 }, '');
+  look({}, '', 'a little is not worth it');
+  look({ busyFor: 500, own: 150 }, '');
+  look({}, 'collect');
+  look({ busyFor: 500 }, '', 'no second step where calls came in between');
+  look({}, 'collect');
+  look({}, 'collect');
+  look({}, '', 'what stays after that is needed');
   t.strictSame(memory.status(), { collections: 5 });
+});
+
+t.test('code that calls have used is let go of too, after the heap', async (t) => {
+  const { look } = looks(t);
+  look({ busyFor: 500 }, '');
+  look({}, 'unmap');
+  look({ busyFor: 500, mapped: 45 }, '');
+  look({}, '', 'a little is not worth it');
+  look({ busyFor: 500, mapped: 55, own: 150 }, '');
+  look({ own: 150 }, 'collect');
+  look({ own: 100 }, 'collect');
+  look({}, 'unmap');
+  look({}, '');
 });
 
 t.test('the process shrinks', async (t) => {
