@@ -72,11 +72,10 @@ export class IdleMemory implements AgentPart {
       this.#left = 0;
       return;
     }
-    const { own, mapped } = resident();
-    if (this.#left === 0 && own >= this.#atRest.own + WORTHWHILE_BYTES) this.#left = COLLECTIONS;
+    if (this.#left === 0 && resident().own >= this.#atRest.own + WORTHWHILE_BYTES) this.#left = COLLECTIONS;
     if (this.#left > 0) this.#collect();
-    // A collection uses more code than most calls do.
-    else if (mapped >= this.#atRest.mapped + WORTHWHILE_BYTES) this.#unmap();
+    // After a collection, which uses more code than most calls do.
+    if (this.#left === 0 && resident().mapped >= this.#atRest.mapped + WORTHWHILE_BYTES) this.#unmap();
     this.#busyBefore = busyMs();
   }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Cluster } from '../cluster/cluster.ts';
 import { ROOT } from '../cluster/folder.ts';
 import { missingForCluster } from '../cluster/missing.ts';
@@ -21,6 +22,8 @@ const EDIT_SECONDS = 5;
 const BURST_SECONDS = 90;
 /** Between two edits of a pod: the peer loses those that come before its status of the last one. */
 const PAUSE_MS = 700;
+/** What a burst or a start has made grow is given back by then. */
+const REST_MS = 120_000;
 const net1: Selection = { name: 'plain', interface: 'net1' };
 const net2: Selection = { name: 'tenant', interface: 'net2' };
 
@@ -42,14 +45,18 @@ async function compare(cluster: Cluster): Promise<Report> {
   const { ours, peer } = await installSides(cluster);
   define(cluster);
   const api = new Api(cluster);
+  const restingUsage = async () => {
+    await pause(REST_MS);
+    return [usageOf(ours), usageOf(peer)] as const;
+  };
   try {
-    const atRest = [usageOf(ours), usageOf(peer)] as const;
+    const atRest = await restingUsage();
     const cases = [await runCases(cluster, api, ours, 20), await runCases(cluster, api, peer, 20)] as const;
     const before = [usageOf(ours), usageOf(peer)] as const;
     const edits = await editInTurn(cluster, api, [ours, peer]);
     const cpu = [ours, peer].map((side, index) => usageOf(side).cpu - (before[index]?.cpu ?? 0));
     const bursts = [await burst(cluster, api, ours), await burst(cluster, api, peer)] as const;
-    const after = [usageOf(ours), usageOf(peer)] as const;
+    const after = await restingUsage();
     return report(edits, { atRest, after, cpu }, bursts, cases);
   } finally {
     // Why the peer is wrong, where it is.
@@ -189,9 +196,9 @@ function report(
     `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} |`,
     `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} |`,
     `| the peer's ${cases[0].size} end-to-end cases that pass | ${passed.join(' | ')} |`,
-    usage('resident memory before the edits, MiB', ({ resident }) => resident, memory.atRest),
+    usage('resident memory at rest before the edits, MiB', ({ resident }) => resident, memory.atRest),
     usage('… of it its own', ({ own }) => own, memory.atRest),
-    usage('resident memory after them, MiB', ({ resident }) => resident, memory.after),
+    usage('resident memory two minutes after them, MiB', ({ resident }) => resident, memory.after),
     usage('… of it its own', ({ own }) => own, memory.after),
     `| CPU of ${2 * EDITS} edits, s | ${memory.cpu.map((cpu) => cpu.toFixed(2)).join(' | ')} |`,
     '',

@@ -17,6 +17,8 @@ import { median } from './statistics.ts';
 const ROUNDS = 30;
 /** Not counted: the first calls load what the others find loaded. */
 const WARM_UP = 3;
+/** What the calls have made grow is given back by then. */
+const REST_SECONDS = 120;
 
 /** Who is measured: its executable and type, and the process that does the work. */
 type Side = { readonly name: string; readonly program: string; readonly type: string; readonly daemon?: string };
@@ -61,6 +63,8 @@ function compare(cluster: Cluster, multus: string): Report {
   const before = sides.map(({ daemon }) => usageOf(node, daemon));
   const samples = run(node, commands, ROUNDS);
   const after = sides.map(({ daemon }) => usageOf(node, daemon));
+  node.run(['sleep', `${REST_SECONDS}`], { timeoutSeconds: REST_SECONDS + 30 });
+  const atRest = sides.map(({ daemon }) => usageOf(node, daemon));
   const took = (place: number, of: (sample: Sample) => number) => median((samples[place] ?? []).map(of));
   const wall = ({ wallMs }: Sample) => wallMs;
   const cpu = ({ cpuMs }: Sample) => cpuMs;
@@ -77,7 +81,7 @@ function compare(cluster: Cluster, multus: string): Report {
     const ofDaemon = ((after[index]?.cpuMs ?? 0) - (before[index]?.cpuMs ?? 0)) / ROUNDS;
     const own = { add: add - plain.add, del: del - plain.del };
     const all = sum([index * 2, index * 2 + 1], cpu) + ofDaemon;
-    return { name, add, del, own, cpu: all, resident: daemon ? after[index]?.residentMiB : undefined };
+    return { name, add, del, own, cpu: all, resident: daemon ? atRest[index]?.residentMiB : undefined };
   });
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
   const tables = [
@@ -88,7 +92,7 @@ function compare(cluster: Cluster, multus: string): Report {
       'own part of ADD',
       'of DEL',
       'CPU of both ms',
-      'resident MiB',
+      'resident MiB at rest',
     ]),
     line(['---', ...Array.from({ length: 6 }, () => '---:')]),
     line([ALONE, plain.add.toFixed(0), plain.del.toFixed(0), '', '', plain.cpu.toFixed(0), '']),
