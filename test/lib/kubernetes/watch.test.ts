@@ -43,6 +43,30 @@ t.test('asks for pages of as many items as client-go does', async (t) => {
   t.equal(server.asked[0]?.query.get('limit'), '500');
 });
 
+t.test('tells nothing of a list that arrives as it is stopped', async (t) => {
+  const server = new ApiStandIn();
+  await server.start();
+  server.put(pathOf('p1'), pod('p1', 'old'));
+  const client = server.client();
+  t.teardown(() => {
+    client.close();
+    return server.stop();
+  });
+  const told: string[] = [];
+  const list = client.list.bind(client);
+  let stopped: Promise<void> | undefined;
+  client.list = async (...question) => {
+    const page = await list(...question);
+    stopped = watch.stop();
+    return page;
+  };
+  const watch = new Watch<string>({ client, path: PODS, keep: () => '', changed: (key) => told.push(key) });
+  watch.start();
+  await until(() => stopped !== undefined);
+  await stopped;
+  t.strictSame([told, [...watch.items]], [[], []]);
+});
+
 t.test('reads the list in pages, then follows it', async (t) => {
   // From its cache, which "0" asks for, a real server gives all at once; this one has lost its place.
   const { server, watch, told } = await watching(t, { pageSize: 2 }, (server) => {
