@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
 import { registerFallbacks } from '../../agent/fallbacks.ts';
+import { LARGE_CONFIG_BYTES } from '../../agent/limits.ts';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
 import { Survey } from '../../agent/survey.ts';
@@ -75,6 +76,12 @@ t.test('the table of options is the command’s', async (t) => {
     return [names(option)[0], value !== undefined && /^\d+$/.test(value) ? Number(value) : value];
   });
   t.strictSame(documented, actual);
+});
+
+t.test('a config is large from the size on that the table of options says', async (t) => {
+  const [, large] = /configs over (\d+) KiB may use/.exec(document) ?? [];
+  t.equal(LARGE_CONFIG_BYTES, Number(large) * 1024);
+  t.match(document, `A config over ${large} KiB runs alone`);
 });
 
 t.test('a shim waits for the agent longer than any call may wait', async (t) => {

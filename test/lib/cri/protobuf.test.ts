@@ -43,5 +43,7 @@ t.test('refuses what is cut short, at every place, and what is no message', asyn
     t.throws(() => parseFields(whole.subarray(0, length)), { name: 'Error', message: 'the message is cut short' });
   }
   t.throws(() => parseFields(Buffer.from('0b', 'hex')), /wire type 3/);
-  t.throws(() => parseFields(Buffer.from(`08${'ff'.repeat(11)}`, 'hex')), /too long/);
+  // A number of 64 bits has ten bytes at most.
+  t.throws(() => parseFields(Buffer.from(`08${'80'.repeat(10)}01`, 'hex')), /too long/);
+  t.equal(numberIn(parseFields(Buffer.from(`08${'80'.repeat(9)}01`, 'hex')), 1), 2 ** 63);
 });
