@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { batch, lacks } from '../support/kernel/kinds.ts';
 import { readManifests } from '../support/kubernetes/kustomize.ts';
-import { type Scratch, settle } from '../support/namespaces/namespace.ts';
+import { type Scratch, scratchFolder, settle } from '../support/namespaces/namespace.ts';
 import { type List, type Node, noCnitool, REFERENCE_FOLDER, scratchNode } from '../support/plugins/chain.ts';
 
 // The networks of manifests/examples/kactus and flannel-ipvlan with the plugins that they name, run by cnitool, and a VRF by
@@ -77,9 +77,9 @@ t.test('kactus: the VLANs green and blue have their names', { skip: without('vla
 
 t.test('flannel-ipvlan: the pod has the four routes', { skip: without('ipvlan', 'flannel', 'ipvlan') }, async (t) => {
   const world = nodeOf(t);
-  const subnetFile = join(world.folder, 'subnet.env');
-  const state = join(world.folder, 'flannel');
-  mkdirSync(state);
+  const files = scratchFolder(t);
+  const subnetFile = join(files, 'subnet.env');
+  const state = join(files, 'state');
   writeFileSync(
     subnetFile,
     'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
