@@ -107,7 +107,8 @@ export function lacks(type: string): string | false {
 
 function isLack(error: unknown): boolean {
   const { stderr = '' } = error as { stderr?: string };
-  return /Unknown device type|Operation not supported/.test(stderr);
+  // The last is of tun, without /dev/net/tun.
+  return /Unknown device type|Operation not supported|^open: No such file/.test(stderr);
 }
 
 /** Commands of ip(8), in one process. */
