@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { createServer, type ServerHttp2Stream } from 'node:http2';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { GrpcClient } from '../../../lib/cri/grpc.ts';
+import { scratchFolder } from '../../support/namespaces/namespace.ts';
+
+// What a server may answer, by https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
+
+type Answer = (stream: ServerHttp2Stream) => void;
+
+/** A client of a server that answers so. */
+async function clientOf(t: Test, answer: Answer): Promise<GrpcClient> {
+  const socket = join(scratchFolder(t), 'grpc.sock');
+  const server = createServer().on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    answer(stream);
+  });
+  server.listen(socket);
+  await once(server, 'listening');
+  const client = new GrpcClient(socket);
+  t.teardown(() => {
+    client.close();
+    server.close();
+  });
+  return client;
+}
+
+/** The bytes of a message, and then the status in trailers. */
+const message = (hex: string, trailers: object = { 'grpc-status': '0' }): Answer => {
+  return (stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ ...trailers }));
+    stream.end(Buffer.from(hex, 'hex'));
+  };
+};
+const atOnce = (headers: object): Answer => {
+  return (stream) => stream.respond({ ':status': 200, ...headers }, { endStream: true });
+};
+const failed = (code: string, text: string) => ({ 'grpc-status': code, 'grpc-message': text });
+
+const ANSWERS: [what: string, answer: Answer, expected: string | { message: string; code?: number }][] = [
+  ['a message', message('00000000030a0178'), '0a0178'],
+  ['a message without a field', message('0000000000'), ''],
+  ['no message', message(''), { message: 'the answer is cut short' }],
+  ['a prefix that is cut', message('00000000'), { message: 'the answer is cut short' }],
+  ['a message that is cut', message('00000000030a01'), { message: 'the answer is cut short' }],
+  ['more than the message', message('00000000020a0178'), { message: 'the answer is cut short' }],
+  ['a compressed one', message('01000000030a0178'), { message: 'the answer is compressed, which was not asked for' }],
+  ['no status', message('00000000030a0178', {}), { message: 'the connection closed before the answer' }],
+  [
+    'a failure behind a message',
+    message('0000000000', failed('5', 'no such pod')),
+    { message: 'no such pod', code: 5 },
+  ],
+  ['one at once', atOnce(failed('14', 'not yet')), { message: 'not yet', code: 14 }],
+  ['one without words', atOnce({ 'grpc-status': '13' }), { message: 'gRPC status 13', code: 13 }],
+  ['encoded words', atOnce(failed('2', 'caf%C3%A9 50%25')), { message: 'café 50%', code: 2 }],
+  ['words that only look so', atOnce(failed('2', '100%')), { message: '100%', code: 2 }],
+];
+
+for (const [what, answer, expected] of ANSWERS) {
+  t.test(`an answer: ${what}`, async (t) => {
+    const asked = (await clientOf(t, answer)).call('/a.B/C', Buffer.alloc(0));
+    if (typeof expected === 'string') t.equal((await asked).toString('hex'), expected);
+    else await t.rejects(asked, { name: 'GrpcError', code: undefined, ...expected });
+  });
+}
