@@ -43,6 +43,7 @@ t.test('forgets what nobody wants any more, and does not wake for what another s
   t.equal(failures.nextMs(0, new Set(['a', 'b'])), undefined);
   failures.keep(new Set(['b']));
   t.equal(failures.of('a'), undefined);
+  t.match(failures.all(), [{ what: 'attach b' }], 'and nothing else');
   failures.forget('b');
   t.strictSame(failures.all(), []);
 });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parsePreviousResult } from '../../../lib/cni/previous-result.ts';
-import { fromVersion, type Result, toVersion, withRoutes } from '../../../lib/cni/result.ts';
+import { fromVersion, namedGateway, type Result, toVersion, withRoutes } from '../../../lib/cni/result.ts';
 import { type CniVersion, SUPPORTED_VERSIONS } from '../../../lib/cni/version.ts';
 
 type Route = { dst?: string; table?: number };
@@ -106,3 +106,10 @@ function isEmpty(value: unknown): boolean {
 function only(value: object, keys: readonly string[]): object {
   return Object.fromEntries(Object.entries(value).filter(([key]) => keys.includes(key)));
 }
+
+t.test('the first gateway of a family that is one', async (t) => {
+  const ips = ['0.0.0.0', '::', '10.1.0.1', 'fd00::1', '10.1.0.2'].map((gateway) => ({ address: 'x', gateway }));
+  t.equal(namedGateway(ips, 4), '10.1.0.1');
+  t.equal(namedGateway(ips, 6), 'fd00::1');
+  t.equal(namedGateway([{ address: '10.1.0.5/24' }, ...ips.slice(0, 3)], 6), undefined);
+});
