@@ -12,7 +12,8 @@ type Answer = (stream: ServerHttp2Stream) => void;
 /** A client of a server that answers so. */
 async function clientOf(t: Test, answer: Answer): Promise<GrpcClient> {
   const socket = join(scratchFolder(t), 'grpc.sock');
-  const server = createServer().on('stream', (stream) => {
+  const server = createServer();
+  server.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => undefined);
     answer(stream);
   });
