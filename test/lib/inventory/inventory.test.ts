@@ -73,6 +73,16 @@ t.test('an inventory of a data folder', { skip: noNamespaces }, async (t) => {
     t.equal((await inventory()).attachments[0]?.state, 'in place');
   });
 
+  t.test('tells that a namespace has too much to be read, and lists what is recorded', async (t) => {
+    const { add, dataDir, pod } = worldOf(t);
+    await add([{ dst: '172.16.0.0/12' }]);
+    const options = { breathe: async () => undefined, dumpBytes: 64 };
+    const { attachments, failures } = await takeInventory(dataDir, PLUGIN_NAMES, options);
+    t.match(attachments, [{ state: 'unknown', netns: pod.path, changes: [{ text: /172\.16\.0\.0/ }] }]);
+    t.equal(failures.length, 1);
+    t.match(failures[0], new RegExp(`^${pod.path}: `));
+  });
+
   t.test('does not call drift what somebody is at work on', async (t) => {
     const { add, inventory, pod, dataDir } = worldOf(t);
     await add([{ dst: '172.16.0.0/12' }]);
