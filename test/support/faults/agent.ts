@@ -84,7 +84,7 @@ export const agentHung = (cluster: Cluster): Fault => {
       return eventOf(
         cluster,
         agentPod(cluster),
-        /^Readiness probe failed: Get .*(deadline|Client\.Timeout) exceeded/,
+        /^Readiness probe failed: Get "[^"]+:9476\/.*(deadline|Client\.Timeout) exceeded/,
         'waymark',
       );
     },
