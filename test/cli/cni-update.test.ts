@@ -83,7 +83,7 @@ t.test('an edited list', { skip: noCnitool }, async (t) => {
     const before = pod.routes();
     const impossible = { ...GATEWAY, gateway: '203.0.113.1' };
     write(routes('10.20.0.0/16'), impossible);
-    t.match(refused(), /plugin type="seamless-gateway" failed \(update\): hostAddresses\[0\]: /);
+    t.match(refused(), /plugin type="seamless-gateway" failed \(update, error 104\): hostAddresses\[0\]: /);
     t.equal(pod.routes(), before, 'what static-route had changed is back');
     write(routes('10.10.0.0/16'), GATEWAY);
     must('waymark cni', 'check', 'net');
