@@ -185,7 +185,7 @@ npm_packages
 debian_packages
 go_tools
 [[ ${1:-} == start ]] && exit
-[[ ${1:-} == cluster ]] || kernel_packages
+[[ ${1:-} == kernel || ${WAYMARK_KERNEL:-} == 1 ]] && kernel_packages
 [[ ${1:-} != kernel ]] || { test_class; exit; }
 [[ ${1:-} == cluster ]] || test_packages
 pod_packages

@@ -8,7 +8,7 @@ import { scratchFolder } from '../support/namespaces/namespace.ts';
 
 // The agent killed at random moments under load: CONTRIBUTING.md says how to have it longer.
 
-const SECONDS = Number(process.env.WAYMARK_CHAOS_SECONDS ?? 20);
+const SECONDS = Number(process.env.WAYMARK_CHAOS_SECONDS ?? 10);
 /** So many ADDs, at least, lose their agent before it has answered, and fall back. */
 const ADDS = Number(process.env.WAYMARK_CHAOS_ADDS ?? 10);
 const PODS = 50;
