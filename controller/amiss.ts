@@ -1,5 +1,5 @@
 import { linkNamed, linkNames, linksIn, type PodLink } from '../lib/attachments/links.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { Sandbox } from '../lib/cri/runtime-service.ts';
 import type { SandboxRecord } from './records.ts';
@@ -17,7 +17,7 @@ export type Present = {
  * has lost its interface. It costs a fraction of looking at the pod.
  */
 export function isAmiss({ containerID, netns, pod: of, attachments }: SandboxRecord, present: Present): boolean {
-  const pod = present.podOf(`${of.namespace}/${of.name}`);
+  const pod = present.podOf(podKey(of));
   const isReady = present.sandboxes.some(({ id, isReady }) => isReady && id === containerID);
   if (!isReady || !pod?.isRunning || pod.sandboxUid !== of.uid) return true;
   if (attachments.some(({ state }) => state !== 'attached')) return true;

@@ -2,7 +2,7 @@ import { Definitions } from '../lib/attachments/definitions.ts';
 import { Delegates, recordsFolder } from '../lib/attachments/delegates.ts';
 import { EventRecorder, messages } from '../lib/attachments/events.ts';
 import { endOrphans } from '../lib/attachments/orphans.ts';
-import { type Pod, podOf } from '../lib/attachments/pod.ts';
+import { type Pod, podKey, podOf } from '../lib/attachments/pod.ts';
 import type { Slots } from '../lib/attachments/slots.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { DEFAULT_DATA_DIR } from '../lib/cni/config.ts';
@@ -276,7 +276,7 @@ export class Controller {
       withoutDefinition: this.#work.kept(),
       podsWatched: this.#healing.watched,
       attached: this.#records.all().map(({ pod, attachments }) => ({
-        pod: `${pod.namespace}/${pod.name}`,
+        pod: podKey(pod),
         interfaces: attachments.map(({ ifname, network, state }) => ({ ifname, network, state })),
       })),
     };
@@ -356,7 +356,7 @@ export class Controller {
 
   // Whose sandbox is gone is found out by looking at each pod that we have a record of.
   #sweep(): void {
-    for (const { pod } of this.#records.all()) this.#queue.kick(`${pod.namespace}/${pod.name}`);
+    for (const { pod } of this.#records.all()) this.#queue.kick(podKey(pod));
   }
 
   // That of most pods nothing is amiss must cost next to nothing.
@@ -369,7 +369,7 @@ export class Controller {
         pathOf,
       };
       for (const record of this.#records.all()) {
-        if (isAmiss(record, present)) this.#queue.kick(`${record.pod.namespace}/${record.pod.name}`);
+        if (isAmiss(record, present)) this.#queue.kick(podKey(record.pod));
         await pacing?.betweenSteps?.();
       }
     } catch {

@@ -1,6 +1,6 @@
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type Delegates, networkFromRecord } from '../lib/attachments/delegates.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import type { Attachment, DetachReason, Step } from '../lib/attachments/steps.ts';
 import { stepKey } from '../lib/attachments/steps.ts';
 import type { Sandbox } from '../lib/cri/runtime-service.ts';
@@ -61,7 +61,7 @@ export async function explainPod(
   sandboxes: readonly Sandbox[],
   failures: Failures | undefined,
 ): Promise<PodExplanation> {
-  const name = `${pod.namespace}/${pod.name}`;
+  const name = podKey(pod);
   const why = idleReason(pod);
   if (why !== undefined) return idle(name, why);
   const looked = await inTime('the container runtime', lookAt(options, pod, sandboxes));

@@ -109,10 +109,14 @@ function parsedOf(definition: KubeObject, cniArgs: JsonObject = {}): NetworkList
   return list;
 }
 
+/** What a plugin of a list is told for a key: `args.cni` comes before the config. */
+export function keyOf(plugin: PluginConfig, key: string): unknown {
+  return attachmentArgs(plugin)[key] ?? plugin[key];
+}
+
 /** The plugins of a list that follow edits: all that can, unless one of their entries says by `reconcile` that it does not. */
 export function followingTypes(list: NetworkList, updatable: Updatable): string[] {
-  const isFollowing = (plugin: PluginConfig) =>
-    !['heal', 'off'].includes(String(attachmentArgs(plugin).reconcile ?? plugin.reconcile));
+  const isFollowing = (plugin: PluginConfig) => !['heal', 'off'].includes(String(keyOf(plugin, 'reconcile')));
   return updatableTypes(list, updatable).filter((type) =>
     list.plugins.filter((plugin) => plugin.type === type).every(isFollowing),
   );

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { attachmentArgs, dataDirOf } from '../lib/cni/config.ts';
+import { dataDirOf } from '../lib/cni/config.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import { DEFAULT_ROUTE } from '../lib/default-route/default-route.ts';
 import type { HealedAttachment } from '../lib/plugin/heal.ts';
 import type { OnConflict } from '../lib/plugin/reconcile.ts';
 import { type Updatable, updatableTypes } from '../lib/plugin/update-list.ts';
-import type { NetworkList, PluginConfig } from '../lib/runtime/network.ts';
-import type { Followed } from './followed.ts';
+import type { NetworkList } from '../lib/runtime/network.ts';
+import { type Followed, keyOf } from './followed.ts';
 import type { Looked } from './look.ts';
 
 /** What is put back of an attachment when the pod loses it; `of` is its network's definition, if it has one. */
@@ -20,7 +20,6 @@ export function healableOf(
   updatable: Updatable,
   pathOf: PathOf,
 ): Healable[] {
-  const keyOf = (plugin: PluginConfig, key: string) => attachmentArgs(plugin)[key] ?? plugin[key];
   return updatableTypes(list, updatable).flatMap((type): Healable | [] => {
     const [first, ...others] = list.plugins.filter((plugin) => plugin.type === type);
     if (first === undefined || [first, ...others].some((plugin) => keyOf(plugin, 'reconcile') === 'off')) return [];

@@ -1,6 +1,5 @@
-import type { EventRecorder } from '../lib/attachments/events.ts';
-import { messages } from '../lib/attachments/events.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import { type EventRecorder, messages } from '../lib/attachments/events.ts';
+import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { Pacing } from '../lib/cni/runner.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
@@ -247,10 +246,6 @@ export class Healing {
     watched.said = error.message;
     this.#options.log?.(watched.sandboxed.pod, 'its routes cannot be looked after', error);
   }
-}
-
-function podKey({ namespace, name }: Pod): string {
-  return `${namespace}/${name}`;
 }
 
 function reasonOf({ text, holder, reason }: Lost, outcome: 'waiting' | 'contested'): string {

@@ -4,7 +4,7 @@ import { CACHE_FOLDERS } from '../lib/attachments/caches.ts';
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type EventRecorder, messages } from '../lib/attachments/events.ts';
 import { NetworkError } from '../lib/attachments/network.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import { isolationProblem } from '../lib/attachments/selection.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
 import { updateText } from '../lib/attachments/update-text.ts';
@@ -317,10 +317,6 @@ export class LiveRoutes {
     reported.set(about, text);
     return true;
   }
-}
-
-function podKey({ namespace, name }: Pod): string {
-  return `${namespace}/${name}`;
 }
 
 function keyOf({ ifname }: Followed, version: string): string {

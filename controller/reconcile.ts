@@ -3,7 +3,7 @@ import type { Definitions } from '../lib/attachments/definitions.ts';
 import { type EventRecorder, messages } from '../lib/attachments/events.ts';
 import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
 import { linkNamed, linkNames, linksIn } from '../lib/attachments/links.ts';
-import type { Pod } from '../lib/attachments/pod.ts';
+import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
 import {
@@ -78,7 +78,7 @@ export class Reconciler {
     if (pod.isOnHostNetwork) return this.#reject(pod, memory);
     const looked = await lookAt(this.#options, pod, sandboxes);
     if (looked === undefined) {
-      liveRoutes.forget(`${pod.namespace}/${pod.name}`);
+      liveRoutes.forget(podKey(pod));
       return NO_SANDBOX_MS;
     }
     this.#refresh(pod, looked.containerID, memory);
@@ -201,7 +201,7 @@ export class Reconciler {
 
   #waitForDefinitions({ pod, memory }: View): void {
     const networks = memory.failures.all().flatMap(({ network }) => network ?? []);
-    this.#options.definitions.wait(`${pod.namespace}/${pod.name}`, new Set([...networks, ...memory.live.networks]));
+    this.#options.definitions.wait(podKey(pod), new Set([...networks, ...memory.live.networks]));
   }
 
   #reject(pod: Pod, memory: Memory): undefined {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { pause } from '../kubernetes/backoff.ts';
 import type { ApiClient } from '../kubernetes/client.ts';
 import { ApiError } from '../kubernetes/errors.ts';
-import type { Pod } from './pod.ts';
+import { type Pod, podKey } from './pod.ts';
 import type { NetworkRequest } from './selection.ts';
 
 /**
@@ -62,7 +62,7 @@ export class EventRecorder {
   /** Reports something about a pod, in one line, as `kubectl describe` shows it. */
   record(pod: Pod, reason: Reason, message: string): void {
     if (!this.#hasRoom(pod.uid)) {
-      this.#options.lost(`too many events of pod ${pod.namespace}/${pod.name}`);
+      this.#options.lost(`too many events of pod ${podKey(pod)}`);
       return;
     }
     const time = (this.#options.now ?? Date.now)();
@@ -85,7 +85,7 @@ export class EventRecorder {
   async #write(pod: Pod, reason: Reason, message: string, time: number): Promise<void> {
     const { client, lost } = this.#options;
     if (this.#isStopped) {
-      lost(`event of pod ${pod.namespace}/${pod.name}: the agent has stopped`);
+      lost(`event of pod ${podKey(pod)}: the agent has stopped`);
       return;
     }
     const key = createHash('sha256').update(`${pod.uid} ${reason} ${message}`).digest('hex');
@@ -105,7 +105,7 @@ export class EventRecorder {
       this.#known.set(key, { name, count: 1, at: time });
       if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
     } catch (error) {
-      lost(`event of pod ${pod.namespace}/${pod.name}: ${(error as Error).message}`);
+      lost(`event of pod ${podKey(pod)}: ${(error as Error).message}`);
     }
   }
 

@@ -18,8 +18,8 @@ export type PodLink = {
 };
 
 /**
- * The links in a namespace; without their addresses it is faster. Throws NamespaceError and NetlinkError, and an Error if it is the node's own: a pod on the
- * node's network must never be taken for one of its own.
+ * The links in a namespace; without their addresses it is faster. Throws NamespaceError and NetlinkError, and an Error if it is
+ * the node's own: a pod on the node's network must never be taken for one of its own.
  */
 export function linksIn(path: string, isWithAddresses = true): PodLink[] {
   return inside(path, (socket) =>

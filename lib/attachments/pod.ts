@@ -35,6 +35,11 @@ export const KACTUS_ANNOTATION = 'networks';
 /** Put by the kubelet on a static pod's mirror in the API. */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
+/** `namespace/name`, by which a pod is known here. */
+export function podKey({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`;
+}
+
 /** Reads a pod of the API. */
 export function podOf({ metadata, spec, status }: KubeObject): Pod {
   const { namespace = 'default', name, uid, resourceVersion, annotations = {}, deletionTimestamp } = metadata;

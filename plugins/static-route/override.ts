@@ -16,8 +16,8 @@ type Removal = Pick<StaticRouteConfig, 'flushroutes' | 'flushgateway' | 'delrout
 const LINK_LOCAL = [parsePrefix('169.254.0.0/16'), parsePrefix('fe80::/10')];
 
 /**
- * Which routes out of these links, of the main table or that of their VRF, does the config delete? Never one that the config wants itself, so
- * that a repeated ADD finds nothing to do.
+ * Which routes out of these links, of the main table or that of their VRF, does the config delete? Never one that the config
+ * wants itself, so that a repeated ADD finds nothing to do.
  */
 export function removedRoutes(
   config: Removal,
