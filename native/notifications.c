@@ -51,14 +51,9 @@ static int listen_to_all(int fd) {
 }
 
 napi_value open_notifications(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, result;
+  napi_value result;
   int32_t target;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      napi_get_value_int32(env, argument, &target) != napi_ok) {
-    napi_throw_type_error(env, NULL, "openNotifications(namespaceFd: number)");
-    return NULL;
-  }
+  if (!number_argument(env, info, "openNotifications(namespaceFd: number)", &target)) return NULL;
   const char *syscall;
   const int fd = socket_to_kernel(target, &syscall);
   if (fd < 0) return throw_errno(env, syscall, errno);
@@ -175,14 +170,8 @@ napi_value on_readable(napi_env env, napi_callback_info info) {
 }
 
 napi_value wake_once(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument;
   int32_t fd;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      napi_get_value_int32(env, argument, &fd) != napi_ok) {
-    napi_throw_type_error(env, NULL, "wakeOnce(fd: number)");
-    return NULL;
-  }
+  if (!number_argument(env, info, "wakeOnce(fd: number)", &fd)) return NULL;
   struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
   if (epoll_ctl(poll.epoll, EPOLL_CTL_MOD, fd, &event) == 0) return NULL;
   if (errno == ENOENT && epoll_ctl(poll.epoll, EPOLL_CTL_ADD, fd, &event) == 0) return NULL;

@@ -58,6 +58,16 @@ napi_value throw_errno(napi_env env, const char *syscall, int number) {
   return NULL;
 }
 
+int number_argument(napi_env env, napi_callback_info info, const char *usage, int32_t *number) {
+  size_t count = 1;
+  napi_value argument;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) == napi_ok && count == 1 &&
+      napi_get_value_int32(env, argument, number) == napi_ok)
+    return 1;
+  napi_throw_type_error(env, NULL, usage);
+  return 0;
+}
+
 /* By statx, since fstat is another symbol from glibc 2.33 on, and the runtime asks for 2.28 only. */
 static int identify(int fd, struct statx *file) { return statx(fd, "", AT_EMPTY_PATH, STATX_INO, file); }
 
@@ -148,14 +158,9 @@ static uint64_t namespace_cookie(int fd) {
 }
 
 static napi_value open_socket(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, result, value;
+  napi_value result, value;
   int32_t target;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      napi_get_value_int32(env, argument, &target) != napi_ok) {
-    napi_throw_type_error(env, NULL, "openSocket(namespaceFd: number)");
-    return NULL;
-  }
+  if (!number_argument(env, info, "openSocket(namespaceFd: number)", &target)) return NULL;
 
   const char *syscall;
   const int fd = socket_to_kernel(target, &syscall);
@@ -178,14 +183,9 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
 
 /* Who is at the other end of a connected Unix socket (SO_PEERCRED, unix(7)), and is it still there? */
 static napi_value peer_of(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, result, value;
+  napi_value result, value;
   int32_t fd;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      napi_get_value_int32(env, argument, &fd) != napi_ok) {
-    napi_throw_type_error(env, NULL, "peerOf(socketFd: number)");
-    return NULL;
-  }
+  if (!number_argument(env, info, "peerOf(socketFd: number)", &fd)) return NULL;
 
   struct ucred peer;
   socklen_t length = sizeof peer;
@@ -237,14 +237,9 @@ static napi_value notify(napi_env env, napi_callback_info info) {
 /* Takes the exclusive lock of an open file (flock(2)), without waiting: true if it is ours now. The kernel gives it back
    when the descriptor is closed, at the latest with the process. */
 static napi_value lock_file(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, result;
+  napi_value result;
   int32_t fd;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      napi_get_value_int32(env, argument, &fd) != napi_ok) {
-    napi_throw_type_error(env, NULL, "lockFile(fd: number)");
-    return NULL;
-  }
+  if (!number_argument(env, info, "lockFile(fd: number)", &fd)) return NULL;
   const int taken = flock(fd, LOCK_EX | LOCK_NB) == 0;
   if (!taken && errno != EWOULDBLOCK) return throw_errno(env, "flock", errno);
   napi_get_boolean(env, taken, &result);
