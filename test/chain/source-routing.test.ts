@@ -19,6 +19,8 @@ const NETWORKS: readonly [Network, Network, Network] = [
   { name: 'net-c', ifname: 'net2', ipv4: '10.8.168.174', ipv6: 'fd08::174' },
 ];
 const CLIENT = ['192.0.2.2', '2001:db8:99::2'];
+/** Addresses of nobody, in the second network. */
+const NEIGHBORS = ['10.7.0.9', 'fd07::9'];
 
 const SBR: ListPlugin = { type: 'sbr' };
 const OURS: ListPlugin = { type: 'static-route', sourceRouting: true };
@@ -195,22 +197,23 @@ t.test('behind ptp, whose subnet is not on the link', { skip: noCnitool }, async
   t.equal(pictureOf(pod), before);
 });
 
-t.test('the faults of sbr', { skip: noCnitool }, async (t) => {
+t.test('the faults of sbr, in both families', { skip: noCnitool }, async (t) => {
   const networks = NETWORKS.slice(0, 2);
   const second = NETWORKS[1];
-  const faulty = () => ({ sbr: worldOf(t, networks, [SBR]), ours: worldOf(t, networks, [OURS]) });
-  const result = {
-    cniVersion: '1.0.0',
-    interfaces: [{ name: 'net1', sandbox: '' }],
-    ips: addressesOf(second).map((address) => ({
+  const both = () => ({ sbr: worldOf(t, networks, [SBR]), ours: worldOf(t, networks, [OURS]) });
+  // The plugin by itself, as a runtime calls it for some addresses of the second network.
+  const again = (
+    verb: string,
+    { pod, dataDir }: ReturnType<typeof worldOf>,
+    plugin: ListPlugin,
+    { addresses = addressesOf(second), gateway = gatewayOf } = {},
+  ) => {
+    const ips = addresses.map((address) => ({
       address: `${address}/${address.includes(':') ? 64 : 16}`,
-      gateway: gatewayOf(address),
+      gateway: gateway(address),
       interface: 0,
-    })),
-  };
-  // The plugin by itself, as a runtime calls it again.
-  const again = (verb: string, { pod, dataDir }: ReturnType<typeof worldOf>, plugin: ListPlugin) => {
-    const prevResult = { ...result, interfaces: [{ name: 'net1', sandbox: pod.path }] };
+    }));
+    const prevResult = { cniVersion: '1.0.0', interfaces: [{ name: 'net1', sandbox: pod.path }], ips };
     const program = plugin === SBR ? [join(REFERENCE_FOLDER, 'sbr')] : [process.execPath, bundleOf(plugin.type)];
     return spawnSync(program[0] ?? '', program.slice(1), {
       encoding: 'utf8',
@@ -224,66 +227,107 @@ t.test('the faults of sbr', { skip: noCnitool }, async (t) => {
       },
     }).status;
   };
+  // The second network's interface without source routing, so that it stays when a plugin is called by itself.
+  const attachBare = ({ must, folder }: ReturnType<typeof worldOf>) => {
+    const list = { cniVersion: '1.0.0', name: 'bare', plugins: [bridgeOf(second)] };
+    writeFileSync(join(folder, 'net.d', 'bare.conflist'), JSON.stringify(list));
+    must('add', NETWORKS[0]);
+    must('add', { ...second, name: 'bare' });
+  };
 
   t.test(
-    'it takes the subnet out of the main table: what has no address yet goes next door through the other network',
+    'the main table loses the subnet: what has no address yet goes next door through the other network',
     async (t) => {
-      const { sbr, ours } = faulty();
+      const { sbr, ours } = both();
       for (const { attach } of [sbr, ours]) attach();
-      t.equal(leavesBy(sbr.pod, '10.7.0.9'), 'eth0');
-      t.equal(leavesBy(ours.pod, '10.7.0.9'), 'net1');
-      t.equal(leavesBy(ours.pod, 'fd07::9'), 'net1');
+      for (const neighbor of NEIGHBORS) {
+        t.equal(leavesBy(sbr.pod, neighbor), 'eth0', neighbor);
+        t.equal(leavesBy(ours.pod, neighbor), 'net1', neighbor);
+      }
+      const tables = (pod: Scratch) => new Set(addressesOf(second).flatMap((address) => tablesFor(pod, address)));
+      t.equal(tables(sbr.pod).size, 2, 'each address has a table of its own');
+      t.equal(tables(ours.pod).size, 1, 'ours: the attachment has one');
     },
   );
 
-  t.test('it does not notice in CHECK that its rules are gone', async (t) => {
-    const { sbr, ours } = faulty();
+  t.test('CHECK does not notice that rules are gone', async (t) => {
+    const { sbr, ours } = both();
     for (const { attach, pod } of [sbr, ours]) {
       attach();
-      pod.ip(`rule del from ${second.ipv4}`);
+      for (const address of addressesOf(second)) pod.ip(`${familyFlag(address)} rule del from ${address}`);
     }
     t.equal(again('CHECK', sbr, SBR), 0);
     const { status, stderr } = ours.drive('cnitool', 'check', second.name, { CNI_IFNAME: 'net1' });
     t.not(status, 0);
-    t.match(stderr, /sourceRouting: rule priority 30000 from 10\.7\.168\.173\/32 lookup \d+ is missing/);
+    for (const address of addressesOf(second)) t.match(stderr, `sourceRouting: rule priority 30000 from ${address}/`);
+    t.match(stderr, /lookup \d+ is missing/);
   });
 
-  t.test('it fails when it is called again, and leaves a rule that leads to an empty table', async (t) => {
-    const { sbr, ours } = faulty();
+  t.test('a second ADD fails, and leaves rules that lead to empty tables', async (t) => {
+    const { sbr, ours } = both();
     for (const { attach } of [sbr, ours]) attach();
-    const [before, once] = [sbr.picture(), ours.picture()];
-    t.not(again('ADD', sbr, SBR), 0);
-    t.not(sbr.picture(), before);
+    const once = ours.picture();
+    for (const address of addressesOf(second)) {
+      t.strictSame(emptyTables(sbr.pod, address), []);
+      t.not(again('ADD', sbr, SBR, { addresses: [address] }), 0);
+      t.equal(emptyTables(sbr.pod, address).length, 1);
+    }
     t.equal(again('ADD', ours, OURS), 0);
     t.equal(ours.picture(), once, 'ours finds nothing to do');
   });
 
-  t.test('it takes a rule of somebody else away, and leaves its tables', async (t) => {
-    const { sbr, ours } = faulty();
-    const others = `rule add from ${second.ipv4} to 10.9.0.0/16 table 9 pref 5 proto static`;
-    for (const { must, pod } of [sbr, ours]) {
-      must('add', NETWORKS[0]);
-      // The interface stays here, so that what it had is seen.
-      const [bare] = [bridgeOf(second)];
-      writeFileSync(
-        join(pod === sbr.pod ? sbr.folder : ours.folder, 'net.d', 'bare.conflist'),
-        JSON.stringify({ cniVersion: '1.0.0', name: 'bare', plugins: [bare] }),
-      );
-      must('add', { ...second, name: 'bare' });
-      pod.ip(others);
+  t.test('an ADD that fails in the middle leaves what it made', async (t) => {
+    const { sbr, ours } = both();
+    for (const world of [sbr, ours]) attachBare(world);
+    const before = ours.picture();
+    for (const address of addressesOf(second)) {
+      // Nobody on the link has such a network.
+      const gateway = () => (address.includes(':') ? '2001:db8:5::1' : '203.0.113.1');
+      t.not(again('ADD', sbr, SBR, { addresses: [address], gateway }), 0);
+      t.equal(emptyTables(sbr.pod, address).length, 1);
+      t.not(again('ADD', ours, OURS, { addresses: [address], gateway }), 0);
+      t.equal(ours.picture(), before, 'ours leaves all as it was');
     }
-    const [theirs, before] = [sbr.picture(), ours.picture()];
+  });
+
+  t.test('DEL takes rules of somebody else away, and leaves its tables', async (t) => {
+    const { sbr, ours } = both();
+    for (const world of [sbr, ours]) {
+      attachBare(world);
+      world.pod.ip(`rule add from ${second.ipv4} to 10.9.0.0/16 table 9 pref 5 proto static`);
+      world.pod.ip(`-6 rule add from ${second.ipv6} to fd09::/64 table 9 pref 5 proto static`);
+    }
+    const before = ours.picture();
     t.equal(again('ADD', sbr, SBR), 0);
+    const tables = addressesOf(second).map((address) => tablesFor(sbr.pod, address).filter((table) => table !== '9'));
     t.equal(again('DEL', sbr, SBR), 0);
-    t.not(sbr.picture(), theirs);
-    t.strictSame(sbr.pod.ipJson('rule show pref 5'), [], 'the rule of somebody else is gone');
-    t.equal(leavesBy(sbr.pod, '10.7.0.9'), 'eth0', 'and the subnet did not come back');
+    for (const [index, address] of addressesOf(second).entries()) {
+      const flag = familyFlag(address);
+      t.strictSame(sbr.pod.ipJson(`${flag} rule show pref 5`), [], 'the rule of somebody else is gone');
+      const [table, ...more] = tables[index] ?? [];
+      t.not(sbr.pod.ip(`${flag} route show table ${table}`).trim(), '', 'its table stays');
+      t.strictSame(more, []);
+    }
+    for (const neighbor of NEIGHBORS) t.equal(leavesBy(sbr.pod, neighbor), 'eth0', 'the subnet did not come back');
     t.equal(again('ADD', ours, OURS), 0);
     t.not(ours.picture(), before);
     t.equal(again('DEL', ours, OURS), 0);
     t.equal(ours.picture(), before, 'ours leaves all as it was');
   });
 });
+
+/** The tables that rules for packets from an address lead to. */
+function tablesFor(pod: Scratch, address: string): string[] {
+  const rules = pod.ipJson(`${familyFlag(address)} rule show from ${address}`);
+  return [...new Set(rules.map(({ table }) => String(table)))];
+}
+
+/** Those of them that have no route. */
+function emptyTables(pod: Scratch, address: string): string[] {
+  // Asked for one that never was, `ip` fails.
+  const routes = pod.ip(`${familyFlag(address)} route show table all`);
+  return tablesFor(pod, address).filter((table) => !routes.includes(` table ${table} `));
+}
 
 // cnitool makes it from the path of the namespace.
 function containerOf({ path }: Scratch): string {
