@@ -85,6 +85,7 @@ const OF_PARTS: { [name: string]: readonly string[] } = {
   waymark_hotplug_pending: [],
   waymark_api_requests_total: ['verb', 'code'],
   waymark_fallbacks_total: [],
+  waymark_healed_total: ['outcome'],
 };
 
 t.test('the alerts look at metrics that agents have, by values that exist before their first use', async (t) => {
