@@ -2,9 +2,11 @@ import { dirname } from 'node:path';
 import { cachedCalls } from '../lib/attachments/caches.ts';
 import { networkFromRecord } from '../lib/attachments/delegates.ts';
 import { NetworkError, networkOf } from '../lib/attachments/network.ts';
+import type { UpdatingKeys } from '../lib/attachments/steps.ts';
 import { attachmentArgs, commonKeys } from '../lib/cni/config.ts';
 import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import type { PathOf } from '../lib/cni/place.ts';
+import { meantBy } from '../lib/cni/spelling.ts';
 import type { KubeObject } from '../lib/kubernetes/object.ts';
 import type { Observation } from '../lib/observation/observation.ts';
 import { type Updatable, updatableTypes } from '../lib/plugin/update-list.ts';
@@ -150,12 +152,17 @@ export function nodeReaderOf(
 }
 
 /**
- * The keys of `cni-args` that update what these plugins do, if one of them can be updated. Those that a pod's author must not
- * set are among them: the update is refused, and the interface stays.
+ * The keys of `cni-args` whose edits need no swap of a list with these plugins; undefined if none of them can be updated. Those
+ * that a pod's author must not set are among them, and what looks like a misspelling: the update is refused, and the interface
+ * stays.
  */
-export function keysUpdating(types: readonly string[], updatable: Updatable): ReadonlySet<string> | undefined {
+export function keysUpdating(types: readonly string[], updatable: Updatable): UpdatingKeys | undefined {
   const keys = types.flatMap((type) => updatable.get(type)?.updatedBy ?? []);
-  return keys.length === 0 ? undefined : new Set([...Object.keys(commonKeys), ...keys]);
+  if (keys.length === 0) return undefined;
+  const ours = [...Object.keys(commonKeys), ...keys];
+  // A key that none of ours knows may be one that another plugin of the list reads, and only its ADD brings that about.
+  const hasOthers = types.some((type) => !updatable.has(type));
+  return { has: (key) => !hasOthers || meantBy(key, ours) !== undefined };
 }
 
 /** The config as whoever cached it wrote it: one plugin, or a list. */

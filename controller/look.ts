@@ -5,7 +5,13 @@ import { gatewaysIn, linksIn, type PodLink } from '../lib/attachments/links.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
 import { isolated } from '../lib/attachments/selection.ts';
 import { parseStatus } from '../lib/attachments/status.ts';
-import { type InterfaceNames, type Observed, type Plan, planSteps } from '../lib/attachments/steps.ts';
+import {
+  type InterfaceNames,
+  type Observed,
+  type Plan,
+  planSteps,
+  type UpdatingKeys,
+} from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
 import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
 import { observedOf } from './observed.ts';
@@ -20,7 +26,7 @@ export type LookOptions = {
   readonly interfaceNames?: InterfaceNames;
   readonly recordOf: (sandboxed: Sandboxed) => SandboxRecord;
   /** See `Known`. */
-  readonly updatedBy?: (types: readonly string[]) => ReadonlySet<string> | undefined;
+  readonly updatedBy?: (types: readonly string[]) => UpdatingKeys | undefined;
 };
 
 type Observing = Pick<LookOptions, 'recordOf' | 'pathOf' | 'cacheFolders' | 'updatedBy'>;

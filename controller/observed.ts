@@ -2,7 +2,7 @@ import { type CachedCall, linksOf, requestOf } from '../lib/attachments/caches.t
 import { linkNamed, linkNames, type PodLink } from '../lib/attachments/links.ts';
 import type { NetworkRequest } from '../lib/attachments/selection.ts';
 import { isOfDefinition } from '../lib/attachments/status.ts';
-import type { Attachment, Observed } from '../lib/attachments/steps.ts';
+import type { Attachment, Observed, UpdatingKeys } from '../lib/attachments/steps.ts';
 import { isJsonObject, type JsonObject } from '../lib/cni/json.ts';
 import type { SandboxRecord } from './records.ts';
 
@@ -14,7 +14,7 @@ export type Known = {
   /** What we gave the pod when it started, by interface; undefined: nothing. */
   readonly atBirth?: (ifname: string) => NetworkRequest | undefined;
   /** See `Attachment`, of a network list with these plugins. */
-  readonly updatedBy?: (types: readonly string[]) => ReadonlySet<string> | undefined;
+  readonly updatedBy?: (types: readonly string[]) => UpdatingKeys | undefined;
   /** The gateways of default routes, by link; undefined: nobody wants to know, or they cannot be read. */
   readonly gateways?: ReadonlyMap<string, readonly string[]> | undefined;
 };
@@ -81,10 +81,7 @@ function birthAttachments(
   return [...found.values()];
 }
 
-function updatedIn(
-  list: string | JsonObject | undefined,
-  updatedBy: Known['updatedBy'],
-): { updatedBy?: ReadonlySet<string> } {
+function updatedIn(list: string | JsonObject | undefined, updatedBy: Known['updatedBy']): { updatedBy?: UpdatingKeys } {
   if (list === undefined || updatedBy === undefined) return {};
   const document = typeof list === 'string' ? (JSON.parse(list) as JsonObject) : list;
   const plugins: unknown[] = Array.isArray(document.plugins) ? document.plugins : [document];

@@ -29,7 +29,7 @@ export type Attachment = {
   /** It says all, since we made it when the pod started. */
   readonly isExact?: boolean;
   /** Keys of `cni-args` whose edits an update brings to it, so that they do not need a swap. */
-  readonly updatedBy?: ReadonlySet<string>;
+  readonly updatedBy?: UpdatingKeys;
   /** The hardware address of its link; of a pending one, that of the link before. */
   readonly mac?: string;
   /** Without prefix lengths. */
@@ -37,6 +37,9 @@ export type Attachment = {
   /** The gateways of default routes through its links; undefined: unknown. */
   readonly gateways?: readonly string[];
 };
+
+/** Some keys of `cni-args`. */
+export type UpdatingKeys = Pick<ReadonlySet<string>, 'has'>;
 
 /** What is in the pod. */
 export type Observed = {
@@ -130,7 +133,7 @@ export function serves(attachment: Attachment, selection: Selection): boolean {
   );
 }
 
-function withoutUpdated(request: NetworkRequest, updatedBy: ReadonlySet<string> | undefined): NetworkRequest {
+function withoutUpdated(request: NetworkRequest, updatedBy: UpdatingKeys | undefined): NetworkRequest {
   const { cniArgs, ...rest } = request;
   if (updatedBy === undefined || cniArgs === undefined) return request;
   const left = Object.entries(cniArgs).filter(([key]) => !updatedBy.has(key));

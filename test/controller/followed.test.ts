@@ -75,7 +75,10 @@ t.test('the files and the keys that an update reads', async (t) => {
   for (const key of ['routes', 'rules', 'sourceRouting', 'topology', 'interface']) t.ok(keys?.has(key), key);
   for (const key of ['topologyFile', 'dataDir', 'logFile'])
     t.ok(keys?.has(key), `${key}, to be refused without a swap`);
-  for (const key of ['mac', 'ips', 'bandwidth']) t.notOk(keys?.has(key), key);
+  for (const key of ['rotes', 'sourcerouting']) t.ok(keys?.has(key), `${key}, to be refused as a misspelling`);
+  for (const key of ['mac', 'ips', 'bandwidth', 'team'])
+    t.notOk(keys?.has(key), `${key}, which bridge or its IPAM may read`);
+  t.ok(keysUpdating(['static-route', 'seamless-gateway'], UPDATABLE)?.has('team'), 'a key that nobody can read');
 });
 
 t.test('a single plugin is cached as one', async (t) => {

@@ -113,6 +113,9 @@ onNode('a pod follows its own cni-args without a swap; what concerns other plugi
   select(routes('10.96.0.0/16'));
   await until(() => node.events('FailedUpdatingRoutes').length === 1);
   t.match(node.events('FailedUpdatingRoutes')[0], /10\.96\.0\.0\/12 is protected on this node/);
+  select({ ...routes('10.7.0.0/16'), flushRoute: true });
+  await until(() => node.events('FailedUpdatingRoutes').length === 2);
+  t.match(node.events('FailedUpdatingRoutes')[1], /flushRoute: is not a known key; did you mean "flushroutes"\?/);
   t.strictSame(ours(pod).length, 2, 'a refused one changes nothing');
   await node.restart();
   select();
