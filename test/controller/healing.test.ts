@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { ControllerOptions } from '../../controller/controller.ts';
@@ -173,6 +175,74 @@ onNode('there is no fight with somebody who takes a route again and again', asyn
   t.notMatch(ours(pod), /10\.1\.0\.0/);
   t.equal(outcomes.filter((outcome) => outcome === 'contested').length, 1);
 });
+
+onNode('a pod that floods netlink keeps nobody waiting, and gets its own route back three times', async (t) => {
+  const rounds = { backoff: { firstMs: 1e6, maxMs: 1e6 }, quietMs: 1e7 };
+  const { node } = await nodeOf(t, KEYS);
+  await node.restart({ rounds });
+  const [flooder, victim] = [await podOf(node, 'flooder'), await podOf(node, 'victim')];
+  const flood = await floodOf(t, flooder, join(node.folder, 'flood'));
+  await flood.goesOn();
+  for (let round = 0; round < 3; round++) {
+    victim.scratch.ip('route flush proto 87');
+    await whole(victim);
+    await flood.goesOn();
+  }
+  const contested = () => node.events('ContestedRoutes').filter((text) => text.includes('[default/flooder]'));
+  await until(() => contested().length > 0, 'nobody says who takes the route away');
+  await flood.goesOn();
+  t.equal(contested().length, 1);
+  const { additions } = await flood.end();
+  // Once more if the kernel had just told of the pod's address, with which it may take routes away itself.
+  t.ok(additions >= 3 && additions <= 4, `${additions} times in all of the flood`);
+  t.equal(isWhole(victim), true);
+});
+
+/** Somebody in a pod who adds and deletes routes all the time, one of ours too; but not for ever. */
+async function floodOf(t: Test, { scratch }: FakePod, file: string) {
+  // Of IPv6, so that whoever counts what happens to one of IPv4 is not flooded.
+  const others = Array.from({ length: 200 }, (_, i) => `2001:db8:f:${i}::/64`);
+  const lines = others.flatMap((dst) => [`route add ${dst} via fd00:79::1`, `route del ${dst}`]);
+  writeFileSync(file, [...lines, 'route del 10.1.0.0/16 proto 87', ''].join('\n'));
+  const inPod = (...command: string[]) => {
+    const child = spawn('ip', ['netns', 'exec', scratch.name, ...command], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let text = '';
+    child.stdout.on('data', (more) => {
+      text += more;
+    });
+    const end = async () => {
+      child.kill('SIGKILL');
+      await ended;
+    };
+    t.teardown(end);
+    return { said: () => text, end };
+  };
+  const monitor = inPod('ip', '-4', '-o', 'monitor', 'route');
+  // It listens once it has told of something.
+  await until(() => {
+    if (monitor.said() === '') for (const what of ['add', 'del']) scratch.ip(`route ${what} blackhole 10.66.0.0/16`);
+    return monitor.said() !== '';
+  });
+  const flood = inPod('sh', '-c', `for i in $(seq ${FLOODS}); do ip -force -batch ${file}; echo; done`);
+  const count = () => flood.said().length;
+  return {
+    /** Waits until it has gone on. Throws once it is over. */
+    goesOn: async () => {
+      const before = count();
+      await until(() => count() > before || count() >= FLOODS);
+      if (count() >= FLOODS) throw new Error('the flood is over before what was lost has come back');
+    },
+    end: async () => {
+      await flood.end();
+      await monitor.end();
+      return { additions: [...monitor.said().matchAll(/^10\.1\.0\.0\/16 .*proto 87/gm)].length };
+    },
+  };
+}
+
+/** As many as take a minute. */
+const FLOODS = 10_000;
 
 onNode('what somebody else has put in the place of a route stays, and is named; `replace` takes it back', async (t) => {
   const { node, edit } = await nodeOf(t, KEYS);
