@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -10,7 +10,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 // A copy of the tree to make faults in. Its bundles run its sources, so that a test that starts one sees the fault.
@@ -18,11 +17,24 @@ import { join } from 'node:path';
 /** Where the processes of a copy leave their coverage, while it exists. */
 const COVERAGE = '.coverage';
 
+/** What tests of a copy have for `/tmp`. */
+const TEMPORARY = '.tmp';
+
+/** Where copies are: not in `/tmp`, in which people and tests clean up. */
+const COPIES = '/var/tmp';
+
+/** The tests that run now. */
+const running = new Set<ChildProcess>();
+
 /** The tree at `root` as it is committed or staged, with the packages and tools of this one. It goes when the process ends. */
 export function makeCopy(root: string): string {
-  const copy = mkdtempSync(join(tmpdir(), 'waymark-mutants-'));
+  const copy = mkdtempSync(join(COPIES, 'waymark-mutants-'));
   chmodSync(copy, 0o755);
-  process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
+  process.on('exit', () => {
+    for (const child of running) child.kill('SIGKILL');
+    // The kernel ends all that a test has started, but not at once, and until then they may make files.
+    rmSync(copy, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
+  });
   execFileSync('git', ['-C', root, 'checkout-index', '--all', '--force', `--prefix=${copy}/`]);
   execFileSync('git', ['init', '--quiet', copy]);
   for (const folder of ['node_modules', '.tools']) {
@@ -85,6 +97,8 @@ export function succeedsIn(copy: string, command: string, ...args: string[]): bo
 export async function runTest(copy: string, test: string, seconds: number, withCoverage = false): Promise<Ran> {
   const folder = join(copy, COVERAGE);
   if (withCoverage) mkdirSync(folder);
+  mkdirSync(join(copy, TEMPORARY));
+  chmodSync(join(copy, TEMPORARY), 0o1777);
   const begin = Date.now();
   const env = {
     ...process.env,
@@ -105,15 +119,18 @@ export async function runTest(copy: string, test: string, seconds: number, withC
     timeout: Math.ceil(seconds * 1000),
     killSignal: 'SIGKILL',
   });
+  running.add(child);
   const passed = await new Promise<boolean>((resolve) => child.once('close', (code) => resolve(code === 0)));
+  running.delete(child);
+  rmSync(join(copy, TEMPORARY), { recursive: true, maxRetries: 50, retryDelay: 100 });
   return { passed, seconds: (Date.now() - begin) / 1000, coverage: folder };
 }
 
 // A test that ends at its first failure, or is killed, takes away nothing of what it made: the kernel does so here, once
-// its first process is gone.
+// its first process is gone. Its files are in a `/tmp` of its own, since a fault may also make it remove too much.
 const NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const OWN_NAMESPACES = `
 umount --recursive --lazy /run/netns 2>/dev/null
-mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && "$@"`;
+mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && mount --bind ${TEMPORARY} /tmp && "$@"`;
 
 type Ran = { readonly passed: boolean; readonly seconds: number; readonly coverage: string };

@@ -18,11 +18,13 @@ export type Reaches = { [test: string]: Reach };
 /** A test that takes longer is asked only about the file whose name it has. */
 const SECONDS_OF_A_TEST = 30;
 
-/** What is known, of all tests of the tree at `root`, from `file`. Remove it to have all tests tried again. */
+/** What is known, of all tests of the tree at `root`, from `file`. One that failed, or was too slow, is tried again: the machine may have been busy. */
 export function knownReaches(root: string, file: string): Reaches {
   const known: Reaches = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
   const isOfNow = (test: string) => existsSync(join(root, test)) && hashOf(readFileSync(join(root, test)));
-  return Object.fromEntries(Object.entries(known).filter(([test, { hash }]) => hash === isOfNow(test)));
+  return Object.fromEntries(
+    Object.entries(known).filter(([test, { hash, passed }]) => passed && hash === isOfNow(test)),
+  );
 }
 
 /** Finds out what a test reaches, in a copy without a fault, and keeps it in `file`. */
