@@ -10,7 +10,13 @@ const MAX_PAUSE_MS = 1000;
  */
 export class Pace {
   readonly #stopping = new AbortController();
+  readonly #rest: typeof pause;
   #last: Promise<void> = Promise.resolve();
+
+  /** `rest` lets so many milliseconds pass, or fewer if it is broken off. */
+  constructor(rest: typeof pause = pause) {
+    this.#rest = rest;
+  }
 
   /** Does some work when its turn comes. Throws what the work throws, and SlotsClosed instead of beginning it after `stop`. */
   async run<T>(work: () => Promise<T>): Promise<T> {
@@ -25,7 +31,7 @@ export class Pace {
       }
     });
     let rest = 0;
-    const over = () => (rest > 0 ? pause(rest, signal) : undefined);
+    const over = () => this.#rest(rest, signal);
     this.#last = mine.then(over, over);
     return mine;
   }
