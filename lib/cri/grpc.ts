@@ -4,7 +4,10 @@ import { GrpcError } from './errors.ts';
 
 /** Five bytes stand before each message: not compressed, and its length. */
 const PREFIX_BYTES = 5;
-const MAX_ANSWER_BYTES = 64 << 20;
+
+/** The sandboxes or devices of a whole node take less. */
+export const MAX_ANSWER_BYTES = 64 << 20;
+
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
@@ -15,12 +18,14 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 export class GrpcClient {
   readonly #socket: string;
   readonly #timeoutMs: number;
+  readonly #maxBytes: number;
   #session: ClientHttp2Session | undefined;
 
   /** `socket` is the path of the service's socket. */
-  constructor(socket: string, timeoutMs: number = DEFAULT_TIMEOUT_MS) {
+  constructor(socket: string, timeoutMs: number = DEFAULT_TIMEOUT_MS, maxBytes: number = MAX_ANSWER_BYTES) {
     this.#socket = socket;
     this.#timeoutMs = timeoutMs;
+    this.#maxBytes = maxBytes;
   }
 
   close(): void {
@@ -57,7 +62,7 @@ export class GrpcClient {
         reject(error);
         stream.close(constants.NGHTTP2_CANCEL);
       };
-      const collected = collect(stream, fail);
+      const collected = collect(stream, this.#maxBytes, fail);
       stream.on('error', fail);
       stream.on('close', () => {
         clearTimeout(timer);
@@ -82,7 +87,7 @@ export class GrpcClient {
 }
 
 // What has come when the stream has closed: the answer's message. Throws GrpcError if there is none.
-function collect(stream: ClientHttp2Stream, fail: (error: Error) => void): () => Buffer {
+function collect(stream: ClientHttp2Stream, maxBytes: number, fail: (error: Error) => void): () => Buffer {
   const pieces: Buffer[] = [];
   let bytes = 0;
   let status: { code?: string; message?: string } = {};
@@ -95,7 +100,7 @@ function collect(stream: ClientHttp2Stream, fail: (error: Error) => void): () =>
   stream.on('trailers', note);
   stream.on('data', (piece: Buffer) => {
     bytes += piece.length;
-    if (bytes > MAX_ANSWER_BYTES) fail(new GrpcError(`the answer has more than ${MAX_ANSWER_BYTES >> 20} MiB`));
+    if (bytes > maxBytes) fail(new GrpcError(`the answer has more than ${maxBytes} bytes`));
     else pieces.push(piece);
   });
   return () => {

@@ -16,6 +16,7 @@ export type ClientOptions = {
   /** Who we are, as in the API server's audit log. */
   readonly userAgent: string;
   readonly timeoutMs?: number;
+  readonly maxAnswerBytes?: number;
   /** Called for every request that ended, watches when they have begun. */
   readonly report?: (report: RequestReport) => void;
 };
@@ -37,7 +38,7 @@ type Sent = {
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** An object of the API has at most 1.5 MiB in etcd, and a page at most 500 of ours. */
-const MAX_ANSWER_BYTES = 256 << 20;
+export const MAX_ANSWER_BYTES = 256 << 20;
 
 /** As many requests at the same time as the node's pods could ask for without crowding out the server's other clients. */
 const MAX_SOCKETS = 16;
@@ -112,13 +113,13 @@ export class ApiClient {
   /** Begins a watch; the answer's body is a JSON document per line, until either side ends it. */
   async watch(path: string, query: Query, signal: AbortSignal): Promise<IncomingMessage> {
     const response = await this.#send(path, { ...query, watch: true }, { verb: 'watch', signal });
-    if (response.statusCode !== 200) throw errorOf(path, response, await bodyOf(response));
+    if (response.statusCode !== 200) throw errorOf(path, response, await this.#bodyOf(response));
     return response;
   }
 
   async #answer(path: string, query: Query, sent: Sent): Promise<unknown> {
     const response = await this.#send(path, query, sent);
-    const body = await bodyOf(response);
+    const body = await this.#bodyOf(response);
     const status = response.statusCode ?? 0;
     if (status < 200 || status > 299) throw errorOf(path, response, body);
     try {
@@ -177,6 +178,22 @@ export class ApiClient {
       ...(insecure === true && { rejectUnauthorized: false }),
     } as RequestOptions;
   }
+
+  async #bodyOf(response: IncomingMessage): Promise<string> {
+    const { maxAnswerBytes = MAX_ANSWER_BYTES } = this.#options;
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const piece of response as AsyncIterable<Buffer>) {
+        bytes += piece.length;
+        if (bytes > maxAnswerBytes) throw new Error(`the answer has more than ${maxAnswerBytes} bytes`);
+        pieces.push(piece);
+      }
+    } catch (cause) {
+      throw new ApiError(`the API server broke off its answer: ${(cause as Error).message}`, { cause });
+    }
+    return Buffer.concat(pieces).toString();
+  }
 }
 
 function queryText(query: Query): string {
@@ -184,21 +201,6 @@ function queryText(query: Query): string {
     value === undefined ? [] : [`${name}=${encodeURIComponent(String(value))}`],
   );
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
-}
-
-async function bodyOf(response: IncomingMessage): Promise<string> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const piece of response as AsyncIterable<Buffer>) {
-      bytes += piece.length;
-      if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer has more than ${MAX_ANSWER_BYTES >> 20} MiB`);
-      pieces.push(piece);
-    }
-  } catch (cause) {
-    throw new ApiError(`the API server broke off its answer: ${(cause as Error).message}`, { cause });
-  }
-  return Buffer.concat(pieces).toString();
 }
 
 type Status = { readonly message?: string; readonly reason?: string; readonly details?: { readonly name?: string } };

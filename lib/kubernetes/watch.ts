@@ -22,6 +22,7 @@ export type WatchOptions<T> = {
   readonly failed?: (error: Error, pauseMs: number) => void;
   readonly backoff?: Backoff;
   readonly pageSize?: number;
+  readonly maxLineBytes?: number;
 };
 
 const BACKOFF: Backoff = { firstMs: 500, maxMs: 30_000 };
@@ -33,7 +34,8 @@ const WATCH_SECONDS = 300;
 /** A watch that ends sooner than this without a word is a failure: a proxy before the server does not let it through. */
 const SHORTEST_MS = 1000;
 
-const MAX_LINE_BYTES = 64 << 20;
+/** An object of the API has at most 1.5 MiB in etcd. */
+export const MAX_LINE_BYTES = 64 << 20;
 
 /**
  * Keeps a copy of a list of the API: reads it page by page, then follows it by a watch, which is taken up where it broke
@@ -113,7 +115,7 @@ export class Watch<T> {
   }
 
   async #follow(): Promise<void> {
-    const { client, path, query = {} } = this.#options;
+    const { client, path, query = {}, maxLineBytes = MAX_LINE_BYTES } = this.#options;
     const timeoutSeconds = Math.round(WATCH_SECONDS * (1 + Math.random()));
     const { signal } = this.#abort;
     const begun = performance.now();
@@ -122,7 +124,7 @@ export class Watch<T> {
     if (this.#isBroken) this.#options.recovered?.();
     this.#isBroken = false;
     let events = 0;
-    for await (const line of linesOf(stream)) {
+    for await (const line of linesOf(stream, maxLineBytes)) {
       events++;
       this.#failures = 0;
       this.#take(JSON.parse(line));
@@ -169,7 +171,7 @@ export class Watch<T> {
   }
 }
 
-async function* linesOf(stream: IncomingMessage): AsyncGenerator<string> {
+async function* linesOf(stream: IncomingMessage, maxBytes: number): AsyncGenerator<string> {
   let pieces: Buffer[] = [];
   let bytes = 0;
   try {
@@ -183,8 +185,8 @@ async function* linesOf(stream: IncomingMessage): AsyncGenerator<string> {
         if (line.trim() !== '') yield line;
       }
       bytes += rest.length;
-      if (bytes > MAX_LINE_BYTES) throw new Error('a line is too long');
-      if (rest.length > 0) pieces.push(rest);
+      if (bytes > maxBytes) throw new Error('a line is too long');
+      pieces.push(rest);
     }
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { GrpcClient } from '../../../lib/cri/grpc.ts';
+import { GrpcClient, MAX_ANSWER_BYTES } from '../../../lib/cri/grpc.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
 // What a server may answer, by https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
@@ -10,7 +10,7 @@ import { scratchFolder } from '../../support/namespaces/namespace.ts';
 type Answer = (stream: ServerHttp2Stream) => void;
 
 /** A client of a server that answers so. */
-async function clientOf(t: Test, answer: Answer): Promise<GrpcClient> {
+async function clientOf(t: Test, answer: Answer, maxBytes?: number): Promise<GrpcClient> {
   const socket = join(scratchFolder(t), 'grpc.sock');
   const server = createServer();
   server.on('stream', (stream: ServerHttp2Stream) => {
@@ -19,7 +19,7 @@ async function clientOf(t: Test, answer: Answer): Promise<GrpcClient> {
   });
   server.listen(socket);
   await once(server, 'listening');
-  const client = new GrpcClient(socket);
+  const client = new GrpcClient(socket, 60_000, maxBytes);
   t.teardown(() => {
     client.close();
     server.close();
@@ -67,3 +67,33 @@ for (const [what, answer, expected] of ANSWERS) {
     else await t.rejects(asked, { name: 'GrpcError', code: undefined, ...expected });
   });
 }
+
+t.test('an answer has 64 MiB at most', async (t) => {
+  t.equal(MAX_ANSWER_BYTES, 67_108_864);
+  const answer = message('00000000030a0178');
+  t.equal((await (await clientOf(t, answer, 8)).call('/a.B/C', Buffer.alloc(0))).length, 3);
+  const tooLong = (await clientOf(t, answer, 7)).call('/a.B/C', Buffer.alloc(0));
+  await t.rejects(tooLong, { name: 'GrpcError', message: 'the answer has more than 7 bytes' });
+});
+
+t.test('a question has its method, how long it waits, and a message behind its length', async (t) => {
+  const asked: unknown[] = [];
+  const pieces: Buffer[] = [];
+  const socket = join(scratchFolder(t), 'grpc.sock');
+  const server = createServer();
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    asked.push(...[':method', ':path', 'content-type', 'te', 'grpc-timeout'].map((name) => headers[name]));
+    stream.on('data', (piece: Buffer) => pieces.push(piece));
+    stream.on('end', () => message('0000000000')(stream));
+  });
+  server.listen(socket);
+  await once(server, 'listening');
+  const client = new GrpcClient(socket);
+  t.teardown(() => {
+    client.close();
+    server.close();
+  });
+  await client.call('/a.B/C', Buffer.from('0a0178', 'hex'));
+  t.strictSame(asked, ['POST', '/a.B/C', 'application/grpc', 'trailers', '10000m']);
+  t.equal(Buffer.concat(pieces).toString('hex'), '00000000030a0178');
+});

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ApiClient, type RequestReport } from '../../../lib/kubernetes/client.ts';
+import { ApiClient, MAX_ANSWER_BYTES, type RequestReport, VERBS } from '../../../lib/kubernetes/client.ts';
 import { ApiError } from '../../../lib/kubernetes/errors.ts';
 import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
 import { until } from '../../support/until.ts';
@@ -185,4 +185,151 @@ t.test('a refusal of a watch that does not end is an ApiError, as any other sile
   };
   // On a busy machine even the beginning of the answer may come too late.
   await until(async () => /broke off its answer/.test(await said()), 'the refusal is not broken off');
+});
+
+const ANSWERS: [status: number, headers: object, body: string, expected: object][] = [
+  [404, {}, '{"message":"no","details":{"name":"p"}}', { status: 404, isUnknownKind: false, message: 'no' }],
+  [404, {}, '{"message":"no","details":{}}', { status: 404, isUnknownKind: true }],
+  [404, {}, '404 page not found', { status: 404, isUnknownKind: true, message: `${POD}: HTTP 404` }],
+  [403, {}, '{"message":"no"}', { status: 403, isUnknownKind: false }],
+  [500, {}, 'null', { status: 500, message: `${POD}: HTTP 500` }],
+  [300, {}, '{}', { status: 300 }],
+  [429, { 'retry-after': '1' }, '{}', { status: 429, retryAfterMs: 1000 }],
+  [429, { 'retry-after': '0' }, '{}', { status: 429, retryAfterMs: undefined }],
+  [429, { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }, '{}', { status: 429, retryAfterMs: undefined }],
+  [200, {}, 'no JSON', { status: 200, message: `${POD}: the answer is not JSON` }],
+];
+
+t.test('what an answer says that is none', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  for (const [status, headers, body, expected] of ANSWERS) {
+    server.fault = (_, response) => {
+      response.writeHead(status, { ...headers }).end(body);
+      return true;
+    };
+    const error = await failure(client.get(POD));
+    t.strictSame(Object.fromEntries(Object.keys(expected).map((key) => [key, error[key as keyof ApiError]])), expected);
+  }
+  server.fault = (_, response) => {
+    response.writeHead(299).end('{"metadata":{"name":"p","uid":"u","resourceVersion":"1"}}');
+    return true;
+  };
+  t.equal((await client.get(POD)).metadata.uid, 'u');
+});
+
+t.test('a list is a page of objects, and where the next one begins', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  let answer: object = {};
+  server.fault = (_, response) => {
+    response.end(JSON.stringify(answer));
+    return true;
+  };
+  const [whole, half] = [{ metadata: { name: 'p', uid: 'u', resourceVersion: '1' } }, { metadata: { name: 'p' } }];
+  answer = { items: [whole, half], metadata: { resourceVersion: '7', continue: 'x' } };
+  const query = { limit: 2, labelSelector: 'a=b,c', fieldSelector: undefined };
+  t.strictSame(await client.list('/api/v1/pods', query), { items: [whole], resourceVersion: '7', continueToken: 'x' });
+  t.strictSame(
+    [...(server.asked[0]?.query ?? [])],
+    [
+      ['limit', '2'],
+      ['labelSelector', 'a=b,c'],
+    ],
+  );
+  answer = { items: [], metadata: { resourceVersion: '7', continue: '' } };
+  t.strictSame(await client.list('/api/v1/pods'), { items: [], resourceVersion: '7' });
+  for (const wrong of [{ items: {}, metadata: { resourceVersion: '7' } }, { items: [] }, { items: [], metadata: {} }]) {
+    answer = wrong;
+    await t.rejects(client.list('/api/v1/pods'), /the answer is not a list/);
+  }
+});
+
+t.test('what is sent has a type and a length, what is asked has neither', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  const object = { metadata: { name: 'é', uid: 'u', resourceVersion: '1' } };
+  server.fault = (_, response) => {
+    response.end(JSON.stringify(object));
+    return true;
+  };
+  t.strictSame(await client.create('/api/v1/namespaces/a/events', object), object);
+  await client.mergePatch(POD, {});
+  await client.get(POD);
+  const length = String(Buffer.byteLength(JSON.stringify(object)));
+  t.strictSame(
+    server.asked.map(({ method, headers }) => [
+      method,
+      headers['content-type'],
+      headers['content-length'],
+      headers.authorization,
+    ]),
+    [
+      ['POST', 'application/json', length, undefined],
+      ['PATCH', 'application/merge-patch+json', '2', undefined],
+      ['GET', undefined, undefined, undefined],
+    ],
+  );
+  t.strictSame(VERBS, ['get', 'list', 'watch', 'create', 'patch']);
+});
+
+t.test('an answer has 256 MiB at most', async (t) => {
+  t.equal(MAX_ANSWER_BYTES, 268_435_456);
+  const server = await standIn(t);
+  const text = '{"metadata":{"name":"p","uid":"u","resourceVersion":"1"}}';
+  server.fault = (_, response) => {
+    response.end(text);
+    return true;
+  };
+  const clientFor = (maxAnswerBytes: number) => {
+    const access = { server: server.url, credentials: () => ({}) };
+    const client = new ApiClient({ access, userAgent: 'test', maxAnswerBytes });
+    t.teardown(() => client.close());
+    return client;
+  };
+  t.equal((await clientFor(text.length).get(POD)).metadata.uid, 'u');
+  const message = `the API server broke off its answer: the answer has more than ${text.length - 1} bytes`;
+  t.match(await failure(clientFor(text.length - 1).get(POD)), { message, status: undefined });
+});
+
+t.test('sixteen requests are under way at a time, and watches beside them', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  const held: (() => void)[] = [];
+  server.fault = ({ query, path }, response) => {
+    if (path === '/version' || query.has('watch')) return undefined;
+    held.push(() => response.end('{"metadata":{"name":"p","uid":"u","resourceVersion":"1"}}'));
+    return true;
+  };
+  const all = Array.from({ length: 18 }, () => client.get(POD));
+  await until(() => held.length === 16);
+  const ending = new AbortController();
+  const watch = await client.watch('/api/v1/pods', { resourceVersion: '100' }, ending.signal);
+  watch.on('error', () => undefined);
+  // One that comes later is answered, so there is no earlier one to come.
+  await server
+    .client()
+    .get('/version')
+    .catch(() => undefined);
+  t.equal(held.length, 16);
+  held[0]?.();
+  await until(() => held.length === 17);
+  for (let at = 1; at < 18; at++) {
+    await until(() => held.length > at);
+    held[at]?.();
+  }
+  t.equal((await Promise.all(all)).length, 18);
+  ending.abort();
+});
+
+t.test('a request that is broken off before it is sent is not sent', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  await t.rejects(client.list('/api/v1/pods', {}, AbortSignal.abort()), /cannot be reached: aborted/);
+  t.strictSame(server.asked, []);
 });

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { KubeObject } from '../../../lib/kubernetes/object.ts';
-import { Watch, type WatchOptions } from '../../../lib/kubernetes/watch.ts';
+import { MAX_LINE_BYTES, Watch, type WatchOptions } from '../../../lib/kubernetes/watch.ts';
 import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
 import { until } from '../../support/until.ts';
 
@@ -205,4 +205,66 @@ t.test('stops at once although the server does not answer', async (t) => {
     await silent.stop();
   });
   t.strictSame(failures, [], 'which is no failure');
+});
+
+t.test('the server ends a watch after five minutes, and up to twice as many, as the client asks for', async (t) => {
+  for (const [random, seconds] of [
+    [0, '300'],
+    [0.5, '450'],
+    [1, '600'],
+  ] as const) {
+    t.intercept(Math, 'random', { value: () => random });
+    const { server } = await watching(t);
+    await until(() => server.watching === 1);
+    const asked = server.asked.find(({ query }) => query.has('watch'));
+    t.strictSame(
+      ['timeoutSeconds', 'allowWatchBookmarks', 'fieldSelector'].map((key) => asked?.query.get(key)),
+      [seconds, 'true', 'spec.nodeName=n'],
+    );
+  }
+});
+
+t.test('a line has 64 MiB at most', async (t) => {
+  t.equal(MAX_LINE_BYTES, 67_108_864);
+  const line = JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '7' } } });
+  let watches = 0;
+  const { server, failures } = await watching(t, { maxLineBytes: line.length }, (server) => {
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch') || watches++ > 0) return undefined;
+      // The end of the second line never comes.
+      response.writeHead(200).write(`${line}\n${line}`, () => response.write(' '));
+      return true;
+    };
+  });
+  await until(() => server.watching === 1);
+  t.strictSame(failures, ['the watch broke off: a line is too long']);
+  const asked = server.asked.filter(({ query }) => query.has('watch'));
+  t.equal(asked[1]?.query.get('resourceVersion'), '7', 'the first line was within the bound');
+});
+
+t.test('waits as long as the server asks for, if that is longer, and doubles its own pauses', async (t) => {
+  const pauses: number[] = [];
+  let faults = 0;
+  const failed = (_: Error, ms: number) => pauses.push(ms);
+  t.intercept(Math, 'random', { value: () => 0 });
+  const { server } = await watching(t, { failed, backoff: { firstMs: 4, maxMs: 1000 } }, (server) => {
+    server.fault = (_, response) => {
+      if (faults++ >= 4) return undefined;
+      if (faults === 3) response.setHeader('retry-after', '0.05');
+      refuse(response, 503, 'ServiceUnavailable', 'it starts');
+      return true;
+    };
+  });
+  await until(() => server.watching === 1);
+  t.strictSame(pauses, [2, 4, 50, 16]);
+});
+
+t.test('a silent watch that the server ends is taken up again at once, without a failure', async (t) => {
+  let listed = 0;
+  const { server, failures } = await watching(t, { listed: () => listed++ });
+  await until(() => server.watching === 1);
+  server.bookmark();
+  server.endWatches();
+  await until(() => server.asked.filter(({ query }) => query.has('watch')).length === 2 && server.watching === 1);
+  t.strictSame([failures, listed], [[], 1]);
 });
