@@ -266,6 +266,27 @@ onNode('what somebody else has put in the place of a route stays, and is named; 
   }, 'it is not taken back');
 });
 
+onNode('what is contested again after a quiet time is told again, and within it is not', async (t) => {
+  for (const [quietMs, times] of [
+    [0, 2],
+    [1e7, 1],
+  ] as const) {
+    const { node, outcomes } = await nodeOf(t, KEYS);
+    await node.restart({ rounds: { quietMs, most: 1000 }, observer: { healed: (outcome) => outcomes.push(outcome) } });
+    const pod = await podOf(node);
+    const contest = async () => {
+      pod.scratch.ip('route replace 10.1.0.0/16 via 10.79.0.9 proto static');
+      await until(() => node.controller.status().pending.length > 0, 'nobody sees it');
+      pod.scratch.ip('route del 10.1.0.0/16');
+      await whole(pod);
+      await until(() => node.controller.status().pending.length === 0, 'it stays pending');
+    };
+    await contest();
+    await contest();
+    t.equal(outcomes.filter((outcome) => outcome === 'contested').length, times, `${quietMs} ms`);
+  }
+});
+
 onNode('what ends leaves no descriptor: an attachment, a sandbox, a pod, the agent', async (t) => {
   const { node } = await nodeOf(t, KEYS);
   const before = descriptorKinds(process.pid).socket ?? 0;

@@ -94,6 +94,7 @@ const HEALTHY: Facts = {
   now: Date.parse('2026-01-02T03:05:00Z'),
 };
 
+const [RUNTIME] = HEALTHY.runtimes as [Facts['runtimes'][number]];
 const EXECUTABLES = HEALTHY.installation.executables;
 const withStatus = (more: Partial<Status>): Partial<Facts> => ({
   agent: { ...HEALTHY.agent, status: { ...STATUS, ...more } },
@@ -131,6 +132,14 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
   [{ dataDir: { ...HEALTHY.dataDir, isOthersWritable: true } }, 'data folder', 'problem', /by others/, /chmod 0700/],
   [{ dataDir: { ...HEALTHY.dataDir, freeBytes: 4096 } }, 'data folder', 'problem', /full: 4 KiB/, /df/],
   [{ dataDir: { ...HEALTHY.dataDir, freeFiles: 0 } }, 'data folder', 'problem', /full: .* 0 files/, /df/],
+  [
+    { dataDir: { ...HEALTHY.dataDir, freeFiles: 99 } },
+    'data folder',
+    'problem',
+    /full: 1048576 KiB and 99 files/,
+    /df/,
+  ],
+  [{ dataDir: { ...HEALTHY.dataDir, freeBytes: (1 << 20) - 1 } }, 'data folder', 'problem', /full: 1023 KiB/, /df/],
   [{ binDir: { ...HEALTHY.binDir, problem: 'does not exist' } }, 'CNI folder', 'problem', /not exist/, /--bin-dir/],
   [{ binDir: { ...HEALTHY.binDir, isReadOnly: true } }, 'CNI folder', 'warning', /read-only/, /remount/],
   [{ binDir: { ...HEALTHY.binDir, isNoexec: true } }, 'CNI folder', 'problem', /noexec/, /exec/],
@@ -281,6 +290,24 @@ const FAULTS: [fault: Partial<Facts>, check: string, level: 'warning' | 'problem
     /512 MiB/,
   ],
   [
+    {
+      installation: { ...HEALTHY.installation, mode: 'standalone' },
+      agent: { ...NO_AGENT, hasSocket: false },
+      multus: { ...MULTUS, memoryLimit: (256 << 20) - 1 },
+    },
+    'Multus',
+    'warning',
+    /its daemon may use 256 MiB/,
+    /512 MiB/,
+  ],
+  [
+    { multus: { ...MULTUS, restarts: 1, lastEnd: Date.parse('2026-01-02T02:05:00.001Z'), memoryLimit: undefined } },
+    'Multus',
+    'warning',
+    /again 1 times, the last 2026-01-02T02:05:00\.001Z$/,
+    /OOMKilled/,
+  ],
+  [
     { multus: { ...NO_MULTUS, isInstalled: true } },
     'Multus',
     'warning',
@@ -329,6 +356,47 @@ t.test('a healthy node has nothing but ok, and exit code 0', async (t) => {
     findings.map(({ check }) => check),
     CHECKS.map(({ name }) => name),
   );
+});
+
+t.test('what a healthy node says of itself', async (t) => {
+  const { findings } = diagnose(HEALTHY);
+  t.strictSame(
+    findings.map(({ text }) => text),
+    [
+      'Linux 6.12.1-amd64',
+      'root, with NET_ADMIN, SYS_ADMIN and SYS_PTRACE',
+      'a netlink socket can be opened',
+      '100 of 1000 open files are used on this node',
+      '/run/waymark, 1024 MiB free',
+      '/opt/cni/bin',
+      'version 1.2.3, mode agent',
+      '1 in /etc/cni/net.d with a plugin of ours',
+      'version 1.2.3, process 7, up 60 s, answers at /run/waymark/agent.sock',
+      '3 pods followed',
+      'containerd: its folders are ours',
+      'thick',
+      '1, all in place',
+      '1',
+      '2026-01-02T03:05:00.000Z',
+    ],
+  );
+  const textOf = (facts: Partial<Facts>, check: string) =>
+    diagnose({ ...HEALTHY, ...facts }).findings.find((finding) => finding.check === check)?.text;
+  const notYet = { ...HEALTHY.dataDir, problem: 'does not exist' };
+  const unused = { agent: { ...HEALTHY.agent, hasSocket: false }, inventory: { attachments: [], failures: [] } };
+  t.equal(
+    textOf({ dataDir: notYet, ...unused }, 'data folder'),
+    '/run/waymark does not exist yet; the first ADD makes it',
+  );
+  for (const used of [{ agent: unused.agent }, { inventory: unused.inventory }])
+    t.match(textOf({ dataDir: notYet, ...used }, 'data folder'), /makes it again$/);
+  t.match(textOf({ version: '1.2.4' }, 'executables'), /mode agent; this command is 1\.2\.4$/);
+  t.equal(
+    textOf({ installation: { ...HEALTHY.installation, version: undefined } }, 'executables'),
+    'version not recorded, mode agent',
+  );
+  t.equal(textOf({ runtimes: [] }, 'container runtime'), 'no config of its own: the usual folders');
+  t.equal(textOf({ multus: { ...NO_MULTUS, isInList: true, isInstalled: true } }, 'Multus'), 'none');
 });
 
 t.test('each fault is found by one check, which says how bad it is and what to do', async (t) => {
@@ -407,6 +475,28 @@ t.test('what is no fault is not told as one', async (t) => {
       'an agent that counts no refusals',
       { agent: { ...HEALTHY.agent, status: { ...STATUS, refused: undefined } as never } },
     ],
+    ['nine tenths of the open files', { files: { used: 900, limit: 1000 } }],
+    ['a node that does not count them', { files: undefined }],
+    [
+      'a data folder with a MiB and a hundred files',
+      { dataDir: { ...HEALTHY.dataDir, freeBytes: 1 << 20, freeFiles: 100 } },
+    ],
+    ['a kernel with all that matters', { kernel: '6.2.0' }],
+    ['a lease of three minutes', { leases: [{ path: '/l', containerID: 'c', isKnown: false, ageSeconds: 180 }] }],
+    ['a clock that is a minute behind', withAttachment({ since: '2026-01-02T03:06:00Z' })],
+    ['an attachment without a time', withAttachment({ since: undefined })],
+    ['what was slow an hour ago', withStatus({ fallbacks: { count: 3, last: '2026-01-02T02:05:00.000Z' } })],
+    ['an agent that follows no pods', withStatus({ hotPlug: undefined as never })],
+    ['a runtime that names our folder of lists', { runtimes: [{ ...RUNTIME, netDirs: ['/x', '/etc/cni/net.d'] }] }],
+    [
+      'a daemon of Multus with room for our executables, or with no limit',
+      {
+        installation: { ...HEALTHY.installation, mode: 'standalone' },
+        agent: { ...NO_AGENT, hasSocket: false },
+        multus: { ...MULTUS, memoryLimit: 256 << 20 },
+      },
+    ],
+    ['executables without a version', { installation: { ...HEALTHY.installation, version: undefined } }],
   ];
   for (const [name, facts] of FINE) t.equal(diagnose({ ...HEALTHY, ...facts }).level, 'ok', name);
 });

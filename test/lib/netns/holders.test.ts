@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { type Held, heldNamespaces } from '../../../lib/netns/holders.ts';
 import { scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
@@ -9,6 +10,22 @@ import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
 const processes = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length;
 
 await withOwnProcesses(import.meta.filename, async (t) => {
+  await t.test('others have a turn after every 500 descriptors of a process', async (t) => {
+    const nothing = openSync('/dev/null', 'r');
+    t.teardown(() => closeSync(nothing));
+    const turnsWith = async (descriptors: number) => {
+      const holder = spawn('sleep', ['1000'], { stdio: Array(descriptors).fill(nothing) });
+      let turns = 0;
+      for await (const _ of heldNamespaces(async () => void turns++));
+      const all = processes();
+      holder.kill('SIGKILL');
+      await once(holder, 'close');
+      // One after each process in three searches, and in the fourth for each of the others.
+      return turns - 3 * all - (all - 1);
+    };
+    t.strictSame([await turnsWith(500), await turnsWith(501)], [1, 2]);
+  });
+
   await t.test('others have a turn after each process, in each of the four searches', async (t) => {
     const sleepers = Array.from({ length: 5 }, () => spawn('sleep', ['1000'], { stdio: 'ignore' }));
     t.teardown(() => sleepers.map((sleeper) => sleeper.kill('SIGKILL')));

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { type Pacing, run } from '../../../lib/cni/runner.ts';
 import { tryLock } from '../../../lib/files/lock.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
+import { handSetClock } from '../../support/clock.ts';
 import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
 
@@ -60,6 +61,20 @@ t.test('while another is at work on the attachment', { skip: noNamespaces }, asy
       success(await ask(verb));
     });
   }
+
+  t.test('it is waited for for half a minute', async (t) => {
+    const { pod, folder, config } = worldOf(t);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const lock = tryLock(join(folder, '.container-1-eth0.lock'));
+    const clock = handSetClock(t);
+    const pause = async () => {
+      clock.ms += 7500;
+    };
+    const { document } = await askPaced('ADD', pod.path, config, { pause });
+    t.match(document, { code: 11, msg: /waited 30 s for it$/ });
+    t.equal(clock.ms, 1000 + 30_000);
+    lock?.release();
+  });
 
   t.test('a call waits until the other is done', async (t) => {
     const { pod, folder, ask } = worldOf(t);
