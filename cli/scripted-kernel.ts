@@ -2,7 +2,7 @@ import { Flags } from 'netlink/dist/constants.js';
 import { MessageType as RouteMessage } from 'netlink/dist/rt/gen_structs.js';
 import { parsePrefix } from '../lib/address/prefix.ts';
 import { type NativeSockets, withAddon } from '../lib/native/native.ts';
-import { addAddressRequest, type LinkAddress } from '../lib/netlink/address.ts';
+import { addAddressRequest, lastingAddress } from '../lib/netlink/address.ts';
 import { renameLinkRequest } from '../lib/netlink/link.ts';
 import { ControlType, formatRequests, type Request } from '../lib/netlink/message.ts';
 import type { Route } from '../lib/netlink/route.ts';
@@ -89,14 +89,10 @@ function answer(type: number, { payload }: Request): Request {
 
 const ETH0 = 2;
 const LINK = renameLinkRequest({ link: ETH0, name: 'eth0' });
-const ADDRESSES = ['10.0.0.5/24', 'fd00::5/64'].map((text) => addAddressRequest(address(text)));
+const ADDRESSES = ['10.0.0.5/24', 'fd00::5/64'].map((text) =>
+  addAddressRequest(lastingAddress(parsePrefix(text), ETH0)),
+);
 const ROUTES = [route(4, '10.0.0.0/24'), route(6, 'fd00::/64')].map(addRouteRequest);
-
-function address(text: string): LinkAddress {
-  const lifetimes = { preferredLifetime: 0xffffffff, validLifetime: 0xffffffff };
-  const flags = { flags: 0x80, secondary: false, deprecated: false, tentative: false, permanent: true };
-  return { link: ETH0, prefix: parsePrefix(text), scope: 0, ...flags, ...lifetimes };
-}
 
 function route(family: 4 | 6, dst: string): Route {
   return { family, dst, type: 'unicast', table: 254, priority: 0, protocol: 2, scope: 253, hops: [{ oif: ETH0 }] };

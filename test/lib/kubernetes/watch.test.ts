@@ -260,11 +260,36 @@ t.test('waits as long as the server asks for, if that is longer, and doubles its
 });
 
 t.test('a silent watch that the server ends is taken up again at once, without a failure', async (t) => {
-  let listed = 0;
-  const { server, failures } = await watching(t, { listed: () => listed++ });
+  const told: string[] = [];
+  const { server, failures } = await watching(t, {
+    listed: () => told.push('listed'),
+    recovered: () => told.push('recovered'),
+  });
   await until(() => server.watching === 1);
   server.bookmark();
   server.endWatches();
   await until(() => server.asked.filter(({ query }) => query.has('watch')).length === 2 && server.watching === 1);
-  t.strictSame([failures, listed], [[], 1]);
+  t.strictSame([failures, told], [[], ['listed']]);
+});
+
+t.test('its own first pause is half a second', async (t) => {
+  const silent = new ApiStandIn();
+  await silent.start();
+  silent.fault = (_, response) => {
+    refuse(response, 500, 'InternalError', 'etcd is away');
+    return true;
+  };
+  t.intercept(Math, 'random', { value: () => 1 });
+  const client = silent.client();
+  const pauses: number[] = [];
+  const watch = new Watch<string>({
+    ...{ client, path: PODS, keep: () => '', changed: () => undefined },
+    failed: (_, ms) => pauses.push(ms),
+  });
+  watch.start();
+  await until(() => pauses.length > 0);
+  await watch.stop();
+  client.close();
+  await silent.stop();
+  t.strictSame(pauses, [500]);
 });
