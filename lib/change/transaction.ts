@@ -58,8 +58,8 @@ export async function apply(
 /** What came of undoing: how many changes were taken back, and which could not be, with the kernel's reason. */
 export type Undone = { readonly count: number; readonly failed: readonly NotMade[] };
 
-/** A change that the kernel refused, and why. */
-export type NotMade = { readonly change: Change; readonly error: NetlinkError };
+/** A change that the kernel refused, and why. `isLost`: it may have been made, since the kernel's answer was lost. */
+export type NotMade = { readonly change: Change; readonly error: NetlinkError; readonly isLost?: true };
 
 /** Takes changes back, the last first. What is undone already, by whomever, is left as it is. Throws NetlinkError. */
 export async function undo(
@@ -71,9 +71,9 @@ export async function undo(
   const pending = changes.toReversed().filter((change) => !isUndone(inverseOf(change), observed));
   const inverses = new Map(pending.map((change) => [inverseOf(change), change]));
   const refused = (await makeWhatGoes(socket, [...inverses.keys()], observed, options)).flatMap(
-    ({ change: inverse, error }): NotMade[] => {
+    ({ change: inverse, ...why }): NotMade[] => {
       const change = inverses.get(inverse);
-      return change === undefined ? [] : [{ change, error }];
+      return change === undefined ? [] : [{ change, ...why }];
     },
   );
   const stayed = new Set(refused.map(({ change }) => change));
@@ -100,22 +100,24 @@ export async function putBack(
 }
 
 // A route can come back only after the one that leads to its gateway, which may be behind it: so what was refused is tried
-// again, as long as that helps.
+// again, as long as that helps. What was lost is not: a rename may have got halfway.
 async function makeWhatGoes(
   socket: RouteSocket,
   changes: readonly Change[],
   observed: Observation,
   options: TransactionOptions,
 ): Promise<readonly NotMade[]> {
+  const lost: NotMade[] = [];
   for (let left = changes; ; ) {
     const made = await make(socket, left, observed, { ...options, keepGoing: true });
-    if (made.lost !== undefined) throw made.lost;
     const tried = left;
-    const refused = made.refused.flatMap(({ index, error }): NotMade[] => {
+    const notMade = made.refused.flatMap(({ index, ...why }): NotMade[] => {
       const change = tried[index];
-      return change === undefined ? [] : [{ change, error }];
+      return change === undefined ? [] : [{ change, ...why }];
     });
-    if (refused.length === 0 || refused.length === left.length) return refused;
+    lost.push(...notMade.filter(({ isLost }) => isLost));
+    const refused = notMade.filter(({ isLost }) => !isLost);
+    if (refused.length === 0 || refused.length === left.length) return [...refused, ...lost];
     left = refused.map(({ change }) => change);
   }
 }
@@ -131,7 +133,7 @@ function lookBack(socket: RouteSocket, changes: readonly Change[]): Observation 
   return Observation.of(socket, new Set(added.map(({ protocol }) => protocol)));
 }
 
-type Refused = { index: number; error: NetlinkError };
+type Refused = { index: number; error: NetlinkError; isLost?: true };
 
 /**
  * The first `tried` changes were given to the kernel; those that are not among the refused ones are made. Where the
@@ -155,7 +157,11 @@ async function make(
     const outcome = await makePart(socket, part, observed, options);
     refused.push(...outcome.refused.map(({ index, error }) => ({ index: start + index, error })));
     tried = start + outcome.tried;
-    if (outcome.lost !== undefined) return { tried, refused, lost: outcome.lost };
+    const { lost } = outcome;
+    if (lost !== undefined) {
+      if (!options.keepGoing) return { tried, refused, lost };
+      refused.push(...part.map((_, index) => ({ index: start + index, error: lost, isLost: true as const })));
+    }
     if (outcome.tried < part.length) break;
   }
   return { tried, refused };

@@ -24,6 +24,9 @@ export type Refusal = { index: number; error: NetlinkError };
  */
 export type Outcome = { sent: number; refusals: Refusal[] };
 
+/** The place of a refused request in its slice, and why. */
+type RefusedInSlice = Pick<Acknowledgement, 'errno' | 'kernelMessage'> & { offset: number };
+
 export type ChangeOptions = {
   /** Go on after a refusal. Without it nothing is sent after the slice in which a request was refused. */
   keepGoing?: boolean;
@@ -118,8 +121,8 @@ export class RouteSocket {
 
   /**
    * Makes changes, in their order, in as few writes as possible. The kernel goes on after a refused request, so those
-   * behind it in the same slice may be done: Outcome tells each. Throws NetlinkError if the answer is lost; then it is
-   * not known which requests were carried out.
+   * behind it in the same slice may be done: Outcome tells each. Of a slice that the socket does not take, all requests are
+   * refused. Throws NetlinkError if the answer is lost; then it is not known which requests were carried out.
    *
    * `describe` says what a request was about, for its error.
    */
@@ -134,8 +137,8 @@ export class RouteSocket {
       if (sent > 0) await options.breathe?.();
       const end = sliceEnd(requests, sent, options.sliceBytes ?? SLICE_BYTES, this.#answers());
       const first = sent;
-      const refused = this.#changeSlice(requests.slice(first, end), () => describe(first));
-      for (const { offset, errno, kernelMessage } of refused) {
+      const slice = requests.slice(first, end);
+      for (const { offset, errno, kernelMessage } of this.#changeSlice(slice, () => describe(first), options)) {
         const index = first + offset;
         refusals.push({ index, error: new NetlinkError(describe(index), errno, kernelMessage) });
       }
@@ -146,12 +149,18 @@ export class RouteSocket {
 
   // Only the last request asks for an acknowledgement. The kernel reports every failure unasked, and in order, so when
   // the last one's answer is here, all are.
-  #changeSlice(slice: readonly Request[], operation: () => string): (Acknowledgement & { offset: number })[] {
+  #changeSlice(slice: readonly Request[], operation: () => string, { keepGoing }: ChangeOptions): RefusedInSlice[] {
     const first = this.#seq + 1;
-    const last = this.#send(
-      slice.map((request, i) => (i === slice.length - 1 ? { ...request, flags: request.flags | Flags.ACK } : request)),
-    );
-    const refused: (Acknowledgement & { offset: number })[] = [];
+    const last = this.#seq + slice.length;
+    const failed = this.#sendSlice(slice);
+    if (failed !== undefined) {
+      if (!keepGoing || slice.length === 1) return slice.map((_, offset) => ({ ...failed, offset }));
+      // One request that the socket does not take must not hold up the others.
+      return slice.flatMap((request, offset) =>
+        this.#changeSlice([request], operation, {}).map((refused) => ({ ...refused, offset })),
+      );
+    }
+    const refused: RefusedInSlice[] = [];
     for (;;) {
       for (const message of this.#receive(operation)) {
         if (message.type !== ControlType.ERROR || message.seq < first || message.seq > last) continue;
@@ -159,6 +168,21 @@ export class RouteSocket {
         if (answer.errno !== 0) refused.push({ ...answer, offset: answer.seq - first });
         if (answer.seq === last) return refused;
       }
+    }
+  }
+
+  // Why the socket does not take these requests: then the kernel has seen none of them.
+  #sendSlice(slice: readonly Request[]): NetlinkError | undefined {
+    try {
+      this.#send(
+        slice.map((request, i) =>
+          i === slice.length - 1 ? { ...request, flags: request.flags | Flags.ACK } : request,
+        ),
+      );
+      return undefined;
+    } catch (error) {
+      if (error instanceof NetlinkError) return error;
+      throw error;
     }
   }
 

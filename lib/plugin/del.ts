@@ -59,7 +59,8 @@ async function undoAll(call: Call, journal: AttachmentJournal, changes: readonly
   if (isInSteps) recordBestEffort(call, journal, changes);
   const { count, failed } = await undo(socket, changes, { ...pacing, detours: journal.detours() });
   if (count > 0) log.info('took changes back', { changes: count });
-  const isGift = ({ change }: NotMade) => kindOf(change).undoGivesBack;
+  // Where the answer was lost, nobody knows what is missing now: the next DEL finds out.
+  const isGift = ({ change, isLost }: NotMade) => !isLost && kindOf(change).undoGivesBack;
   for (const { error } of failed.filter(isGift)) {
     log.warn(`what was there before cannot be given back: the kernel refused to ${error.message}`);
   }

@@ -43,10 +43,11 @@ export function timeoutError(missing: CniError, seconds: number): CniError {
   return new CniError(CniCode.timeout, `${message}; waited ${seconds} s for it`, { details, cause: missing });
 }
 
-/** The kernel refused to take away what is ours: 104. */
+/** The kernel refused to take away what is ours, or nobody knows whether it did: 104. */
 export function notUndoneError(failed: readonly NotMade[]): CniError {
   const [first] = failed;
-  const message = `${failed.length} changes could not be undone: the kernel refused to ${first?.error.message}`;
+  const refused = first?.isLost ? '' : 'the kernel refused to ';
+  const message = `${failed.length} changes could not be undone: ${refused}${first?.error.message}`;
   const details = failed.map(({ error }) => error.message).join('\n');
   return new CniError(CniCode.kernelRefused, message, { details, cause: first?.error });
 }

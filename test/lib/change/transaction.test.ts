@@ -5,11 +5,15 @@ import type { Change } from '../../../lib/change/change.ts';
 import { rename } from '../../../lib/change/link-kinds.ts';
 import { apply, undo } from '../../../lib/change/transaction.ts';
 import { FileError } from '../../../lib/files/files.ts';
+import { NetlinkError } from '../../../lib/netlink/errors.ts';
 import { Observation } from '../../../lib/observation/observation.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { socketIn } from '../../support/namespaces/transport.ts';
 import { call, variables } from '../../support/plugins/call.ts';
+
+const RTM_DELLINKPROP = 109;
+const ENOBUFS = 105;
 
 // Found by test/bad-input-property.test.ts.
 t.test('a replaced route whose gateway lies in a replaced subnet comes back too', { skip: noNamespaces }, async (t) => {
@@ -70,6 +74,26 @@ t.test('a journal that cannot be written in the middle of a rename', { skip: noN
     t.match(failed, [{ change: { op: 'rename-link' }, error: { message: /cannot be written/ } }]);
     t.equal(pod.ipJson('link show blue')[0]?.altnames, undefined);
   });
+});
+
+t.test('an undo goes on where the answer to a change is lost', { skip: noNamespaces }, async (t) => {
+  const pod = scratchPod(t);
+  const socket = socketIn(t, pod);
+  const link = Number(pod.ipJson('link show eth0')[0]?.ifindex);
+  const { change } = socket;
+  socket.change = async (...asked) => {
+    if (asked[0].some(({ type }) => type === RTM_DELLINKPROP)) throw new NetlinkError('receive', ENOBUFS);
+    return change.apply(socket, asked);
+  };
+  const changes: Change[] = [
+    { op: 'rename-link', link, from: 'eth0', to: 'blue' },
+    { op: 'add-altname', link, name: 'green' },
+  ];
+  await apply(socket, changes, Observation.of(socket));
+  const { count, failed } = await undo(socket, changes);
+  t.equal(count, 1);
+  t.match(failed, [{ change: { op: 'add-altname' }, error: { code: 'ENOBUFS' }, isLost: true }]);
+  t.match(pod.ipJson('link show eth0'), [{ altnames: ['green'] }]);
 });
 
 t.test(

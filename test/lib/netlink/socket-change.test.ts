@@ -1,8 +1,15 @@
 import t from 'tap';
 import { NetlinkError } from '../../../lib/netlink/errors.ts';
 import type { Request } from '../../../lib/netlink/message.ts';
-import { RouteSocket } from '../../../lib/netlink/socket.ts';
-import { acknowledgement, fakeTransport, message, s32, systemError } from '../../support/namespaces/transport.ts';
+import { RouteSocket, type Transport } from '../../../lib/netlink/socket.ts';
+import {
+  acknowledgement,
+  fakeTransport,
+  message,
+  parseRequests,
+  s32,
+  systemError,
+} from '../../support/namespaces/transport.ts';
 
 // linux/netlink.h
 const NLM_F_ACK = 0x4;
@@ -132,13 +139,44 @@ t.test('change', async (t) => {
     t.equal(transport.writes.length, 1);
   });
 
-  t.test('throws when the socket does not take the requests', async (t) => {
-    const socket = new RouteSocket({
-      ...kernel(),
-      send: () => {
-        throw systemError('EMSGSIZE', 90);
-      },
-    });
-    await t.rejects(socket.change(requests, describe), { name: 'NetlinkError', code: 'EMSGSIZE' });
+  t.test('of a slice that the socket does not take, all are refused, and no more is sent', async (t) => {
+    const transport = kernel();
+    const outcome = await new RouteSocket(refusing(transport, 7)).change(requests, describe, { sliceBytes });
+    t.equal(outcome.sent, 10);
+    t.match(
+      outcome.refusals,
+      [5, 6, 7, 8, 9].map((index) => ({ index, error: { code: 'EMSGSIZE', operation: `change ${index}` } })),
+    );
+    t.equal(outcome.refusals.length, 5);
+    t.equal(transport.writes.length, 1);
+  });
+
+  t.test('with keepGoing, one that the socket does not take holds up no other', async (t) => {
+    const transport = kernel(8);
+    const options = { sliceBytes, keepGoing: true };
+    const outcome = await new RouteSocket(refusing(transport, 7)).change(requests, describe, options);
+    t.equal(outcome.sent, 20);
+    t.match(outcome.refusals, [
+      { index: 7, error: { code: 'EMSGSIZE', operation: 'change 7' } },
+      { index: 8, error: { code: 'ENETUNREACH', operation: 'change 8' } },
+    ]);
+    t.equal(outcome.refusals.length, 2);
+    const taken = transport.writes.flat().map(({ payload }) => payload.readInt32LE());
+    t.strictSame(
+      taken,
+      [...requests.keys()].filter((number) => number !== 7),
+    );
   });
 });
+
+/** A socket that takes no write in which this request is. */
+function refusing(transport: Transport, number: number): Transport {
+  return {
+    ...transport,
+    send: (bytes) => {
+      const numbers = parseRequests(Buffer.from(bytes)).map(({ payload }) => payload.readInt32LE());
+      if (numbers.includes(number)) throw systemError('EMSGSIZE', 90);
+      transport.send(bytes);
+    },
+  };
+}
