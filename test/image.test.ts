@@ -1,10 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
+import { agentProcess } from './support/agent/agent.ts';
+import { testShimsAlone } from './support/agent/bare-root.ts';
 import { Machine, mustRunScript, output, runScript, standInBuild } from './support/build/scripts.ts';
+import { noMounts } from './support/namespaces/enclosed.ts';
 import { scratchFolder, works } from './support/namespaces/namespace.ts';
+import { PLUGINS as CONFORMING } from './support/plugins/plugins.ts';
 
 // The image as scripts/build-image.sh makes it, read by other programs: skopeo, tar, and chroot.
 
@@ -127,6 +131,17 @@ t.test('the image of the build', { skip: noImage }, async (t) => {
     }
     const { ino } = statSync(join(root, 'opt/waymark/bin/waymark'));
     t.equal(statSync(join(root, 'opt/waymark/bin/static-route')).ino, ino);
+
+    t.test('and its agent serves shims that have nothing but themselves', { skip: noMounts }, async (t) => {
+      const folder = join(scratchFolder(t), 'run');
+      for (const path of [folder, join(root, 'run'), join(root, 'proc')]) mkdirSync(path);
+      const mounts = 'mount --bind "$1" "$0/run" && mount -t proc proc "$0/proc" && shift && exec chroot "$0" "$@"';
+      const command = ['unshare', '-m', 'bash', '-c', mounts, root, folder, '/opt/waymark/bin/waymark', 'agent'];
+      await agentProcess(t, { command, socket: '/run/agent.sock' });
+      // Without --node, and an API server, it does not serve multi-network.
+      const served = CONFORMING.filter(({ plugin }) => !plugin.runsOthers);
+      await testShimsAlone(t, join(root, 'opt/waymark/shim'), join(folder, 'agent.sock'), served);
+    });
   });
 });
 
