@@ -169,8 +169,7 @@ function openNew(path: string): number {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
   try {
     return openSync(path, flags, FILE_MODE);
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+  } catch {
     removeIfThere(path);
     return openSync(path, flags, FILE_MODE);
   }

@@ -96,8 +96,10 @@ t.test('ensureFolder', async (t) => {
   t.test('refuses a folder of another user, though root could write to it', { skip: notRoot }, async (t) => {
     const folder = join(scratchFolder(t), 'data');
     mkdirSync(folder, { mode: 0o700 });
-    chownSync(folder, 65534, 65534);
-    t.throws(() => ensureFolder(folder), { name: 'FileError', message: /another user \(65534\)/ });
+    for (const user of [65534, 1]) {
+      chownSync(folder, user, user);
+      t.throws(() => ensureFolder(folder), { name: 'FileError', message: new RegExp(`another user \\(${user}\\)`) });
+    }
   });
 });
 
