@@ -1,4 +1,13 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { FileWatch } from '../../../lib/files/file-watch.ts';
@@ -77,4 +86,34 @@ t.test('a folder that comes later, or another one in its place, is found in time
   mkdirSync(join(folder, 'maps'));
   mkdirSync(join(folder, 'maps/map'));
   t.equal(contentOf('maps/map'), 'none', 'a folder is no file');
+});
+
+/** How many things the kernel watches for this process (proc_pid_fdinfo(5)). */
+function watched(): number {
+  const texts = readdirSync('/proc/self/fdinfo').flatMap((fd) => {
+    try {
+      return readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+    } catch {
+      return [];
+    }
+  });
+  return texts.join('').match(/^inotify wd:/gm)?.length ?? 0;
+}
+
+t.test('nothing is watched once nobody uses it, however often it was looked at', async (t) => {
+  const { folder, files, told, contentOf } = watchOf(t);
+  const before = watched();
+  mkdirSync(join(folder, 'real'));
+  symlinkSync('real/map', join(folder, 'map'));
+  contentOf('map');
+  for (const text of ['one', 'two', 'three']) {
+    const count = told.length;
+    writeFileSync(join(folder, 'real/map'), text);
+    // The folder of the link's target is watched only since it is there.
+    contentOf('map');
+    await until(() => told.length > count);
+  }
+  t.equal(watched(), before + 2, 'the folder of the name, and that of the file');
+  files.close();
+  t.equal(watched(), before);
 });

@@ -74,6 +74,23 @@ t.test('a journal', async (t) => {
     t.equal(journal.read(), undefined);
   });
 
+  t.test('forgets one network, but for what this build does not know, and says how much that is', async (t) => {
+    const journal = journalIn(scratchFolder(t));
+    const own = journal.read();
+    t.equal(own, undefined);
+    const [known, later, other] = [
+      { network: 'blue', change: { op: 'known' } },
+      { network: 'blue', change: { op: 'later' } },
+      { network: 'green', change: { op: 'later' } },
+    ];
+    journal.write('ns', [{ network: 'blue' }, known, later, other]);
+    const isKnown = (change: object) => (change as { op: string }).op === 'known';
+    t.equal(journal.forget(isKnown), 1);
+    t.strictSame(journal.read()?.entries, [later, other]);
+    t.equal(journal.forget(), 0);
+    t.strictSame(journal.read()?.entries, [other]);
+  });
+
   t.test('is refused in a folder that is a link or that others can write to, and nothing is written', async (t) => {
     const scratch = scratchFolder(t);
     mkdirSync(join(scratch, 'real'), { mode: 0o700 });

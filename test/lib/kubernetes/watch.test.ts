@@ -242,6 +242,24 @@ t.test('a line has 64 MiB at most', async (t) => {
   t.equal(asked[1]?.query.get('resourceVersion'), '7', 'the first line was within the bound');
 });
 
+t.test('a line is read as soon as its end has come, also by itself', async (t) => {
+  let watches = 0;
+  const { server, watch } = await watching(t, {}, (server) => {
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch') || watches++ > 0) return undefined;
+      const object = {
+        metadata: { name: 'p', namespace: 'a', uid: 'u', resourceVersion: '7', labels: { value: '1' } },
+      };
+      response.writeHead(200).write(JSON.stringify({ type: 'ADDED', object }), () => {
+        setTimeout(() => response.write('\n'), 20);
+      });
+      return true;
+    };
+  });
+  await until(() => watch.items.get('a/p') === '1', 'nothing has come', 20);
+  server.endWatches();
+});
+
 t.test('waits as long as the server asks for, if that is longer, and doubles its own pauses', async (t) => {
   const pauses: number[] = [];
   let faults = 0;
