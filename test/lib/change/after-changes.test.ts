@@ -93,6 +93,7 @@ t.test('a route of another who has the same key stays', async (t) => {
   const after = afterChanges(pod, [{ op: 'delete-route', route: { ...others, protocol: 87 } }]);
   t.strictSame(after.routesIn(4, 254), [others]);
   t.strictSame(after.routesLike(others), [others]);
+  t.equal(after.routesLike(others), pod.routesLike(others), 'as it was, and no copy');
 });
 
 t.test('changes are described with the names that links will have by then', async (t) => {

@@ -47,6 +47,26 @@ t.test('a replaced route whose gateway lies in a replaced subnet comes back too'
   });
 });
 
+t.test('others have a turn between writes, and not before the first', { skip: noNamespaces }, async (t) => {
+  const pod = scratchPod(t);
+  const socket = socketIn(t, pod);
+  const link = Number(pod.ipJson('link show eth0')[0]?.ifindex);
+  let turns = 0;
+  const breathe = async () => {
+    turns += 1;
+  };
+  const name = (op: 'add-altname' | 'delete-altname', name: string): Change => ({ op, link, name });
+  await apply(socket, [name('add-altname', 'green'), name('add-altname', 'red')], Observation.of(socket), { breathe });
+  t.equal(turns, 0);
+  // A rename is made by itself, and so is what comes before and behind it.
+  const renaming: Change = { op: 'rename-link', link, from: 'eth0', to: 'blue' };
+  await apply(socket, [name('delete-altname', 'red'), renaming, name('add-altname', 'eth0')], Observation.of(socket), {
+    breathe,
+  });
+  t.equal(turns, 2);
+  t.strictSame(pod.ipJson('link show blue')[0]?.altnames, ['green', 'eth0']);
+});
+
 t.test('a journal that cannot be written in the middle of a rename', { skip: noNamespaces }, async (t) => {
   const { make } = rename;
   rename.make = async () => {
