@@ -125,11 +125,7 @@ async function putBackAddresses(
   // The kernel has each new IPv6 address before the older ones.
   for (const address of wanted.toReversed()) {
     if (present.some((other) => isLike(other, address))) continue;
-    // The kernel makes a link-local address by itself, sooner or later, and would look for duplicates of it.
-    const requests = [deleteAddressRequest(address), addAddressRequest(address), updateAddressRequest(address)];
-    const text = `put back address ${keyOf(address).trim()}`;
-    const outcome = await socket.change(requests, () => text, { keepGoing: true });
-    refusals.push(...outcome.refusals.filter(({ index }) => index > 0).map(({ error }) => error));
+    refusals.push(...(await putBackAddress(socket, address, `put back address ${keyOf(address).trim()}`)));
   }
   const isWanted = (address: LinkAddress) => wanted.some((other) => keyOf(other) === keyOf(address));
   for (const address of present.filter((other) => !isWanted(other))) {
@@ -137,6 +133,20 @@ async function putBackAddresses(
   }
   return refusals;
 }
+
+// The kernel makes a link-local address by itself, sooner or later, and would look for duplicates of it. It may do so between
+// two of these requests, but not again and again.
+async function putBackAddress(socket: RouteSocket, address: LinkAddress, text: string): Promise<NetlinkError[]> {
+  const requests = [deleteAddressRequest(address), addAddressRequest(address), updateAddressRequest(address)];
+  for (let attempt = 1; ; attempt++) {
+    const { refusals } = await socket.change(requests, () => text, { keepGoing: true });
+    const hasCome = refusals.some(({ index, error }) => index === 1 && error.code === 'EEXIST');
+    if (hasCome && attempt < ADDRESS_ATTEMPTS) continue;
+    return refusals.filter(({ index }) => index > 0).map(({ error }) => error);
+  }
+}
+
+const ADDRESS_ATTEMPTS = 5;
 
 async function putBackRoutes(socket: RouteSocket, link: number, wanted: readonly Route[]): Promise<NetlinkError[]> {
   const isLike = (a: Route, b: Route) => isSameRoute(a, b) && a.protocol === b.protocol;

@@ -118,6 +118,7 @@ t.test('a link on a kernel that renames only links which are down', { skip: noNa
   });
 });
 
+const EEXIST = 17;
 const PUT_BACK = { addresses: RTM_NEWADDR, routes: RTM_NEWROUTE, neighbours: RTM_NEWNEIGH };
 
 t.test('where putting back is refused', { skip: noNamespaces }, async (t) => {
@@ -166,6 +167,18 @@ t.test('where putting back is refused', { skip: noNamespaces }, async (t) => {
       t.equal(world.journal(), undefined);
     });
   }
+
+  t.test('of an address that the kernel has made by itself meanwhile, it is made anew', async (t) => {
+    const world = worldOf(t);
+    const isAddress = ({ type }: Sent) => type === RTM_NEWADDR || type === RTM_NEWADDR + 1;
+    let refused = 0;
+    // One write: delete it, add it, set its flags.
+    const refuses: OldKernel['refuses'] = (sent) => isAddress(sent) && refused++ < 3;
+    success(await world.ask('ADD', { errno: EEXIST, refuses }));
+    t.ok(refused > 3);
+    success(await world.ask('DEL'));
+    t.strictSame(withoutLabels(statesOf(world.pod)), withoutLabels(world.before));
+  });
 
   t.test('to rename it while it is down is refused too: all is as before', async (t) => {
     const world = worldOf(t);
