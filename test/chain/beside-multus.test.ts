@@ -4,17 +4,23 @@ import t, { type Test } from 'tap';
 import { installed } from '../support/build/single.ts';
 import { ASKED, type Asked, type Fate } from '../support/multus/annotations.ts';
 import { entry, type Made } from '../support/multus/entry.ts';
+import { works } from '../support/namespaces/namespace.ts';
 import { noReferencePlugins } from '../support/plugins/chain.ts';
 
-// The same annotations and configs through Multus' thin plugin and through multi-network, each on a node of its own.
-// scripts/cluster/build-peer.sh builds Multus.
+// The same annotations and configs through Multus' daemon and its shim ("thick"), and through multi-network, each on a node of
+// its own. scripts/cluster/build-peer.sh builds Multus.
 
 const TOOLS = join(import.meta.dirname, '../../.tools');
 const BUILT = existsSync(TOOLS) ? readdirSync(TOOLS).find((name) => name.startsWith('multus-')) : undefined;
-const MULTUS = join(TOOLS, BUILT ?? 'multus', 'multus');
-const THEIRS = { program: MULTUS, type: 'multus', keys: { logToStderr: false } };
+const [SHIM, DAEMON] = ['multus-shim', 'multus-daemon'].map((name) => join(TOOLS, BUILT ?? 'multus', name)) as [
+  string,
+  string,
+];
+const THEIRS = { program: SHIM, type: 'multus-shim', keys: { logToStderr: false }, daemon: DAEMON };
 const skip =
-  noReferencePlugins || (existsSync(MULTUS) ? false : 'needs Multus’ thin plugin, as scripts/cluster builds it');
+  noReferencePlugins ||
+  (!existsSync(DAEMON) && 'needs Multus, as scripts/cluster builds it') ||
+  (works('openssl', ['version']) ? false : 'needs openssl');
 
 t.setTimeout(900_000);
 

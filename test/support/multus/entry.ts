@@ -7,6 +7,7 @@ import { type Document, variables } from '../plugins/call.ts';
 import { REFERENCE_FOLDER } from '../plugins/chain.ts';
 import { type Asked, CLUSTER, DEFINITIONS } from './annotations.ts';
 import { type ApiForBoth, apiForBoth } from './api-for-both.ts';
+import { multusDaemon } from './daemon.ts';
 import { kubeconfig } from './kubeconfig.ts';
 
 // The entry of a cluster on a node of its own: a stand-in for the API server, but real namespaces, plugins and kernel.
@@ -33,8 +34,13 @@ export type Entry = {
   make(asked: Asked, index: number): Promise<{ made: Made; left: string }>;
 };
 
-/** The executable of an entry, its type, and keys of its own in the config. */
-export type By = { readonly program: string; readonly type: string; readonly keys?: object };
+/** The executable of an entry, its type, keys of its own in the config, and Multus' daemon, if the executable is its shim. */
+export type By = {
+  readonly program: string;
+  readonly type: string;
+  readonly keys?: object;
+  readonly daemon?: string;
+};
 
 /** `deletedBy`: another entry of the same node, which is the cluster's when the pods end. */
 export async function entry(t: Test, addedBy: By, deletedBy: By = addedBy): Promise<Entry> {
@@ -48,7 +54,9 @@ export async function entry(t: Test, addedBy: By, deletedBy: By = addedBy): Prom
   writeFileSync(join(folder, 'kubeconfig'), kubeconfig('http://127.0.0.1:6443'));
   const local = (config: unknown) => JSON.stringify(config).replaceAll('LEASES', join(folder, 'leases'));
   for (const [network, config] of Object.entries(DEFINITIONS)) define(api, network, config, local);
-  const configOf = ({ type, keys }: By, asked: Asked) =>
+  const [daemon] = [addedBy, deletedBy].flatMap((by) => by.daemon ?? []);
+  const daemonSocketDir = daemon && (await multusDaemon(t, { program: daemon, node, folder, api }));
+  const configOf = ({ type, keys, daemon }: By, asked: Asked) =>
     local({
       cniVersion: '1.0.0',
       name: 'entry',
@@ -59,6 +67,7 @@ export async function entry(t: Test, addedBy: By, deletedBy: By = addedBy): Prom
       confDir: join(folder, 'conf'),
       delegates: [CLUSTER],
       ...(type === 'multi-network' && { dataDir: join(folder, 'data') }),
+      ...(daemon !== undefined && { daemonSocketDir }),
       ...keys,
       ...asked.config,
     });
