@@ -115,6 +115,30 @@ for (const [routes, expected] of WRONG) {
   });
 }
 
+// Of the kernel: a metric and a table have 32 bits, MTU and MSS lose their headers (net/ipv4/metrics.c).
+const BOUNDS: [key: string, lowest: number, highest: number][] = [
+  ['priority', 0, 4_294_967_295],
+  ['table', 1, 4_294_967_295],
+  ['scope', 0, 255],
+  ['mtu', 1, 65_520],
+  ['advmss', 1, 65_495],
+];
+
+t.test('numbers have bounds', async (t) => {
+  for (const [key, lowest, highest] of BOUNDS) {
+    for (const value of [lowest, highest]) t.strictSame(problems({ routes: [{ ...GATEWAY, [key]: value }] }), []);
+    for (const value of [lowest - 1, highest + 1])
+      t.strictSame(problems({ routes: [{ ...GATEWAY, [key]: value }] }), [
+        `routes[0].${key}: a whole number from ${lowest} to ${highest} is needed`,
+      ]);
+  }
+  const weight = (value: number) =>
+    problems({ routes: [{ dst: '10.0.0.0/8', nexthops: [{ gw: '10.0.0.1', weight: value }] }] });
+  t.strictSame([weight(1), weight(256)], [[], []]);
+  for (const value of [0, 257])
+    t.strictSame(weight(value), ['routes[0].nexthops[0].weight: a whole number from 1 to 256 is needed']);
+});
+
 t.test('what is to be deleted is the network of what is written', async (t) => {
   const removed = (route: object) => read({ delroutes: [route] }).delroutes[0];
   t.strictSame(removed({ dst: '10.1.2.3/8' }), { dst: '10.0.0.0/8', gw: undefined });
