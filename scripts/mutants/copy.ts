@@ -111,7 +111,9 @@ export async function runTest(copy: string, test: string, seconds: number, withC
     WAYMARK_LEAK_CALLS: '300',
     ...(withCoverage && { NODE_V8_COVERAGE: folder }),
   };
-  const command = [process.execPath, '--import=./test/support/warnings.ts', test];
+  // As tap starts them: the second is for tests that replace modules.
+  const imports = ['--import=./test/support/warnings.ts', '--import=@tapjs/mock/import'];
+  const command = [process.execPath, ...imports, test];
   const child = spawn('unshare', [...NAMESPACES, 'sh', '-c', OWN_NAMESPACES, 'sh', ...command], {
     cwd: copy,
     env,
