@@ -13,7 +13,7 @@ import {
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { listenAt, passedDescriptor } from '../../agent/socket-file.ts';
+import { listenAt, passedDescriptor, pathOfSocket } from '../../agent/socket-file.ts';
 import { FileError } from '../../lib/files/files.ts';
 import { connection, received } from '../support/agent/agent-client.ts';
 import { scratchFolder } from '../support/namespaces/namespace.ts';
@@ -45,6 +45,24 @@ t.test('the socket is 0600 in a folder of 0700, whatever the umask, and nothing 
     t.strictSame(readdirSync(join(path, '..')), ['agent.sock']);
     t.equal(await whoListens(path), 'first');
   }
+});
+
+t.test('the path of a socket is known by its descriptor, if it has one', async (t) => {
+  const path = join(scratchFolder(t), 'a socket');
+  const made = server(t, 'first');
+  await new Promise<void>((resolve) => made.listen(path, resolve));
+  const descriptorOf = (of: Server) => (of as unknown as { _handle: { fd: number } })._handle.fd;
+  t.equal(pathOfSocket(descriptorOf(made)), path);
+  const client = await connection(path);
+  t.equal(
+    pathOfSocket((client as unknown as { _handle: { fd: number } })._handle.fd),
+    undefined,
+    'it is bound to none',
+  );
+  client.destroy();
+  const other = server(t, 'of the network');
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  t.equal(pathOfSocket(descriptorOf(other)), undefined);
 });
 
 t.test('the umask is that of the process while it waits for the socket: calls make files meanwhile', async (t) => {
