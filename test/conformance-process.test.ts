@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { noNamespaces, scratchFolder, scratchPod } from './support/namespaces/namespace.ts';
-import { type Answer, bundleOf, type Env, execute, variables } from './support/plugins/call.ts';
+import { type Answer, bundleOf, type Env, execute, processOf, variables } from './support/plugins/call.ts';
 import { PLUGINS, type PluginUnderTest } from './support/plugins/plugins.ts';
 import { previousResult } from './support/plugins/previous-result.ts';
 
@@ -135,8 +135,9 @@ function configOf(t: Test, { name, idle }: PluginUnderTest, more: object = {}): 
 
 /** Runs the bundle by a shell, with its standard streams redirected. */
 function shell(entry: PluginUnderTest, env: Env, redirection: string): Promise<Answer> {
-  const command = `exec "$0" "$1" ${redirection}`;
-  return answerOf(spawn('bash', ['-c', command, process.execPath, bundleOf(entry.name)], optionsWith(env)));
+  const { program, args, options } = processOf(entry.name, withPath(env));
+  const command = `exec "$0" "$@" ${redirection}`;
+  return answerOf(spawn('bash', ['-c', command, program, ...args], { ...options, timeout: PATIENCE_MS }));
 }
 
 /** Runs the bundle and lets `say` talk to its stdin, which stays open unless that ends it. */
@@ -145,14 +146,15 @@ async function talk(
   env: Env,
   say: (stdin: NodeJS.WritableStream) => Promise<void>,
 ): Promise<Answer> {
-  const child = spawn(process.execPath, [bundleOf(entry.name)], optionsWith(env));
+  const { program, args, options } = processOf(entry.name, withPath(env));
+  const child = spawn(program, args, { ...options, timeout: PATIENCE_MS });
   const answer = answerOf(child);
   await say(child.stdin);
   return answer;
 }
 
-function optionsWith(env: Env): { env: NodeJS.ProcessEnv; timeout: number } {
-  return { env: { PATH: process.env.PATH, ...env }, timeout: PATIENCE_MS };
+function withPath(env: Env): Env {
+  return { PATH: process.env.PATH, ...env };
 }
 
 function answerOf(child: ReturnType<typeof spawn>): Promise<Answer> {

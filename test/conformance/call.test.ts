@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap';
-import { type Outside, run } from '../../lib/cni/runner.ts';
 import { noNamespaces } from '../support/namespaces/namespace.ts';
-import { call, type Env, variables } from '../support/plugins/call.ts';
+import { call, callWithoutStdin, type Env, variables } from '../support/plugins/call.ts';
 import { refused, setUp, succeeded, VERBS, type Verb } from '../support/plugins/conformance-call.ts';
 import { PLUGINS, type PluginUnderTest } from '../support/plugins/plugins.ts';
 
@@ -129,7 +128,7 @@ function testNames(t: Test, entry: PluginUnderTest): void {
 
 function testCommands(t: Test, entry: PluginUnderTest): void {
   t.test('VERSION tells every version without a look at stdin or at another variable', async (t) => {
-    const answer = await callWithoutStdin(entry, { CNI_COMMAND: 'VERSION' });
+    const answer = await callWithoutStdin(entry.plugin, { CNI_COMMAND: 'VERSION' });
     t.equal(answer.code, 0);
     t.strictSame(JSON.parse(answer.stdout), {
       cniVersion: '1.1.0',
@@ -141,7 +140,7 @@ function testCommands(t: Test, entry: PluginUnderTest): void {
     'without CNI_COMMAND there is a line about the plugin on stderr, nothing on stdout, and no error',
     async (t) => {
       for (const env of [{}, { CNI_COMMAND: '' }, { CNI_IFNAME: '../..' }]) {
-        const answer = await callWithoutStdin(entry, env);
+        const answer = await callWithoutStdin(entry.plugin, env);
         t.equal(answer.code, 0);
         t.equal(answer.stdout, '');
         t.match(answer.stderr, new RegExp(`^CNI plugin ${entry.name} \\S+\n`));
@@ -156,23 +155,4 @@ function testCommands(t: Test, entry: PluginUnderTest): void {
       refused(t, await ask(variables(command, pod.path), entry.idle, '1.1.0'), 4, command);
     }
   });
-}
-
-async function callWithoutStdin(entry: PluginUnderTest, env: Env) {
-  let stdout = '';
-  let stderr = '';
-  const outside: Outside = {
-    env,
-    args: [],
-    readStdin: () => {
-      throw new Error('stdin must not be read');
-    },
-    writeStdout: (text) => {
-      stdout += text;
-    },
-    writeStderr: (text) => {
-      stderr += text;
-    },
-  };
-  return { code: await run(entry.plugin, outside), stdout, stderr };
 }

@@ -41,14 +41,38 @@ export function variables(command: string, netns: string, more: Env = {}): Env {
   };
 }
 
+/**
+ * Who runs the plugins in place of this process, and of Node.js for the bundles, if a test says so for the tests that it
+ * starts (test/arm64-conformance.test.ts): a program with its arguments, the folder of the executables, and variables.
+ */
+export type Foreign = { readonly under: readonly string[]; readonly folder: string; readonly env: Env };
+
+const FOREIGN: Foreign | undefined = JSON.parse(process.env.WAYMARK_TEST_FOREIGN ?? 'null') ?? undefined;
+
 /** Calls a plugin in this process, with the runner of its executable. */
 export async function call(plugin: Plugin, env: Env, stdin: unknown, args: string[] = []): Promise<Answer> {
+  if (FOREIGN !== undefined) return execute(plugin.name, env, stdin, args);
+  return callHere(plugin, env, () => bytesOf(stdin), args);
+}
+
+/** The same for a call that must not read stdin: it would fail, or wait for the end of the test. */
+export async function callWithoutStdin(plugin: Plugin, env: Env): Promise<Answer> {
+  if (FOREIGN === undefined) {
+    return callHere(plugin, env, () => {
+      throw new Error('stdin must not be read');
+    });
+  }
+  const { program, args, options } = processOf(plugin.name, env);
+  return outputOf(spawn(program, args, options));
+}
+
+async function callHere(plugin: Plugin, env: Env, readStdin: () => Uint8Array, args: string[] = []): Promise<Answer> {
   let stdout = '';
   let stderr = '';
   const code = await run(plugin, {
     env,
     args,
-    readStdin: () => bytesOf(stdin),
+    readStdin,
     writeStdout: (text) => {
       stdout += text;
     },
@@ -59,14 +83,26 @@ export async function call(plugin: Plugin, env: Env, stdin: unknown, args: strin
   return answerOf(code, stdout, stderr);
 }
 
+/** What runs a plugin in a process of its own, with these variables: by Node.js its bundle. */
+export function processOf(
+  name: string,
+  env: Env,
+): { program: string; args: string[]; options: { env: NodeJS.ProcessEnv } } {
+  const [program = '', ...args] =
+    FOREIGN === undefined ? [process.execPath, bundleOf(name)] : [...FOREIGN.under, join(FOREIGN.folder, name)];
+  return { program, args, options: { env: { ...env, ...FOREIGN?.env } as NodeJS.ProcessEnv } };
+}
+
 /** Runs a plugin's bundle in a process of its own, as a runtime does. */
 export function execute(name: string, env: Env, stdin: unknown, args: string[] = []): Answer {
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [bundleOf(name), ...args], {
-    env: env as NodeJS.ProcessEnv,
+  const { program, args: first, options } = processOf(name, env);
+  const { status, stdout, stderr, error } = spawnSync(program, [...first, ...args], {
+    ...options,
     input: bytesOf(stdin),
     maxBuffer: 1 << 28,
   });
-  if (error) throw error;
+  // It may end before it has read all of its stdin.
+  if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
   return answerOf(status ?? -1, String(stdout), String(stderr));
 }
 
@@ -85,17 +121,21 @@ export function executeIn(
   const child = spawn('ip', ['netns', 'exec', node.name, process.execPath, main, ...args], {
     env: { PATH: process.env.PATH, ...COMPILED, ...env },
   });
+  child.stdin.end(bytesOf(stdin));
+  return outputOf(child);
+}
+
+function outputOf(child: ReturnType<typeof spawn>): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-    child.stdout.on('data', (chunk) => stdout.push(chunk));
-    child.stderr.on('data', (chunk) => stderr.push(chunk));
+    child.stdout?.on('data', (chunk) => stdout.push(chunk));
+    child.stderr?.on('data', (chunk) => stderr.push(chunk));
     // The plugin may end before it has read all of its stdin.
-    child.stdin.on('error', () => {});
+    child.stdin?.on('error', () => {});
     child.on('error', reject);
     child.on('close', (code) =>
       resolve(answerOf(code ?? -1, String(Buffer.concat(stdout)), String(Buffer.concat(stderr)))),
     );
-    child.stdin.end(bytesOf(stdin));
   });
 }
 
