@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Plugin } from '../../lib/cni/runner.ts';
 import { consistentIfname } from '../../plugins/consistent-ifname/main.ts';
+import { multiNetwork } from '../../plugins/multi-network/main.ts';
 import { seamlessGateway } from '../../plugins/seamless-gateway/main.ts';
 import { staticRoute } from '../../plugins/static-route/main.ts';
 import { batch, LINK_KINDS, type LinkKind, makeLink, tableOf } from '../support/kernel/kinds.ts';
@@ -19,6 +20,7 @@ import { call, type Document, success, variables } from '../support/plugins/call
 const GREEN = 'net9f27410725ab';
 
 const LIST: readonly [Plugin, keys: object][] = [
+  [multiNetwork, {}],
   [
     staticRoute,
     {

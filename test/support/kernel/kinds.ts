@@ -63,9 +63,14 @@ const ALL_KINDS: readonly LinkKind[] = [
     pod: [...VETH, 'link add red type vrf table 1001', 'link set red up', 'link set eth0 master red'],
     inBrief,
   },
-  { title: 'tun', pod: ['tuntap add eth0 mode tun'] },
-  { title: 'tap', pod: ['tuntap add eth0 mode tap'] },
+  tuntap('tun'),
+  tuntap('tap'),
 ];
+
+// With nobody at its other end it has no carrier, which the kernel notices when it goes down.
+function tuntap(mode: string): LinkKind {
+  return { title: mode, pod: [`tuntap add eth0 mode ${mode}`, 'link set eth0 up', 'link set eth0 down'] };
+}
 
 export const LINK_KINDS: readonly LinkKind[] = ALL_KINDS.filter((kind) => !BRIEF || kind.inBrief);
 
