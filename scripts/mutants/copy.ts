@@ -10,7 +10,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 
 // A copy of the tree to make faults in. Its bundles run its sources, so that a test that starts one sees the fault.
 
@@ -20,15 +21,15 @@ const COVERAGE = '.coverage';
 /** What tests of a copy have for `/tmp`. */
 const TEMPORARY = '.tmp';
 
-/** Where copies are: not in `/tmp`, in which people and tests clean up. */
-const COPIES = '/var/tmp';
+/** How a copy is called: not as tests call what they leave, which people remove. */
+const PREFIX = 'mutants-of-waymark-';
 
 /** The tests that run now. */
 const running = new Set<ChildProcess>();
 
 /** The tree at `root` as it is committed or staged, with the packages and tools of this one. It goes when the process ends. */
 export function makeCopy(root: string): string {
-  const copy = mkdtempSync(join(COPIES, 'waymark-mutants-'));
+  const copy = mkdtempSync(join(tmpdir(), PREFIX));
   chmodSync(copy, 0o755);
   process.on('exit', () => {
     for (const child of running) child.kill('SIGKILL');
@@ -97,7 +98,9 @@ export function succeedsIn(copy: string, command: string, ...args: string[]): bo
 export async function runTest(copy: string, test: string, seconds: number, withCoverage = false): Promise<Ran> {
   const folder = join(copy, COVERAGE);
   if (withCoverage) mkdirSync(folder);
-  mkdirSync(join(copy, TEMPORARY));
+  // The copy itself is mounted in there.
+  const own = join(TEMPORARY, basename(copy));
+  mkdirSync(join(copy, own), { recursive: true });
   chmodSync(join(copy, TEMPORARY), 0o1777);
   const begin = Date.now();
   const env = {
@@ -114,7 +117,7 @@ export async function runTest(copy: string, test: string, seconds: number, withC
   // As tap starts them: the second is for tests that replace modules.
   const imports = ['--import=./test/support/warnings.ts', '--import=@tapjs/mock/import'];
   const command = [process.execPath, ...imports, test];
-  const child = spawn('unshare', [...NAMESPACES, 'sh', '-c', OWN_NAMESPACES, 'sh', ...command], {
+  const child = spawn('unshare', [...NAMESPACES, 'sh', '-c', OWN_NAMESPACES, own, ...command], {
     cwd: copy,
     env,
     stdio: 'ignore',
@@ -133,6 +136,7 @@ export async function runTest(copy: string, test: string, seconds: number, withC
 const NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const OWN_NAMESPACES = `
 umount --recursive --lazy /run/netns 2>/dev/null
-mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && mount --bind ${TEMPORARY} /tmp && "$@"`;
+mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns &&
+mount --bind . "$0" && mount --rbind ${TEMPORARY} /tmp && cd "/tmp/\${0#*/}" && "$@"`;
 
 type Ran = { readonly passed: boolean; readonly seconds: number; readonly coverage: string };
