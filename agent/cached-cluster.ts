@@ -96,7 +96,7 @@ export class CachedCluster implements Cluster {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    if (this.#isWatching) await this.#definitions.stop();
+    await this.#definitions.stop();
     await this.#writing;
     await this.#events.stop(EVENTS_MS);
     await this.#direct.close();

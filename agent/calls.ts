@@ -133,8 +133,11 @@ export class Calls {
   }
 }
 
-// If the caller is still there now, what was opened before is its own, and not that of another with its process id.
-function openCaller(client: Client) {
+/**
+ * The caller's files and namespace. If it is still there afterwards, what was opened is its own, and not that of another with
+ * its process id. Throws NotServed.
+ */
+export function openCaller(client: Pick<Client, 'pid' | 'isGone'>): ReturnType<typeof callerOf> {
   let caller: ReturnType<typeof callerOf>;
   try {
     caller = callerOf(client.pid);
