@@ -1,7 +1,7 @@
 import type { Family } from '../address/address.ts';
 import { lowestDefaults } from '../netlink/default-routes.ts';
 import type { Link } from '../netlink/link.ts';
-import { isSameRoute, type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
+import { hasSameKey, isSameRoute, type Route, RT_TABLE_MAIN } from '../netlink/route.ts';
 import { isSameRule, type Rule } from '../netlink/rule.ts';
 import { Observation } from '../observation/observation.ts';
 import { type Change, describe, effectOf } from './change.ts';
@@ -10,13 +10,10 @@ import { type Change, describe, effectOf } from './change.ts';
 export function afterChanges(observed: Observation, changes: readonly Change[]): Observation {
   if (changes.length === 0) return observed;
   const effects = changes.map(effectOf);
-  const deleted = Map.groupBy(
-    effects.flatMap(({ deletes }) => deletes ?? []),
-    routeKey,
-  );
+  const deleted = byDestination(effects.flatMap(({ deletes }) => deletes ?? []));
   const added = effects.flatMap(({ adds }) => adds ?? []);
   // A plan deletes a route to make room for another, never one that it has added.
-  const stays = (route: Route) => !deleted.get(routeKey(route))?.some((gone) => isTheSame(route, gone));
+  const stays = (route: Route) => !deleted.get(route.dst)?.some((gone) => isTheSame(route, gone));
   const routes: ConstructorParameters<typeof Observation>[0]['routes'] = (family, table) => [
     ...observed.routesIn(family, table).filter(stays),
     ...added.filter((route) => route.family === family && route.table === table),
@@ -45,12 +42,16 @@ const FEW = 100;
 
 // The same without reading a table of thousands of routes again, for a few that differ.
 function likeIn(observed: Observation, added: readonly Route[], stays: (route: Route) => boolean) {
-  const byKey = Map.groupBy(added, routeKey);
+  const near = byDestination(added);
   return (route: Route): readonly Route[] => {
     const present = observed.routesLike(route);
-    const more = byKey.get(routeKey(route))?.filter(({ family }) => family === route.family) ?? [];
+    const more = near.get(route.dst)?.filter((other) => hasSameKey(other, route)) ?? [];
     return present.every(stays) && more.length === 0 ? present : [...present.filter(stays), ...more];
   };
+}
+
+function byDestination(routes: readonly Route[]): ReadonlyMap<string, readonly Route[]> {
+  return Map.groupBy(routes, ({ dst }) => dst);
 }
 
 /** The changes as lines, each in the names that links have once those before it are made. */

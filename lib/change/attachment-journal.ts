@@ -67,13 +67,43 @@ export class AttachmentJournal {
     return before;
   }
 
-  /** Writes down these changes, and no others, as this attachment's: what they took the place of has gone. */
-  replace(changes: readonly Planned[]): void {
+  /**
+   * How these changes, in their order, differ from those that are recorded: the `entries` that they have or will have, those of
+   * them that are not recorded (`fresh`), and the changes that are recorded and are none of them (`stale`). Of 10,000 routes
+   * an edit leaves most as they are, so only what is between the ends that are alike is looked up.
+   */
+  compare(changes: readonly Planned[]): { entries: Entry[]; fresh: Entry[]; stale: Change[] } {
+    const recorded = this.#recorded();
+    const { head, tail } = alikeEnds(recorded, changes);
+    const [ours, wanted] = [recorded.slice(head, recorded.length - tail), changes.slice(head, changes.length - tail)];
+    const known = new Map(ours.map((entry) => [textOf(entry), entry]));
+    const kept = new Set(wanted.map(textOf));
+    const between = wanted.map((planned) => {
+      const { change, source } = planned;
+      const entry = known.get(textOf(planned));
+      return entry?.source === source ? entry : { ...this.#entry(change), change, source };
+    });
+    return {
+      entries: [...recorded.slice(0, head), ...between, ...recorded.slice(recorded.length - tail)],
+      fresh: between.filter((entry) => !known.has(textOf(entry))),
+      stale: ours.filter((entry) => !kept.has(textOf(entry))).map(({ change }) => change),
+    };
+  }
+
+  /** Records entries that are about to come true, after the others. Returns what was recorded before. */
+  append(entries: readonly Entry[]): Entry[] {
+    const before = this.#entriesHere()?.entries ?? [];
+    if (entries.length > 0) this.#write([...before, ...entries]);
+    return before;
+  }
+
+  /** Writes down these entries, and no others, as this attachment's: what their changes took the place of has gone. */
+  replace(entries: readonly Entry[]): void {
     // What says that, and when, it was attached stays.
     const kept = (this.#entriesHere()?.entries ?? []).filter(
       ({ network, change }) => network !== this.#network || change === undefined,
     );
-    this.#write([...kept, ...changes.map(({ change, source }) => ({ ...this.#entry(change), source }))]);
+    this.#write([...kept, ...entries]);
   }
 
   /** After a failed ADD: what was recorded before it, and what it could not take back or put back. */
@@ -93,6 +123,11 @@ export class AttachmentJournal {
     if (content.newer || own.some(({ change }) => change && !isKnown(change))) return { changes, state: 'newer' };
     if (!content.intact) return { changes, state: 'damaged' };
     return { changes, state: own.length > 0 ? 'complete' : 'missing' };
+  }
+
+  #recorded(): RecordedEntry[] {
+    const own = (this.#entriesHere()?.entries ?? []).filter(({ network }) => network === this.#network);
+    return own.filter((entry): entry is RecordedEntry => entry.change !== undefined && isKnown(entry.change));
   }
 
   /** Recorded changes that an earlier ADD or DEL was killed in the middle of, and that must be finished. */
@@ -171,6 +206,28 @@ export class AttachmentJournal {
   #entry(change: Change): Entry {
     return { network: this.#network, change };
   }
+}
+
+/** An entry with a change that this build knows. */
+type RecordedEntry = Entry & { readonly change: Change };
+
+// How many of both are alike at the beginning, and how many of the others at the end.
+function alikeEnds(entries: readonly RecordedEntry[], changes: readonly Planned[]): { head: number; tail: number } {
+  const most = Math.min(entries.length, changes.length);
+  const isAlike = (entry: RecordedEntry | undefined, planned: Planned | undefined) =>
+    entry !== undefined &&
+    planned !== undefined &&
+    entry.source === planned.source &&
+    textOf(entry) === textOf(planned);
+  let head = 0;
+  while (head < most && isAlike(entries[head], changes[head])) head++;
+  let tail = 0;
+  while (tail < most - head && isAlike(entries.at(-1 - tail), changes.at(-1 - tail))) tail++;
+  return { head, tail };
+}
+
+function textOf({ change }: { readonly change: Change }): string {
+  return JSON.stringify(change);
 }
 
 /** Does this build know the change, so that it can undo it? */

@@ -1,5 +1,5 @@
 import { CniCode } from '../cni/errors.ts';
-import { describeRoute, hasHop, isSameRoute, type Route, routeKey } from '../netlink/route.ts';
+import { describeRoute, hasHop, hasSameKey, isSameRoute, type Route } from '../netlink/route.ts';
 import { addRouteRequest, deleteRouteRequest } from '../netlink/route-message.ts';
 import type { Kind } from './kind.ts';
 
@@ -64,7 +64,7 @@ function hasHopsOf(present: Route, ours: Route): boolean {
 // With another protocol than ours it is somebody else's, and is never deleted.
 function isThatOf(present: Route, recorded: Route): boolean {
   const isAlike = present.type === recorded.type && present.protocol === recorded.protocol;
-  if (!isAlike || routeKey(present) !== routeKey(recorded)) return false;
+  if (!isAlike || !hasSameKey(present, recorded)) return false;
   return hasSeparateHops(recorded) ? recorded.hops.some((hop) => hasHop(present, hop)) : hasHopsOf(present, recorded);
 }
 

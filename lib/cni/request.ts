@@ -52,7 +52,11 @@ export function checkVariables(verb: Verb, env: Variables): void {
 
 /** Reads stdin. Throws CniError 6 if it is no JSON object, 7 without a valid network name, 1 for a wrong version. */
 export function parseNetworkDocument(stdin: Uint8Array): NetworkDocument {
-  const document = parseObject(stdin);
+  return readNetworkDocument(parseObject(stdin));
+}
+
+/** Reads a config that is an object already. Throws CniError 7 and 1. */
+export function readNetworkDocument(document: JsonObject): NetworkDocument {
   const network = networkNameOf(document);
   const version = versionOf(document);
   return { document, network, version };

@@ -4,6 +4,7 @@ import { reasonOf } from '../files/reason.ts';
 import type { ChangeOptions } from '../netlink/socket.ts';
 import { type Namespace, NamespaceError, openNamespace } from '../netns/netns.ts';
 import { CniCode, CniError } from './errors.ts';
+import type { JsonObject } from './json.ts';
 import { createLog, type Log } from './log.ts';
 import { parseLogLevel } from './log-level.ts';
 import { HERE, type Place } from './place.ts';
@@ -13,6 +14,7 @@ import {
   MAX_CONFIG_BYTES,
   parseNetworkDocument,
   type Request,
+  readNetworkDocument,
   readRequest,
   type Variables,
 } from './request.ts';
@@ -126,14 +128,39 @@ export async function run(plugin: Plugin, outside: Outside): Promise<number> {
     checkVerb(command, version);
     const request = readRequest(command, outside.env, read);
     outside.began?.(request);
-    return await handle(plugin, request, outside);
+    return answer(outside, await handle(plugin, request, outside));
   } catch (error) {
     if (outside.abandons?.(error)) throw error;
     return answerError(outside, toCniError(error), version);
   }
 }
 
-async function handle(plugin: Plugin, request: Request, outside: Outside): Promise<number> {
+/** What is around a call that is made within the process. */
+export type Around = Pick<Outside, 'env' | 'args' | 'writeStderr' | 'pacing' | 'place'>;
+
+/**
+ * The same for a config that is an object already, and an answer that need not be a text: of 10,000 routes, making and reading
+ * texts takes longer than most of what is done to them. Throws CniError.
+ */
+export async function ask(
+  plugin: Plugin,
+  verb: Verb,
+  document: JsonObject,
+  around: Around,
+): Promise<object | undefined> {
+  try {
+    checkVariables(verb, around.env);
+    return await handle(plugin, readRequest(verb, around.env, readNetworkDocument(document)), around);
+  } catch (error) {
+    throw toCniError(error);
+  }
+}
+
+async function handle(
+  plugin: Plugin,
+  request: Request,
+  outside: Around & Pick<Outside, 'abandons'>,
+): Promise<object | undefined> {
   const { pacing = {}, place = HERE } = outside;
   const log = logOf(plugin, request, outside, place);
   let namespace: Namespace | undefined;
@@ -141,7 +168,7 @@ async function handle(plugin: Plugin, request: Request, outside: Outside): Promi
     namespace = openPodNamespace(request, place);
     const noop = outside.args.includes('--noop');
     const call: Call = { request, env: outside.env, namespace, log, noop, pacing, place };
-    return answer(outside, await plugin.handlers[request.verb](call));
+    return await plugin.handlers[request.verb](call);
   } catch (error) {
     if (outside.abandons?.(error)) throw error;
     const { code, message, details } = toCniError(error);
@@ -187,7 +214,7 @@ function openIfThere({ netns, verb }: Pick<Request, 'netns' | 'verb'>, { pathOf 
   }
 }
 
-function logOf(plugin: Plugin, request: Request, outside: Outside, place: Place): Log {
+function logOf(plugin: Plugin, request: Request, outside: Around, place: Place): Log {
   const { document, verb, containerID, ifname, network } = request;
   const level = parseLogLevel(document.logLevel) ?? parseLogLevel(outside.env._CNI_LOGGING_LEVEL) ?? 'info';
   const file = asPath(document.logFile) ?? asPath(outside.env._CNI_LOGGING_FILE);

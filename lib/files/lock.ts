@@ -66,6 +66,8 @@ export function holderOf(path: string): string {
 
 function entryOf(path: string): string | undefined {
   const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+  // The table is the whole machine's.
+  if (inode === undefined) return undefined;
   return heldLocks().find((line) => / FLOCK /.test(line) && !/->/.test(line) && line.includes(`:${inode} `));
 }
 

@@ -59,6 +59,14 @@ export function parse(text: string): JournalContent {
   return { namespace: parseHead(text)?.namespace ?? '', entries: lines.filter(isEntry), intact: false, ...newer };
 }
 
+/** The lines that this many entries have in an intact journal; none if they do not have a line each. */
+export function linesOf(text: string, entries: number): readonly string[] {
+  const lines = text.split('\n');
+  // One for the head, one for the end, and the end of that.
+  if (lines.length !== entries + 3) return [];
+  return lines.slice(1, -2).map((line) => (line.endsWith(',') ? line.slice(0, -1) : line));
+}
+
 // A newer format may be laid out otherwise.
 /** Whose journal it is: by the first line, closed, which ends with `"entries":[`. */
 export function parseHead(text: string): Head | undefined {

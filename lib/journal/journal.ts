@@ -7,6 +7,7 @@ import {
   fileName,
   type JournalContent,
   LOCK,
+  linesOf,
   lockPath,
   parse,
   parseHead,
@@ -27,6 +28,8 @@ export class Journal {
   readonly #folder: string;
   readonly #attachment: Attachment;
   #file: JournalFile | undefined;
+  /** The file is as we have written it. */
+  #isWritten = false;
   // It can have 10,000 entries, which are compared and written again and again.
   readonly #lines = new Map<Entry, string>();
 
@@ -40,6 +43,7 @@ export class Journal {
   /** What the journal holds, for all networks of the container and interface name; undefined if there is none. */
   read(): JournalContent | undefined {
     this.#file = undefined;
+    this.#isWritten = false;
     const { content, isAnothers } = this.#load();
     return isAnothers ? undefined : content;
   }
@@ -65,11 +69,23 @@ export class Journal {
       throw new FileError(this.path, 'is the journal of another container and interface with the same file name');
     }
     if (isNewer) throw new FileError(this.path, 'was written by a newer version of Waymark, in a format of its own');
+    // What an update is about to add is written before it is made, and mostly is all that changes.
+    if (this.#hasWritten(namespace, entries)) return;
     const head = JSON.stringify({ version: VERSION, containerID, ifname, namespace, writer: writer() }).slice(0, -1);
     const lines = entries.map((entry) => this.textOf(entry)).join(',\n');
     this.#file = undefined;
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
+    this.#isWritten = true;
     this.#file = { content: { namespace, entries: [...entries], intact: true }, isAnothers: false, isNewer: false };
+  }
+
+  #hasWritten(namespace: string, entries: readonly Entry[]): boolean {
+    const content = this.#isWritten ? this.#file?.content : undefined;
+    return (
+      content?.namespace === namespace &&
+      content.entries.length === entries.length &&
+      content.entries.every((entry, index) => entry === entries[index])
+    );
   }
 
   /**
@@ -83,6 +99,7 @@ export class Journal {
     if (isNewer) return unknown;
     if (rest.length === 0) {
       this.#file = undefined;
+      this.#isWritten = false;
       removeFile(this.path);
     } else this.write(content.namespace, rest);
     return unknown;
@@ -90,8 +107,13 @@ export class Journal {
 
   // What was read stays, until it is written: nobody else writes while the attachment is locked.
   #load(): JournalFile {
-    this.#file ??= load(this.path, this.#attachment);
-    return this.#file;
+    if (this.#file !== undefined) return this.#file;
+    const { text = '', ...file } = load(this.path, this.#attachment);
+    const { entries = [], intact = false } = file.content ?? {};
+    const lines = intact ? linesOf(text, entries.length) : [];
+    for (const [index, line] of lines.entries()) this.#lines.set(entries[index] as Entry, line);
+    this.#file = file;
+    return file;
   }
 
   /**
@@ -123,12 +145,12 @@ type JournalFile = {
 
 const NOTHING: JournalContent = { namespace: '', entries: [], intact: true };
 
-function load(path: string, { containerID, ifname }: Attachment): JournalFile {
+function load(path: string, { containerID, ifname }: Attachment): JournalFile & { readonly text?: string } {
   const text = readFileIfThere(path);
   if (text === undefined) return { content: undefined, isAnothers: false, isNewer: false };
   const head = parseHead(text);
   const isAnothers = head !== undefined && (head.containerID !== containerID || head.ifname !== ifname);
-  return { content: parse(text), isAnothers, isNewer: head !== undefined && head.version > VERSION };
+  return { text, content: parse(text), isAnothers, isNewer: head !== undefined && head.version > VERSION };
 }
 
 /** What came of forgetting: the files that were removed or shortened, and those that could not be, with the reason. */

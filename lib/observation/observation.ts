@@ -2,7 +2,7 @@ import type { Family } from '../address/address.ts';
 import { type LinkAddress, listAddresses } from '../netlink/address.ts';
 import { findDefaultRoutes, lowestDefaults } from '../netlink/default-routes.ts';
 import { type Link, listLinks } from '../netlink/link.ts';
-import { type Route, RT_TABLE_MAIN, routeKey } from '../netlink/route.ts';
+import { hasSameKey, type Route, RT_TABLE_MAIN } from '../netlink/route.ts';
 import { listRoutes } from '../netlink/routes.ts';
 import type { Rule } from '../netlink/rule.ts';
 import { listRules } from '../netlink/rule-message.ts';
@@ -86,17 +86,21 @@ export class Observation {
    * except for IPv6 routes without a gateway, of which each link can have one.
    */
   routesLike(route: Route): readonly Route[] {
-    return this.#read.routesLike?.(route) ?? this.#table(route.family, route.table).get(routeKey(route)) ?? [];
+    const known = this.#read.routesLike?.(route);
+    if (known !== undefined) return known;
+    const near = this.#table(route.family, route.table).get(route.dst) ?? [];
+    const isLike = (other: Route) => hasSameKey(other, route);
+    return near.every(isLike) ? near : near.filter(isLike);
   }
 
-  /** Every route of a table, in the kernel's order, except that routes with the same key are together. */
+  /** Every route of a table, in the kernel's order, except that routes with the same destination are together. */
   routesIn(family: Family, table: number): readonly Route[] {
     return [...this.#table(family, table).values()].flat();
   }
 
   #table(family: Family, table: number): Map<string, Route[]> {
     return remember(this.#tables, `${family} ${table}`, () => {
-      return Map.groupBy(this.#read.routes(family, table), routeKey);
+      return Map.groupBy(this.#read.routes(family, table), ({ dst }) => dst);
     });
   }
 

@@ -45,10 +45,15 @@ export type Definition<C> = {
 };
 
 /** The config and the previous result of a call; warnings go to the log. Throws CniError 7. */
-export async function readConfig<C>(definition: Definition<C>, { request, log, place }: Call) {
+export async function readConfig<C>(definition: Definition<C>, call: Call) {
+  return { config: await readOwnConfig(definition, call), previous: previousResultOf(call.request) };
+}
+
+/** The same without the previous result. */
+export async function readOwnConfig<C>(definition: Definition<C>, { request, log, place }: Call) {
   const { config, warnings } = await definition.parseConfig(request.document, place.pathOf);
   for (const warning of warnings) log.warn(warning);
-  return { config, previous: previousResultOf(request) };
+  return config;
 }
 
 /** The answer to a call with `--noop`: what it would have done. */

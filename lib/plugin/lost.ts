@@ -21,7 +21,7 @@ export function lostChanges(
     for (const key of deletedBy(change)) takenBack.add(key);
     const { adds, addsRule } = effectOf(change);
     if (adds === undefined && addsRule === undefined) continue;
-    if (deletedBy(inverseOf(change)).some((key) => takenBack.has(key)) || holds(change, observed)) continue;
+    if (holds(change, observed) || deletedBy(inverseOf(change)).some((key) => takenBack.has(key))) continue;
     if (hasLinks(change, observed)) lost.unshift(change);
   }
   return lost;

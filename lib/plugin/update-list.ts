@@ -1,7 +1,9 @@
+import { CniError } from '../cni/errors.ts';
 import type { JsonObject } from '../cni/json.ts';
+import { HERE } from '../cni/place.ts';
 import type { Variables } from '../cni/request.ts';
 import { fromVersion, toVersion } from '../cni/result.ts';
-import { type Outside, run } from '../cni/runner.ts';
+import { ask, type Outside } from '../cni/runner.ts';
 import { type CniVersion, isSupported } from '../cni/version.ts';
 import { type AttachmentInput, deriveConfig } from '../runtime/derive.ts';
 import { RuntimeError } from '../runtime/errors.ts';
@@ -78,23 +80,17 @@ async function updatePlugin(
   if (definition === undefined) throw new RuntimeError(`${type} cannot be updated`);
   const derive = (plugin: PluginConfig) =>
     deriveConfig(list, plugin, { prevResult, capabilityArgs: input.capabilityArgs });
-  const [first, ...others] = list.plugins.filter((plugin) => plugin.type === type).map(derive);
-  let stdout = '';
-  const code = await run(updating(definition, others), {
-    ...around,
-    env: variablesOf(input, env),
-    args,
-    readStdin: () => Buffer.from(JSON.stringify(first)),
-    writeStdout: (text) => {
-      stdout += text;
-    },
-    writeStderr: log,
-  });
-  const document: JsonObject = JSON.parse(stdout);
-  if (code === 0) return document;
-  const details = document.details === undefined ? {} : { details: String(document.details) };
-  const { code: errorCode, msg } = document;
-  throw new RuntimeError(`plugin type="${type}" failed (update, error ${errorCode}): ${msg}`, details);
+  const [first = {}, ...others] = list.plugins.filter((plugin) => plugin.type === type).map(derive);
+  try {
+    const outside = { ...around, env: variablesOf(input, env), args, writeStderr: log };
+    return (await ask(updating(definition, others), 'ADD', first, outside)) as JsonObject;
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    const { code, msg, details } = error.toDocument(list.cniVersion);
+    const { asCallerSees } = around.place ?? HERE;
+    const seen = details === undefined ? {} : { details: asCallerSees(details) };
+    throw new RuntimeError(`plugin type="${type}" failed (update, error ${code}): ${asCallerSees(msg)}`, seen);
+  }
 }
 
 // What was updated before the failure goes back to what the list said.

@@ -3,14 +3,15 @@ import { afterChanges, describeInOrder } from '../change/after-changes.ts';
 import { AttachmentJournal } from '../change/attachment-journal.ts';
 import { type Change, effectOf, holds, inverseOf, type Planned } from '../change/change.ts';
 import { apply, ChangeRefused } from '../change/transaction.ts';
+import { dataDirOf } from '../cni/config.ts';
 import { CniCode, CniError } from '../cni/errors.ts';
-import type { JsonObject } from '../cni/json.ts';
-import { previousResultOf } from '../cni/request.ts';
+import { isJsonObject, type JsonObject } from '../cni/json.ts';
+import { previousResultOf, type Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import type { Call, Plugin } from '../cni/runner.ts';
 import { Observation } from '../observation/observation.ts';
 import { pendingChanges, resultDocument } from './add.ts';
-import { type Definition, noopDocument, readConfig } from './definition.ts';
+import { type Definition, noopDocument, readOwnConfig } from './definition.ts';
 import { refusedError, translated } from './errors.ts';
 import { locked } from './lock.ts';
 import type { Recorded } from './plan.ts';
@@ -39,8 +40,7 @@ export function updating<C>(definition: Definition<C>, others: readonly JsonObje
 }
 
 async function updateLocked<C>(definition: Definition<C>, call: Call, others: readonly JsonObject[], pod: Pod) {
-  const read = await readConfig(definition, call);
-  const dataDir = call.place.pathOf(read.config.dataDir);
+  const dataDir = call.place.pathOf(dataDirOf(call.request.document));
   await call.pacing.betweenSteps?.();
   return locked(definition.name, dataDir, call, async () => {
     const calls = [call, ...others.map((document) => ({ ...call, request: { ...call.request, document } }))];
@@ -59,13 +59,14 @@ async function updateAttachment<C>(
   if (call === undefined) return undefined;
   const { changes: recorded, state } = journal.changes();
   if (state !== 'complete') throw notOurs(journal, state);
-  assertGateways(previousResultOf(call.request));
+  const previous = previousWithout(recorded, call.request);
+  assertGateways(previous);
 
   const observed = Observation.of(pod.socket);
-  const wanted = await plannedWithout(definition, calls, pod, { recorded, observed, journal });
+  const wanted = await plannedWithout(definition, calls, pod, { recorded, observed, journal, previous });
   await call.pacing.betweenSteps?.();
   const target = wanted.flatMap(({ pending }) => pending);
-  const { stale, fresh } = compared(recorded, target);
+  const { stale, fresh, entries } = journal.compare(target);
   const steps = stepsBetween(stale, target, observed);
   for (const { call: own, pending } of wanted) {
     const made = pending.filter(({ change }) => steps.some((step) => step.change === change));
@@ -74,7 +75,7 @@ async function updateAttachment<C>(
   const changes = steps.map(({ change }) => change);
   if (call.noop) return noopDocument(definition, call.request, describeInOrder(changes, observed));
 
-  const before = journal.record(fresh);
+  const before = journal.append(fresh);
   await call.pacing.betweenSteps?.();
   try {
     await apply(pod.socket, changes, observed, call.pacing);
@@ -83,13 +84,14 @@ async function updateAttachment<C>(
     journal.restore(before, error.notUndone);
     throw refusedError(error, steps, observed);
   }
-  journal.replace(target);
+  journal.replace(entries);
   if (changes.length > 0) call.log.info('updated', { changes: changes.length });
   return resultDocument(wanted.at(-1)?.result ?? {}, undefined, call.request);
 }
 
 type Known = {
   readonly recorded: readonly Change[];
+  readonly previous: Result | undefined;
   readonly observed: Observation;
   readonly journal: AttachmentJournal;
 };
@@ -102,7 +104,7 @@ async function plannedWithout<C>(
   definition: Definition<C>,
   calls: readonly Call[],
   { host }: Pod,
-  { recorded, observed, journal }: Known,
+  { recorded, previous, observed, journal }: Known,
 ): Promise<Wanted[]> {
   const inverses = recorded.toReversed().map(inverseOf);
   let there = afterChanges(
@@ -111,8 +113,8 @@ async function plannedWithout<C>(
   );
   const wanted: Wanted[] = [];
   for (const call of calls) {
-    const { config, previous } = await readConfig(definition, call);
-    const given = wanted.at(-1)?.result ?? withoutOurs(previous, recorded);
+    const config = await readOwnConfig(definition, call);
+    const given = wanted.at(-1)?.result ?? previous;
     const plan = definition.plan({
       ...{ request: call.request, config, previous: given, observed: there, host },
       journal: { ...recordedIn(journal), looksAgain: true },
@@ -141,26 +143,15 @@ function onlyDeletes(change: Change): boolean {
   return (deletes ?? deletesRule) !== undefined && (adds ?? addsRule ?? link) === undefined;
 }
 
-/** What the journal has and the target lacks, and the other way round, by text: of 10,000 routes, an edit leaves most. */
-function compared(recorded: readonly Change[], target: readonly Planned[]) {
-  const textOf = (change: Change) => JSON.stringify(change);
-  const [ours, wanted] = [recorded.map(textOf), target.map(({ change }) => textOf(change))];
-  const [known, kept] = [new Set(ours), new Set(wanted)];
-  return {
-    stale: recorded.filter((_, index) => !kept.has(ours[index] ?? '')),
-    fresh: target.filter((_, index) => !known.has(wanted[index] ?? '')),
-  };
-}
-
 // First what is not wanted any more, the last first; then what is wanted and not there, which may take its place.
 function stepsBetween(stale: readonly Change[], target: readonly Planned[], observed: Observation): Planned[] {
-  const keeps = stale.length > 0 ? wantedAndThere(target, observed) : undefined;
+  const keeps = wantedAndThere(target, stale, observed);
   const back = stale
     .toReversed()
     .map(inverseOf)
     .filter((inverse) => !holds(inverse, observed))
     // An update that died may have put a wanted route in the place of ours with other metrics, which the kernel would take for it.
-    .filter((inverse) => keeps === undefined || !onlyDeletes(inverse) || holds(inverse, keeps))
+    .filter((inverse) => !onlyDeletes(inverse) || holds(inverse, keeps))
     .map((change) => ({ change, source: 'not wanted any more' }));
   const rest = afterChanges(
     observed,
@@ -169,11 +160,14 @@ function stepsBetween(stale: readonly Change[], target: readonly Planned[], obse
   return [...back, ...target.filter(({ change }) => !holds(change, rest))];
 }
 
-function wantedAndThere(target: readonly Planned[], observed: Observation): Observation {
+// Of the routes, those to where stale ones lead.
+function wantedAndThere(target: readonly Planned[], stale: readonly Change[], observed: Observation): Observation {
+  const destinations = new Set(stale.flatMap((change) => effectOf(change).adds?.dst ?? []));
   const effects = target
-    .map(({ change }) => change)
-    .filter((change) => holds(change, observed))
-    .map(effectOf);
+    .map(({ change }) => ({ change, effect: effectOf(change) }))
+    .filter(({ effect: { adds, addsRule } }) => addsRule !== undefined || (adds && destinations.has(adds.dst)))
+    .filter(({ change }) => holds(change, observed))
+    .map(({ effect }) => effect);
   const [routes, rules] = [
     effects.flatMap(({ adds }) => adds ?? []),
     effects.flatMap(({ addsRule }) => addsRule ?? []),
@@ -181,21 +175,19 @@ function wantedAndThere(target: readonly Planned[], observed: Observation): Obse
   return Observation.ofData({ links: [], addresses: [], routes, rules });
 }
 
-// As the plugins in front have said it.
-function withoutOurs(result: Result | undefined, recorded: readonly Change[]): Result | undefined {
-  if (result?.routes === undefined) return result;
-  const ours = new Set(
-    recorded
-      .flatMap((change) => effectOf(change).adds ?? [])
-      .flatMap(resultRoute)
-      .map(keyOf),
-  );
-  return { ...result, routes: result.routes.filter((route) => !ours.has(keyOf(route))) };
-}
-
-// A result of an earlier version knows no more of a route.
-function keyOf({ dst, gw }: { dst: string; gw?: string | undefined }): string {
-  return `${dst} ${gw ?? ''}`;
+// As the plugins in front have said it: of 10,000 routes, hardly any is theirs and needs to be read.
+function previousWithout(recorded: readonly Change[], request: Request): Result | undefined {
+  const added = recorded.flatMap((change) => effectOf(change).adds ?? []).flatMap(resultRoute);
+  // A result of an earlier version knows no more of a route.
+  const keyOf = (route: { readonly dst?: unknown; readonly gw?: unknown } | null) => `${route?.dst} ${route?.gw ?? ''}`;
+  const ours = new Set(added.map(keyOf));
+  const isOthers = (route: object | null) => !ours.has(keyOf(route));
+  const { prevResult } = request.document;
+  const routes = isJsonObject(prevResult) ? prevResult.routes : undefined;
+  const lean = Array.isArray(routes) ? { ...(prevResult as object), routes: routes.filter(isOthers) } : prevResult;
+  const read = previousResultOf({ ...request, document: { ...request.document, prevResult: lean } });
+  // Versions before 0.3 have routes elsewhere, and others may spell them otherwise.
+  return read?.routes === undefined ? read : { ...read, routes: read.routes.filter(isOthers) };
 }
 
 // `flushgateway` has taken them out of the result, which is all that is left of what the plugins in front said.

@@ -138,13 +138,46 @@ t.test('an update replaces the changes of its network, and leaves when it was at
   journal({ network: 'green' }).record(planned(C));
   const own = journal();
   own.record(planned(A, B), ATTACHED);
-  own.replace([{ change: B, source: 'routes[0]' }]);
+  const { entries, fresh, stale } = own.compare(planned(B));
+  t.strictSame([fresh, stale], [[], [A]], 'another place in the config makes no other change');
+  own.replace(entries);
   t.strictSame(lines(), [
     { network: 'green' },
     { network: 'green', change: C, source: 'routes[0]' },
     { network: 'blue', attached: ATTACHED },
     { network: 'blue', change: B, source: 'routes[0]' },
   ]);
+});
+
+t.test('an update is compared with what is recorded of its network, wherever it differs', async (t) => {
+  const { journal, lines } = folderOf(t);
+  journal({ network: 'green' }).record(planned(A, B, C));
+  journal().record(planned(A, B), ATTACHED);
+  const entryOf = (change: Change, at: number) => ({ network: 'blue', change, source: `routes[${at}]` });
+  const cases: [wanted: Change[], fresh: [Change, number][], stale: Change[]][] = [
+    [[A, B], [], []],
+    [[B, A], [], []],
+    [[A, B, C], [[C, 2]], []],
+    [[A, C, B], [[C, 1]], []],
+    [[C, A, B], [[C, 0]], []],
+    [[C], [[C, 0]], [A, B]],
+    [[B], [], [A]],
+    [[], [], [A, B]],
+  ];
+  for (const [wanted, fresh, stale] of cases) {
+    t.strictSame(journal().compare(planned(...wanted)), {
+      entries: wanted.map(entryOf),
+      fresh: fresh.map(([change, at]) => entryOf(change, at)),
+      stale,
+    });
+  }
+  const own = journal();
+  const { entries, fresh } = own.compare(planned(C, B));
+  const before = own.append(fresh);
+  t.equal(before.length, 7);
+  t.strictSame(lines(), [...before, entryOf(C, 0)]);
+  own.replace(entries);
+  t.strictSame(lines().slice(-3), [{ network: 'blue', attached: ATTACHED }, entryOf(C, 0), entryOf(B, 1)]);
 });
 
 t.test('a link on its way to a name is written down, and that it is there', async (t) => {

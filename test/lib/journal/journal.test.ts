@@ -50,6 +50,29 @@ t.test('a journal', async (t) => {
     t.equal(text.split('\n').length, entries.length + 3);
   });
 
+  t.test(
+    'is written again if it says something else or somebody else may have written it, and not otherwise',
+    async (t) => {
+      const folder = scratchFolder(t);
+      const journal = journalIn(folder);
+      // One that is replaced is another file.
+      const isReplaced = (...written: [string, readonly Entry[]]) => {
+        const { ino } = statSync(journal.path);
+        journal.write(...written);
+        return statSync(journal.path).ino !== ino;
+      };
+      journal.write('ns', entries);
+      t.equal(isReplaced('ns', entries), false);
+      t.equal(isReplaced('other', entries), true);
+      t.equal(isReplaced('other', entries.slice(1)), true);
+      t.equal(isReplaced('other', entries.toReversed().slice(1)), true);
+      t.equal(isReplaced('ns', entries), true);
+      journalIn(folder).write('ns', []);
+      journal.read();
+      t.equal(isReplaced('ns', entries), true);
+    },
+  );
+
   t.test('reads back what was written, whatever is in the entries', async (t) => {
     const journal = journalIn(scratchFolder(t));
     const change = fc.option(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), { nil: undefined });
