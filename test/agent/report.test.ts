@@ -1,7 +1,7 @@
 import t from 'tap';
 import { reportOf } from '../../agent/report.ts';
 import { formatStatus } from '../../cli/status.ts';
-import { agentHere, noRoot, page } from '../support/agent/agent.ts';
+import { agentHere, noRoot, page, parseMetrics } from '../support/agent/agent.ts';
 import { ask } from '../support/agent/agent-client.ts';
 import { noNamespaces, scratchPod } from '../support/namespaces/namespace.ts';
 import { variables } from '../support/plugins/call.ts';
@@ -48,6 +48,10 @@ t.test(
     const ask2 = (stdin: string) => ask(socket, { plugin: 'static-route', env: variables('DEL', pod.path), stdin });
     await ask2('{"cniVersion":"1.1.0","name":"blue","type":"static-route"}');
     t.match(log.at(-1), { msg: 'served', network: 'blue' });
+    const metrics = parseMetrics((await page({ socketPath: socket }, '/metrics')).body);
+    const seconds = metrics.get('waymark_request_duration_seconds_sum{plugin="static-route",verb="DEL"}') ?? 0;
+    const apart = Math.abs(Number(log.at(-1)?.ms) - seconds * 1000);
+    t.ok(apart <= 0.001, `as long as the metrics say, to a microsecond: ${apart} ms`);
     await ask2('{"cniVersion":"1.1.0","name":"bl');
     t.match(log.at(-1), { code: 6 });
     t.notOk(Object.hasOwn(log.at(-1) ?? {}, 'network'));
