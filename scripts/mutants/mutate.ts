@@ -78,7 +78,8 @@ function lineAt(text: string, offset: number): string {
   return text.slice(text.lastIndexOf('\n', offset - 1) + 1, end === -1 ? undefined : end);
 }
 
-// What the compiler alone looks at, and what is a name and no behaviour.
+// What the compiler alone looks at, and what is a name and no behaviour. The numbers in a #define are waits, as above, or those
+// of system calls and options for headers that lack them, which the machine's own have.
 function isDeclaration(line: string): boolean {
-  return /^\s*(?:import|export \*|export type|type|interface|#include|#error|_Static_assert)\b/.test(line);
+  return /^\s*(?:import|export \*|export type|type|interface|#include|#define|#error|_Static_assert)\b/.test(line);
 }

@@ -34,6 +34,7 @@ t.test('a fault for each operator', (t) => {
   t.strictSame(changed('const SETTLE_MS = 200;'), [], 'nobody notices a millisecond more of a long wait');
   t.strictSame(changed('const TICK_MS = 5;'), ['const TICK_MS = 6;'], 'but of a short one');
   t.strictSame(changed('const WAIT_SECONDS = 60;'), ['const WAIT_SECONDS = 61;'], 'or a second');
+  t.strictSame(changed('#define CONNECT_MS 2000', 'a.c'), [], 'in C too');
   t.strictSame(changed('const PAGE_SIZE = 500;'), ['const PAGE_SIZE = 501;'], 'a bound is no wait');
   t.end();
 });
