@@ -30,10 +30,10 @@ const COMMON: readonly Operator[] = [
   { of: /(?<=\bif )\((?=.*\) (?:[a-z{]))/g, by: () => '(false && ' },
   { of: /(?<=\bif )\((?=.*\) (?:[a-z{]))/g, by: () => '(true || ' },
   // Not what stands for an element that is always there: the compiler does not know that it is. Nor what a comparison
-  // for sort() returns, of which the sign counts. Nor a wait of 20 ms or more, which no test that looks at no clock can
-  // tell from one that is a millisecond longer.
+  // for sort() returns, or a function of C that has failed, of which the sign counts. Nor a wait of 20 ms or more, which
+  // no test that looks at no clock can tell from one that is a millisecond longer.
   {
-    of: /(?<![\w.]|\] \?\? |\? -?|_MS = (?=[2-9]\d|\d{3}))\d+(?![\w.])/g,
+    of: /(?<![\w.]|\] \?\? |\? -?|\breturn -|_MS = (?=[2-9]\d|\d{3}))\d+(?![\w.])/g,
     by: ([number]) => String(Number(number) + 1),
   },
   { of: /(?<=[ (])!(?=[\w(])/g, by: () => '' },

@@ -30,6 +30,7 @@ t.test('a fault for each operator', (t) => {
   ]);
   t.strictSame(changed('const a = b[c] ?? 0;'), [], 'an element that is there needs no default');
   t.strictSame(changed('const a = b ? -1 : c;'), [], 'of what a comparison returns the sign counts');
+  t.strictSame(changed('  return -1;', 'a.c'), [], 'nor does more of a failure');
   t.strictSame(changed("type A = 'a' | 1;"), [], 'types have no faults');
   t.strictSame(changed('const SETTLE_MS = 200;'), [], 'nobody notices a millisecond more of a long wait');
   t.strictSame(changed('const TICK_MS = 5;'), ['const TICK_MS = 6;'], 'but of a short one');
