@@ -15,6 +15,7 @@ t.test(
       for (const state of ['READY=1', 'WATCHDOG=1', 'STATUS=ä']) t.ok(notifyManager({ NOTIFY_SOCKET: address }, state));
       await until(() => received().length === 3);
       t.strictSame(received(), ['READY=1', 'WATCHDOG=1', 'STATUS=ä'], address);
+      t.ok(notifyManager({ NOTIFY_SOCKET: address }, ''), 'an empty one, too');
     }
   },
 );
