@@ -170,6 +170,8 @@ export class Agent {
     openOwn().close();
     const { who, why } = await this.#listener.check();
     if (who !== 'self') throw new Error(why);
+    const problem = this.#parts.map((part) => part.problem?.()).find((each) => each !== undefined);
+    if (problem !== undefined) throw new Error(problem);
     return text('ready');
   }
 

@@ -11,6 +11,8 @@ export type AgentPart = {
   readonly plugins?: readonly Plugin[];
   /** What `waymark status` shows of it, as JSON. */
   status(): object;
+  /** Why the node is not ready, as far as this part knows. */
+  problem?(): string | undefined;
   /** A plugin has something in a running pod, `namespace/name`: an ADD was served, or a journal found. */
   attached?(plugin: string, pod: string): void;
   /** An attachment has begun to drift. */

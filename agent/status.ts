@@ -35,6 +35,8 @@ export type Status = {
   readonly lastFailures: readonly Failure[];
   /** How often memory was given back. Absent in agents of versions that do not give it back. */
   readonly memory?: { readonly collections: number };
+  /** What the agent keeps in place on its node, where it does, and what is not. */
+  readonly installation?: { readonly binDir: string; readonly mode: string; readonly problem?: string };
   /** Where the agent follows the pods of its node. */
   readonly hotPlug?: HotPlugStatus;
 };

@@ -17,11 +17,13 @@ import type { Variables } from '../lib/cni/request.ts';
 import { compileSchemas } from '../lib/cni/schema.ts';
 import { ensureFolder, removeFile, replaceFile } from '../lib/files/files.ts';
 import { parseAddress } from '../lib/http/address.ts';
+import type { InstallMode } from '../lib/install/plan.ts';
 import { unmapCode } from '../lib/native/memory.ts';
 import { notifyManager } from '../lib/native/service-manager.ts';
 import { PROTECTED_FILE } from '../lib/plugin/protection.ts';
 import { VERSION } from '../lib/version.ts';
 import { PLUGIN_NAMES, PLUGINS } from '../plugins/index.ts';
+import { Installs } from './agent-installs.ts';
 import { rehearse } from './rehearsal.ts';
 
 export type AgentCommandOptions = {
@@ -45,6 +47,10 @@ export type AgentCommandOptions = {
   globalNamespaces: string;
   allowTypes?: string;
   interfaceNames: InterfaceNames;
+  install?: InstallMode;
+  installDir: string;
+  netDir: string;
+  nodeNetDir?: string;
 };
 
 /** After so many calls the compiler has optimised what it will. */
@@ -87,7 +93,7 @@ export async function runAgent(
     listen: options.listen === undefined ? undefined : parseAddress(options.listen),
     limits,
     log,
-    parts: [survey(log, parts), new IdleMemory({ everyMs: IDLE_MS }), ...parts],
+    parts: [survey(log, parts), new IdleMemory({ everyMs: IDLE_MS }), ...installs(options, log), ...parts],
     // WATCHDOG=1 says more than that the process exists: a shim would have been answered.
     found: () => notifyManager(env, 'WATCHDOG=1'),
   });
@@ -116,6 +122,11 @@ function survey(log: Logger, parts: readonly AgentPart[]): Survey {
     for (const part of parts) part.attached?.(...what);
   };
   return new Survey({ dataDir: DEFAULT_DATA_DIR, plugins: PLUGIN_NAMES, log, everyMs: SURVEY_MS, found, drifts });
+}
+
+function installs({ install, installDir, netDir, nodeNetDir }: AgentCommandOptions, log: Logger): AgentPart[] {
+  if (install === undefined) return [];
+  return [new Installs({ binDir: installDir, mode: install, netList: [], netDir, nodeNetDir }, log)];
 }
 
 function protectedPrefix(text: string): Prefix {

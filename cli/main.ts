@@ -123,6 +123,15 @@ export function program(): Command {
         .choices(['numbered', 'consistent'])
         .default('numbered'),
     )
+    .addOption(
+      new Option(
+        '--install <mode>',
+        'also install the executables and keep them in place, as `waymark install` does; needs the single-file executable',
+      ).choices(INSTALL_MODES.filter((mode) => mode !== 'standalone')),
+    )
+    .option('--install-dir <folder>', 'with --install: the folder to install into', '/opt/cni/bin')
+    .option('--net-dir <folder>', 'with --install multi-network: the folder of network lists', '/etc/cni/net.d')
+    .option('--node-net-dir <folder>', 'that folder as the node calls it (default: --net-dir)')
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
       await runAgent(options, process.env, process.pid, (text) => writeSync(2, text));

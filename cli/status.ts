@@ -24,6 +24,7 @@ export function formatStatus(status: Status): string {
     `journals: ${Object.entries(status.journals)
       .map(([plugin, count]) => `${plugin} ${count}`)
       .join(', ')}`,
+    ...installationLines(status.installation),
     ...attachmentLines(status.attachments),
     ...hotPlugLines(status.hotPlug),
     ...(status.lastFailures.length > 0 ? ['last failures:'] : []),
@@ -55,6 +56,16 @@ function slowLines({ refused = {}, fallbacks }: Status): string[] {
 function attachmentLines(attachments: Status['attachments'] = {}): string[] {
   const states = Object.entries(attachments).filter(([, count]) => count > 0);
   return states.length > 0 ? [`attachments: ${states.map(([state, count]) => `${state} ${count}`).join(', ')}`] : [];
+}
+
+function installationLines(installation: Status['installation']): string[] {
+  if (installation === undefined) return [];
+  const { binDir, mode, problem } = installation;
+  return [
+    printable(
+      `installed in ${binDir}, for ${mode}: ${problem === undefined ? 'in place' : `not in place: ${problem}`}`,
+    ),
+  ];
 }
 
 function hotPlugLines(hotPlug: Status['hotPlug']): string[] {
@@ -111,10 +122,20 @@ function duration(seconds: number): string {
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
 }
 
-/** A page of the agent at a socket. Throws an Error if none answers, or with its reason for not being able to. */
+/** No page comes from an agent; `reason` is the agent's own, if it gave one. */
+export class NoPage extends Error {
+  readonly reason: string | undefined;
+
+  constructor(socketPath: string, why: string, reason?: string) {
+    super(`no agent answers at ${socketPath}: ${why}`);
+    this.reason = reason;
+  }
+}
+
+/** A page of the agent at a socket. Throws NoPage. */
 export function readPage(socketPath: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const failed = (why: string) => reject(new Error(`no agent answers at ${socketPath}: ${why}`));
+    const failed = (why: string, reason?: string) => reject(new NoPage(socketPath, why, reason));
     const asked = request({ socketPath, path, timeout: 5000 }, (response) => {
       const pieces: Buffer[] = [];
       response.on('data', (piece: Buffer) => pieces.push(piece));
@@ -122,7 +143,7 @@ export function readPage(socketPath: string, path: string): Promise<string> {
       response.on('end', () => {
         const body = Buffer.concat(pieces).toString();
         if (response.statusCode === 200) resolve(body);
-        else failed(body.trim());
+        else failed(body.trim(), body.trim());
       });
     });
     asked.on('timeout', () => asked.destroy(new Error('timeout')));

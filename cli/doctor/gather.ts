@@ -9,7 +9,7 @@ import { readNetworkFile } from '../../lib/runtime/network.ts';
 import { VERSION } from '../../lib/version.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import { listProblems } from '../explain.ts';
-import { readPage, readStatus } from '../status.ts';
+import { type NoPage, readPage, readStatus } from '../status.ts';
 import type { AgentFacts, Facts, Lease, List, OpenFiles, Privileges, RuntimeConfig } from './facts.ts';
 import { folderAt } from './folders.ts';
 import { installationIn } from './installation.ts';
@@ -101,7 +101,7 @@ async function askAgent(socket: string): Promise<AgentFacts> {
     const status = await readStatus(socket);
     const problem = await readPage(socket, '/readyz').then(
       () => undefined,
-      (error: Error) => error.message,
+      ({ reason, message }: NoPage) => reason ?? message,
     );
     return { socket, hasSocket, processes, status, problem };
   } catch (error) {

@@ -1,7 +1,6 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { chmod, constants, copyFile, link } from 'node:fs/promises';
+import { chmod, constants, copyFile, link, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sync } from '../files/files.ts';
 import { InstallError } from './errors.ts';
 import type { Hashes } from './hashes.ts';
 import { COMMAND } from './plan.ts';
@@ -60,8 +59,18 @@ async function bring({ source, mode }: WantedExecutable, path: string, copy: str
     if (copy !== undefined) return await link(copy, path);
     await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     await chmod(path, mode);
-    sync(path);
+    await flush(path);
   } catch (error) {
     throw new InstallError(`${source} cannot be installed: ${(error as Error).message}`, error);
+  }
+}
+
+// Not in the event loop, which may have calls to serve: the disk can take its time for 130 MB.
+async function flush(path: string): Promise<void> {
+  const file = await open(path);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }

@@ -79,8 +79,9 @@ t.test('the rules are a PrometheusRule by the operator’s schema', async (t) =>
   t.strictSame(schemaProblems(manifest), []);
 });
 
-/** Of the parts that only run with --node, and of the survey. docs/hot-plug.md lists the former. */
+/** Of the parts that only run with --node or --install, and of the survey. docs/hot-plug.md lists the first. */
 const OF_PARTS: { [name: string]: readonly string[] } = {
+  waymark_installed: [],
   waymark_attachments: ['state'],
   waymark_hotplug_pending: [],
   waymark_api_requests_total: ['verb', 'code'],

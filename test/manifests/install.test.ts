@@ -131,20 +131,18 @@ t.test(
 /** The overlays whose agent follows the pods of its node. */
 const FOLLOWS_PODS = /\/(dynamic|multi-network)$/;
 
-const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-
 t.test('no container is permitted to do or write more than it needs', { skip: noKustomize }, async (t) => {
   const mounts: { [name: string]: string[] } = {
     install: ['/host/opt/cni/bin'],
     uninstall: ['/host/opt/cni/bin'],
-    agent: ['/run/waymark', '/var/lib'],
+    agent: ['/host/opt/cni/bin', '/run/waymark', '/var/lib'],
     done: [],
   };
-  const dynamic = ['/run/waymark', '/var/lib', '/var/lib/cni/waymark', ACCOUNT];
+  const dynamic = ['/host/opt/cni/bin', '/run/waymark', '/var/lib', '/var/lib/cni/waymark'];
   for (const overlay of overlays) {
     const pod = podOf(render(join(MANIFESTS, overlay)));
     const isDynamic = FOLLOWS_PODS.test(overlay);
-    t.equal(pod.automountServiceAccountToken, false, overlay);
+    t.equal(pod.automountServiceAccountToken, isDynamic, overlay);
     t.match(pod.securityContext, { runAsUser: 0, seccompProfile: { type: 'RuntimeDefault' } }, overlay);
     for (const { name, securityContext, volumeMounts = [] } of containersOf(pod)) {
       const expected = {
@@ -161,10 +159,14 @@ t.test('no container is permitted to do or write more than it needs', { skip: no
       t.strictSame(securityContext, expected, `${overlay}: ${name}`);
       const paths = volumeMounts.map(({ mountPath }) => mountPath).sort();
       const own = isDynamic && name === 'agent' ? dynamic : (mounts[name] ?? []);
-      const hasLists = overlay.endsWith('multi-network') && name.endsWith('install');
+      const hasLists = overlay.endsWith('multi-network') && name !== 'done';
       t.strictSame(paths, [...(hasLists ? ['/host/etc/cni/net.d'] : []), ...own], `${overlay}: ${name}`);
     }
   }
+});
+
+t.test('a node needs one container', { skip: noKustomize }, async (t) => {
+  for (const overlay of overlays) t.equal(podOf(render(join(MANIFESTS, overlay))).containers.length, 1, overlay);
 });
 
 t.test('only the agent sees the node’s network and processes', { skip: noKustomize }, async (t) => {
@@ -186,27 +188,20 @@ t.test('every image has this version', { skip: noKustomize }, async (t) => {
 t.test('the containers’ arguments are those of the command', { skip: noKustomize }, async (t) => {
   const called = (overlay: string, name: string) =>
     argumentsOf(container(podOf(render(join(MANIFESTS, overlay))), name));
-  const install = (mode: string, listen: string) => [
-    'install',
-    '--bin-dir',
-    '/host/opt/cni/bin',
-    '--mode',
-    mode,
-    '--listen',
-    listen,
+  const install = ['install', '--bin-dir', '/host/opt/cni/bin', '--listen', '0.0.0.0:9477'];
+  const agent = (listen: string, ...installs: string[]) => [
+    ...['agent', '--socket', '/run/waymark/agent.sock', '--install', ...installs, '--listen', listen],
   ];
-  const agent = (listen: string) => ['agent', '--socket', '/run/waymark/agent.sock', '--listen', listen];
-  t.strictSame(called('base', 'install'), install('standalone', '0.0.0.0:9477'));
-  t.strictSame(called('overlays/openshift', 'install'), install('standalone', '0.0.0.0:9477'));
-  for (const overlay of ['agent', 'openshift-agent']) {
-    t.strictSame(called(`overlays/${overlay}`, 'install'), install('agent', '127.0.0.1:9477'), overlay);
-    t.strictSame(called(`overlays/${overlay}`, 'agent'), agent('127.0.0.1:9476'), overlay);
-  }
-  t.strictSame(called('overlays/agent-monitoring', 'agent'), agent('10.0.32.2:9476'), 'where Prometheus reaches it');
+  t.strictSame(called('base', 'install'), install);
+  t.strictSame(called('overlays/openshift', 'install'), install);
+  const shims = ['agent', '--install-dir', '/host/opt/cni/bin'];
+  for (const overlay of ['agent', 'dynamic', 'openshift-agent'])
+    t.strictSame(called(`overlays/${overlay}`, 'agent'), agent('127.0.0.1:9476', ...shims), overlay);
+  const forPrometheus = agent('10.0.32.2:9476', ...shims);
+  t.strictSame(called('overlays/agent-monitoring', 'agent'), forPrometheus, 'where Prometheus reaches it');
   const lists = ['--net-dir', '/host/etc/cni/net.d', '--node-net-dir', '/etc/cni/net.d'];
-  const inFront = install('multi-network', '127.0.0.1:9477').toSpliced(3, 0, ...lists);
-  t.strictSame(called('overlays/multi-network', 'install'), inFront);
-  t.strictSame(called('overlays/multi-network', 'agent'), agent('127.0.0.1:9476'));
+  const inFront = agent('127.0.0.1:9476', 'multi-network', '--install-dir', '/host/opt/cni/bin', ...lists);
+  t.strictSame(called('overlays/multi-network', 'agent'), inFront);
   for (const overlay of ['uninstall', 'uninstall-multi-network'])
     t.strictSame(called(`overlays/${overlay}`, 'uninstall'), [
       'install',
@@ -283,14 +278,6 @@ t.test('an agent that follows pods may do this and no more', { skip: noKustomize
     ],
   );
   const pod = podOf(manifests);
-  const withAccount = pod.containers.filter(({ volumeMounts = [] }) =>
-    volumeMounts.some(({ mountPath }) => mountPath === ACCOUNT),
-  );
-  t.strictSame(
-    withAccount.map(({ name }) => name),
-    ['agent'],
-    'the installer gets no account',
-  );
   t.match(container(pod, 'agent'), { env: [{ name: 'NODE_NAME' }, { name: 'POD_NAMESPACE' }, { name: 'HOST' }] });
 });
 

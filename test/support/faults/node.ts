@@ -2,6 +2,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rollout } from '../../../scripts/cluster/addons.ts';
 import type { Cluster } from '../../../scripts/cluster/cluster.ts';
+import type { ClusterNode } from '../../../scripts/cluster/node.ts';
 import { until } from '../../../scripts/cluster/process.ts';
 import { killAgent, podRoutes, untilListIsRead } from '../cluster/node-state.ts';
 import { apply, eventOf, get, podOf, remove } from '../cluster/objects.ts';
@@ -11,35 +12,28 @@ import { bridge, end, network, refused, start } from './pods.ts';
 
 // Faults of the node's files, of what is left of pods, and of Multus.
 
-const INSTALLER = '^/opt/waymark/bin/waymark install';
+/** What is mounted over a file, the agent sees no more than it sees other mounts of the node: else it would put the file back. */
+function mountOver(cluster: Cluster, name: string): void {
+  sh(cluster.node('node-1'), `mount --bind /opt/cni/bin/.instead /opt/cni/bin/${name}`);
+}
 
-/** The resident installer would repair what follows within a second. */
-export const installer = (cluster: Cluster, signal: 'STOP' | 'CONT') =>
-  cluster.node('node-1').run(['pkill', `-${signal}`, '-f', INSTALLER]);
-
-/** Waits until the installer has put everything back. */
-export async function untilInstalled(cluster: Cluster): Promise<void> {
-  installer(cluster, 'CONT');
-  const doctor = ['/opt/cni/bin/waymark', 'doctor'];
-  await until('the installer has put it back', () =>
-    cluster.node('node-1').end(doctor).stdout.includes('ok      executables: '),
-  );
+function unmount(cluster: Cluster, name: string): void {
+  sh(cluster.node('node-1'), `umount /opt/cni/bin/${name} && rm /opt/cni/bin/.instead`);
 }
 
 export const olderExecutable = (cluster: Cluster, older: string): Fault => {
   const node = cluster.node('node-1');
   return {
     name: 'executable replaced by an older one',
-    made: 'the shim of an earlier version takes the place of `static-route`, while the DaemonSet’s installer is stopped (SIGSTOP); else it has put the right one back within a second, with a line in its log',
+    made: 'the shim of an earlier version is mounted over `static-route`; if it is put there, the agent has put the right one back within a second, with a line in its log',
     make: async () => {
-      installer(cluster, 'STOP');
-      cpSync(older, join(node.disk, 'opt/cni/bin/.older'));
-      sh(node, 'mv /opt/cni/bin/.older /opt/cni/bin/static-route');
+      cpSync(older, join(node.disk, 'opt/cni/bin/.instead'));
+      mountOver(cluster, 'static-route');
       return start(cluster, 'green', 'older');
     },
     mend: async () => {
+      unmount(cluster, 'static-route');
       end(cluster, 'older');
-      await untilInstalled(cluster);
     },
     alerts: [],
     remedy: 'The executables are not what was installed',
@@ -79,9 +73,8 @@ export const oldKernel = (cluster: Cluster): Fault => {
     name: 'kernel without altnames',
     made: 'stand-in, since a kernel cannot be swapped: plugin and doctor run in a process whose requests for altnames are refused as Linux 5.4 does, and whose `uname` says so; with the agent, the alert would be WaymarkErrors',
     make: async () => {
-      installer(cluster, 'STOP');
-      writeFileSync(join(node.disk, 'opt/cni/bin/.wrapper'), WRAPPER, { mode: 0o755 });
-      sh(node, 'mv /opt/cni/bin/.wrapper /opt/cni/bin/consistent-ifname');
+      writeFileSync(join(node.disk, 'opt/cni/bin/.instead'), WRAPPER, { mode: 0o755 });
+      mountOver(cluster, 'consistent-ifname');
       isMade = true;
       return make();
     },
@@ -93,7 +86,7 @@ export const oldKernel = (cluster: Cluster): Fault => {
     shows: /kernel/,
     mend: async () => {
       await mend();
-      await untilInstalled(cluster);
+      unmount(cluster, 'consistent-ifname');
     },
     alerts: [],
     remedy: 'The kernel is too old',
@@ -146,19 +139,25 @@ export const drift = (cluster: Cluster): Fault => {
     make: async () => {
       route = ip(`show ${ROUTE}`).trim();
       ip(`del ${ROUTE}`);
-      await killAgent(node);
+      await restartAgent(node);
       await untilMetric(node, /^waymark_attachments\{.*drift/, '1');
       return undefined;
     },
     mend: async () => {
       ip(`add ${route}`);
-      await killAgent(node);
+      await restartAgent(node);
       await untilMetric(node, /^waymark_attachments\{.*drift/, '0');
     },
     alerts: ['WaymarkDrift'],
     remedy: 'A pod runs, but a route is missing',
   };
 };
+
+// It looks at the files that it installs before it is ready.
+async function restartAgent(node: ClusterNode): Promise<void> {
+  await killAgent(node);
+  await untilMetric(node, /^waymark_installed/, '1');
+}
 
 const JOURNAL = '/run/waymark/static-route/*.json';
 
