@@ -9,6 +9,7 @@ import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchLiveRoutes } from './bench/live-routes.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
+import { benchNode } from './bench/node.ts';
 import { benchPodNetworks } from './bench/pod-networks.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
 import { benchScale } from './bench/scale.ts';
@@ -33,6 +34,7 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
 const ALONE: { readonly [name: string]: () => Promise<Report> } = {
   'hot-plug': benchHotPlug,
   'live-routes': benchLiveRoutes,
+  node: benchNode,
   'pod-networks': benchPodNetworks,
   scale: benchScale,
 };

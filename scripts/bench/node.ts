@@ -1,0 +1,119 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { installMultus, installWaymark } from '../cluster/addons.ts';
+import { Cluster } from '../cluster/cluster.ts';
+import { missingForCluster } from '../cluster/missing.ts';
+import { startPods } from './cluster/pods.ts';
+import { deletePods } from './hot-plug/pods.ts';
+import type { Report } from './report.ts';
+import { median, middleOf } from './statistics.ts';
+
+// Forty pods with two networks each that start at once on a node of a cluster: the networks as they are, and the same with our
+// chain of three behind each, in turn.
+
+const ROUNDS = 6;
+const PODS = 40;
+/** More than its manifest's, in which its daemon dies under so many pods at once. */
+const MULTUS_MEMORY = '1Gi';
+
+type Kind = 'plain' | 'chained';
+/** Seconds until all pods are ready, and of CPU on the whole machine meanwhile and while they are deleted. */
+type Round = { readonly ready: number; readonly cpu: number };
+
+/** The report, or that there is none here. */
+export async function benchNode(): Promise<Report> {
+  const missing = missingForCluster();
+  if (missing) return { tables: `not available here: ${missing}` };
+  const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
+  const cluster = await Cluster.start(folder, { nodes: 1, owned: true, cpuLimits: false });
+  try {
+    await Promise.all([installMultus(cluster, 'thick', MULTUS_MEMORY), installWaymark(cluster, 'agent')]);
+    define(cluster);
+    // The first pods of each kind make the bridges, and load what others find loaded.
+    for (const kind of ['plain', 'chained'] as const) await round(cluster, kind, 4);
+    const rounds: { readonly [kind in Kind]: Round[] } = { plain: [], chained: [] };
+    for (let n = 0; n < ROUNDS; n++) {
+      // Whoever comes second finds another machine than who comes first.
+      const order: Kind[] = n % 2 === 0 ? ['plain', 'chained'] : ['chained', 'plain'];
+      for (const kind of order) rounds[kind].push(await round(cluster, kind, PODS));
+    }
+    return reportOf(rounds);
+  } finally {
+    await cluster.down();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function reportOf({ plain, chained }: { readonly [kind in Kind]: readonly Round[] }): Report {
+  const ratios = (of: (round: Round) => number) =>
+    middleOf(chained.map((round, n) => of(round) / of(plain[n] as Round)));
+  const ready = ratios((round) => round.ready);
+  const cpu = ratios((round) => round.cpu);
+  const row = (name: string, rounds: readonly Round[]) =>
+    `| ${name} | ${median(rounds.map(({ ready }) => ready)).toFixed(1)} | ${median(rounds.map(({ cpu }) => cpu)).toFixed(1)} |`;
+  return {
+    tables: [
+      `| ${PODS} pods with two networks each, median of ${ROUNDS} rounds | all ready after, s | CPU of the machine, s |`,
+      '| --- | ---: | ---: |',
+      row('`bridge`', plain),
+      row('`bridge`, `static-route`, `seamless-gateway`, `consistent-ifname`', chained),
+    ].join('\n'),
+    figures: [
+      { name: `${PODS} pods ready, with our chain beside without`, ...ready, aim: 1.03 },
+      { name: '… CPU', ...cpu, aim: 1.03 },
+    ],
+  };
+}
+
+const NETWORKS = ['first', 'second'];
+const OURS = [
+  { type: 'static-route', routes: [{ dst: '10.20.0.0/16' }, { dst: '10.30.0.0/16' }] },
+  { type: 'seamless-gateway' },
+  { type: 'consistent-ifname', mode: 'altname' },
+];
+
+function define(cluster: Cluster): void {
+  const items = NETWORKS.flatMap((name, index) =>
+    (['plain', 'chained'] as const).map((kind, part) => ({
+      apiVersion: 'k8s.cni.cncf.io/v1',
+      kind: 'NetworkAttachmentDefinition',
+      metadata: { name: `${name}-${kind}` },
+      spec: {
+        config: JSON.stringify({
+          cniVersion: '1.0.0',
+          name: `${name}-${kind}`,
+          plugins: [
+            {
+              type: 'bridge',
+              bridge: `br-${name}-${part}`,
+              isGateway: true,
+              ipam: { type: 'host-local', ranges: [[{ subnet: `10.79.${2 * index + part}.0/24` }]] },
+            },
+            ...(kind === 'chained' ? OURS : []),
+          ],
+        }),
+      },
+    })),
+  );
+  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+}
+
+async function round(cluster: Cluster, kind: Kind, count: number): Promise<Round> {
+  const names = Array.from({ length: count }, (_, n) => `${kind}-${n}`);
+  const selected = NETWORKS.map((name) => `${name}-${kind}`).join();
+  const annotations = { 'k8s.v1.cni.cncf.io/networks': selected };
+  const [begun, before] = [performance.now(), busySeconds()];
+  await startPods(cluster, names, { node: 'node-1', annotations, spec: { terminationGracePeriodSeconds: 1 } });
+  const ready = (performance.now() - begun) / 1000;
+  deletePods(cluster, names);
+  return { ready, cpu: busySeconds() - before };
+}
+
+/** What all processors have worked since the boot: user, nice, system, IRQ and soft IRQ, in hundredths of a second (proc_stat(5)). */
+function busySeconds(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)
+    .flatMap((line) => line.split(/\s+/).slice(1).map(Number));
+  return (user + nice + system + irq + softirq) / 100;
+}
