@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Scratch } from '../support/namespaces/namespace.ts';
-import { openStream } from '../support/namespaces/tcp.ts';
+import { openStreams } from '../support/namespaces/tcp.ts';
 import { BRIDGE, type ListPlugin, noCnitool, scratchNode } from '../support/plugins/chain.ts';
 
 // `waymark cni update`: an edited list on a pod that runs.
@@ -70,11 +70,12 @@ t.test('an edited list', { skip: noCnitool }, async (t) => {
     const [address = ''] = pod.ipJson('-4 address show dev eth0').flatMap((link) => {
       return (link.addr_info as { local: string }[]).map(({ local }) => local);
     });
-    const stream = await openStream(t, pod, node, address);
+    const streams = await openStreams(t, pod, [node], address);
+    t.equal(await streams.goOn(), '1 go on, 0 are broken');
     write(routes('10.20.0.0/16'));
     must('waymark cni', 'update', 'net');
     t.strictSame(ours(pod), ['10.20.0.0/16 10.131.0.1']);
-    t.equal(await stream.goesOn(), true);
+    t.equal(await streams.goOn(), '1 go on, 0 are broken');
   });
 
   await t.test('that cannot be made changes nothing, in no plugin', async (t) => {

@@ -47,35 +47,51 @@ export function fetchFrom({ name }: Scratch, address: string): number {
   return Number(stdout);
 }
 
-/** A connection that carries data all the time. `goesOn` says whether more comes from now on; false once it has broken. */
-export async function openStream(
+/**
+ * Connections on which data goes forth and back all the time. `goOn` says on how many more comes from now on, once that is
+ * known of all: `3 go on, 0 are broken`.
+ */
+export async function openStreams(
   t: Test,
   server: Scratch,
-  client: Scratch,
+  clients: readonly Scratch[],
   address: string,
-): Promise<{ goesOn(): Promise<boolean> }> {
-  const sending = `require('node:net').createServer((socket) => {
-    const timer = setInterval(() => socket.write('x'), 5);
-    socket.on('error', () => {}).on('close', () => clearInterval(timer));
-  }).listen(${PORT}, '::', () => console.log('ready'))`;
-  const receiving = `let bytes = 0;
-    const socket = require('node:net').connect(${PORT}, '${address}');
-    socket.on('error', () => {}).on('close', () => { console.log('broken'); process.exit(); });
-    socket.on('data', (data) => { if (bytes === 0) console.log('open'); bytes += data.length; });
+): Promise<{ goOn(): Promise<string> }> {
+  const counting = `const streams = [];
+    let broken = 0;
+    require('node:net').createServer((socket) => {
+      const stream = { bytes: 0 };
+      streams.push(stream);
+      const timer = setInterval(() => socket.write('x'), 20);
+      socket.on('data', ({ length }) => { stream.bytes += length; });
+      socket.on('error', () => {}).on('close', () => { clearInterval(timer); broken++; });
+    }).listen(${PORT}, '::', () => console.log('ready'));
     process.stdin.on('data', () => {
-      const before = bytes;
-      socket.on('data', () => { if (bytes > before + 10) { console.log('goes on'); process.exit(); } });
+      const before = new Map(streams.map((stream) => [stream, stream.bytes]));
+      const timer = setInterval(() => {
+        const going = streams.filter((stream) => stream.bytes > (before.get(stream) ?? 0) + 5).length;
+        if (going + broken < ${clients.length}) return;
+        clearInterval(timer);
+        console.log(going + ' go on, ' + broken + ' are broken');
+      }, 10);
     });`;
-  await spoken(inNamespace(t, server, sending));
-  const receiver = inNamespace(t, client, receiving);
-  await spoken(receiver);
+  const child = inNamespace(t, server, counting);
+  await spoken(child);
+  for (const client of clients) echo(t, client, address);
   return {
-    goesOn: () => {
-      const answer = spoken(receiver);
-      receiver.stdin?.write('well?');
-      return answer.then((word) => word === 'goes on');
+    goOn: () => {
+      const answer = spoken(child);
+      child.stdin?.write('well?');
+      return answer;
     },
   };
+}
+
+// Small: there may be many.
+function echo(t: Test, { name }: Scratch, address: string): void {
+  const script = `exec 3<>/dev/tcp/${address}/${PORT} && exec cat <&3 >&3`;
+  const child = spawn('ip', ['netns', 'exec', name, 'bash', '-c', script], { stdio: ['ignore', 'ignore', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
 }
 
 /** How many bytes each link of a namespace has sent so far, by its name. */
