@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { AgentPart } from '../agent/part.ts';
-import type { Log } from '../lib/cni/log.ts';
-import type { LogLevel } from '../lib/cni/log-level.ts';
+import { type Log, logBy } from '../lib/cni/log.ts';
 import { Hashes } from '../lib/install/hashes.ts';
 import type { Readiness } from '../lib/install/keep.ts';
 import { bringInPlace, type InPlaceOptions, NOTHING_YET } from './in-place.ts';
@@ -30,7 +29,11 @@ export class Installs implements AgentPart {
 
   constructor(options: InPlaceOptions, log: Logger, retryMs = RETRY_MS) {
     this.#options = options;
-    this.#log = inFields(log);
+    const lines = log.child({ component: 'install' });
+    this.#log = logBy(
+      (level) => lines.isLevelEnabled(level),
+      (level, message, fields) => lines[level](fields, message),
+    );
     this.#retryMs = retryMs;
   }
 
@@ -85,22 +88,4 @@ export class Installs implements AgentPart {
       }
     }
   }
-}
-
-// As `waymark install` writes it, in lines of the agent's log.
-function inFields(log: Logger): Log {
-  const child = log.child({ component: 'install' });
-  const writer =
-    (level: Exclude<LogLevel, 'silent'>) =>
-    (message: string, fields: object = {}) =>
-      child[level](fields, message);
-  return {
-    fatal: writer('fatal'),
-    error: writer('error'),
-    warn: writer('warn'),
-    info: writer('info'),
-    debug: writer('debug'),
-    trace: writer('trace'),
-    isOn: (level) => child.isLevelEnabled(level),
-  };
 }

@@ -2,8 +2,11 @@ import { appendFileSync, constants } from 'node:fs';
 import { LOG_LEVELS, type LogLevel } from './log-level.ts';
 import { HERE, type Place } from './place.ts';
 
+/** A line has one of these. */
+export type LineLevel = Exclude<LogLevel, 'silent'>;
+
 /** Writes lines of JSON: `{"level":"warn","time":…,"plugin":…,"msg":…}` and what else is worth knowing. */
-export type Log = { [L in Exclude<LogLevel, 'silent'>]: (message: string, fields?: object) => void } & {
+export type Log = { [L in LineLevel]: (message: string, fields?: object) => void } & {
   /** Is there any use in making up a line of this level? */
   isOn(level: LogLevel): boolean;
 };
@@ -26,11 +29,20 @@ const APPEND = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | con
 export function createLog(target: LogTarget, fields: object): Log {
   const lowest = LOG_LEVELS.indexOf(target.level);
   const isOn = (level: LogLevel) => LOG_LEVELS.indexOf(level) <= lowest;
+  return logBy(isOn, (level, message, more) =>
+    write(target, `${JSON.stringify({ level, time: new Date().toISOString(), ...fields, msg: message, ...more })}\n`),
+  );
+}
+
+/** A log by what writes its lines, of those levels that are on. */
+export function logBy(
+  isOn: (level: LogLevel) => boolean,
+  write: (level: LineLevel, message: string, fields: object) => void,
+): Log {
   const writer =
-    (level: Exclude<LogLevel, 'silent'>) =>
-    (message: string, more: object = {}) => {
-      if (!isOn(level)) return;
-      write(target, `${JSON.stringify({ level, time: new Date().toISOString(), ...fields, msg: message, ...more })}\n`);
+    (level: LineLevel) =>
+    (message: string, fields: object = {}) => {
+      if (isOn(level)) write(level, message, fields);
     };
   return {
     fatal: writer('fatal'),
