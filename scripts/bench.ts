@@ -5,6 +5,7 @@ import { Bench } from './bench/bench.ts';
 import { benchBurst } from './bench/burst.ts';
 import { benchChain } from './bench/chain.ts';
 import { benchFootprint } from './bench/footprint.ts';
+import { benchFortyPods } from './bench/forty-pods.ts';
 import { benchHotPlug } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchLiveRoutes } from './bench/live-routes.ts';
@@ -32,6 +33,7 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
 };
 
 const ALONE: { readonly [name: string]: () => Promise<Report> } = {
+  'forty-pods': benchFortyPods,
   'hot-plug': benchHotPlug,
   'live-routes': benchLiveRoutes,
   node: benchNode,

@@ -123,14 +123,15 @@ const bridge = (name: string, index: number, more: object = {}) => ({
   ipam: { type: 'host-local', ranges: [[{ subnet: `10.79.${index}.0/24` }]] },
 });
 const NETWORKS = [bridge('first', 0, { isDefaultGateway: true }), bridge('second', 1), bridge('third', 2)];
+/** Of the networks `second` and `third`. */
+export const DEFINITIONS: readonly object[] = NETWORKS.slice(1).map((config) => ({
+  apiVersion: 'k8s.cni.cncf.io/v1',
+  kind: 'NetworkAttachmentDefinition',
+  metadata: { name: config.name },
+  spec: { config: JSON.stringify(config) },
+}));
 
 function prepare(cluster: Cluster, node: ClusterNode, multus: string): void {
-  const definitions = NETWORKS.slice(1).map((config) => ({
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name: config.name },
-    spec: { config: JSON.stringify(config) },
-  }));
   const pods = SIDES.map(({ type }) => ({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -141,7 +142,7 @@ function prepare(cluster: Cluster, node: ClusterNode, multus: string): void {
       containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
     },
   }));
-  const items = [...definitions, ...pods];
+  const items = [...DEFINITIONS, ...pods];
   cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
   cluster.kubectl(['wait', '--for=condition=Ready', '--timeout=120s', ...SIDES.map(({ type }) => `pod/${type}`)]);
   // The thin plugin reads and writes as the kubelet's account, which has no other rights to these.
