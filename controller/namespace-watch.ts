@@ -43,8 +43,7 @@ export class NamespaceWatch {
   /** When to look, by performance.now(). */
   #due: number | undefined;
   #restsUntil = 0;
-  /** How much time it may take at once, in milliseconds, and since when. */
-  #credit = { ms: CREDIT_MS, at: performance.now() };
+  readonly #allowance = new Allowance(performance.now());
   #timer: NodeJS.Timeout | undefined;
   #resting: NodeJS.Timeout | undefined;
   #looked: Promise<void> = Promise.resolve();
@@ -139,8 +138,22 @@ export class NamespaceWatch {
 
   // After having taken so much time.
   #restAfter(ms: number): number {
-    const now = performance.now();
-    const share = Math.min(SHARE, SHARE_OF_ALL / Math.max(1, this.#options.load.resting));
+    return this.#allowance.restAfter(ms, this.#options.load.resting, performance.now());
+  }
+}
+
+/** How much of the process' time a namespace may take. Times are in milliseconds, `now` by one clock. */
+export class Allowance {
+  /** How much it may take at once, and since when. */
+  #credit: { readonly ms: number; readonly at: number };
+
+  constructor(now: number) {
+    this.#credit = { ms: CREDIT_MS, at: now };
+  }
+
+  /** How long it rests after having taken so much time, while so many have something to do. */
+  restAfter(ms: number, resting: number, now: number): number {
+    const share = Math.min(SHARE, SHARE_OF_ALL / Math.max(1, resting));
     this.#credit = { ms: Math.min(CREDIT_MS, this.#credit.ms + (now - this.#credit.at) * share) - ms, at: now };
     return Math.min(Math.max(REST_MS, -this.#credit.ms / share), MAX_REST_MS);
   }

@@ -9,7 +9,7 @@ const NETWORKS = JSON.stringify([
   { name: 'green', namespace: 'depot', interface: 'net2' },
 ]);
 const STATUS = JSON.stringify([{ name: 'shop/old', interface: 'net1', mac: '02:00:00:00:00:01' }]);
-const podWith = (annotations: object) =>
+const podWith = (annotations: { [name: string]: string }) =>
   podOf({
     metadata: { name: 'web', namespace: 'shop', uid: 'u', resourceVersion: '1', annotations },
     status: { phase: 'Running' },

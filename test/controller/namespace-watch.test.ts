@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { NamespaceWatch } from '../../controller/namespace-watch.ts';
+import { Allowance, NamespaceWatch } from '../../controller/namespace-watch.ts';
 import { openNamespace } from '../../lib/netns/netns.ts';
 import { noNamespaces, type Scratch, scratchPod } from '../support/namespaces/namespace.ts';
 import { until } from '../support/until.ts';
@@ -88,4 +88,19 @@ t.test('a flood is looked at now and then, and one that is closed rests no more'
   await until(() => load.resting === 1);
   await watch.close();
   t.equal(load.resting, 0);
+});
+
+t.test('a namespace takes a fiftieth of the time, after a tenth of a second at once', async (t) => {
+  const rests = (...turns: [now: number, ms: number, resting?: number][]) => {
+    const allowance = new Allowance(0);
+    return turns.map(([now, ms, resting = 1]) => Math.round(allowance.restAfter(ms, resting, now)));
+  };
+  t.strictSame(rests([0, 1]), [20], 'a little is for nothing');
+  t.strictSame(rests([0, 60], [0, 40], [0, 2], [0, 1]), [20, 20, 100, 150], 'what is more, fifty times');
+  t.strictSame(rests([0, 110], [500, 0], [1000, 12]), [500, 20, 100], 'what it has not taken it may take later');
+  t.strictSame(rests([1e6, 110]), [500], 'not more than the tenth of a second');
+  t.strictSame(rests([0, 1000]), [5000], 'but it never rests longer than five seconds');
+  t.strictSame(rests([0, 110, 0]), [500]);
+  t.strictSame(rests([0, 110, 5]), [500]);
+  t.strictSame(rests([0, 110, 10]), [1000], 'many together take a tenth');
 });
