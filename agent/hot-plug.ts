@@ -36,7 +36,11 @@ export type HotPlugOptions = {
   readonly limits: Pick<AgentLimits, 'dumpBytes' | 'annotationSeconds' | 'protectedPrefixes'>;
   readonly log: Logger;
   readonly env: { readonly [name: string]: string | undefined };
+  /** Where the node's files are, and what runs its plugins there; else by the mounts of process 1. */
+  readonly reached?: Reached;
 };
+
+type Reached = { readonly place: Place; readonly through?: readonly string[] };
 
 /** What `waymark status` shows of it. */
 export type HotPlugStatus = ControllerStatus & {
@@ -96,7 +100,7 @@ class HotPlug implements AgentPart {
     const client = { access, userAgent: `waymark/${VERSION}`, report: (report: RequestReport) => this.#report(report) };
     this.#client = new ApiClient(client);
     this.#birthClient = new ApiClient({ ...client, timeoutMs: BIRTH_REQUEST_MS });
-    const { place, through } = nodeAsSeenFromHere();
+    const { place, through } = options.reached ?? nodeAsSeenFromHere();
     const { pathOf } = place;
     const { dumpBytes, annotationSeconds, protectedPrefixes } = options.limits;
     const socket = criSocket ?? CRI_SOCKETS.find((path) => existsSync(pathOf(path)));
@@ -210,7 +214,7 @@ class HotPlug implements AgentPart {
 const RUN_ON_NODE = join(dirname(process.execPath), '../libexec/run-on-node');
 
 // In a container the node's files and plugins are those of process 1, which `hostPID` lets us see.
-function nodeAsSeenFromHere(): { place: Place; through?: readonly string[] } {
+function nodeAsSeenFromHere(): Reached {
   if (isInMountsOfProcess1()) return { place: HERE };
   if (!existsSync(RUN_ON_NODE))
     throw new Error(`${RUN_ON_NODE} is missing, which runs the node's plugins from a container`);

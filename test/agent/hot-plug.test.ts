@@ -2,10 +2,15 @@ import { execFile as execFileOf } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import t from 'tap';
+import type { Logger } from 'pino';
+import { Registry } from 'prom-client';
+import t, { type Test } from 'tap';
+import { type HotPlugOptions, hotPlug } from '../../agent/hot-plug.ts';
+import { HERE } from '../../lib/cni/place.ts';
 import { agentProcess, noRoot, parseMetrics, SINGLE_FILE_AGENT } from '../support/agent/agent.ts';
 import { ApiStandIn } from '../support/kubernetes/api-stand-in.ts';
 import { CriStandIn } from '../support/kubernetes/cri-stand-in.ts';
+import { kubeconfig } from '../support/multus/kubeconfig.ts';
 import { noMounts } from '../support/namespaces/enclosed.ts';
 import { run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
 import { bundleOf } from '../support/plugins/call.ts';
@@ -37,13 +42,13 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
   const plugin = `#!/bin/sh\necho "$CNI_COMMAND $CNI_IFNAME $0" >>${calls}\necho '{"cniVersion":"1.0.0"}'\n`;
   writeFileSync(join(folder, 'bin/note'), plugin, { mode: 0o755 });
   const cluster = { server: api.url };
-  const kubeconfig = {
+  const config = {
     'current-context': 'c',
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
     clusters: [{ name: 'c', cluster }],
     users: [{ name: 'u', user: { token: 'secret' } }],
   };
-  writeFileSync(join(folder, 'kubeconfig'), JSON.stringify(kubeconfig));
+  writeFileSync(join(folder, 'kubeconfig'), JSON.stringify(config));
   api.put('/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue', {
     metadata: { name: 'blue', namespace: 'default' },
     spec: { config: '{"cniVersion":"1.0.0","type":"note"}' },
@@ -150,4 +155,68 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
 t.test('without an account it serves shims as before, and says so', { skip: noRoot }, async (t) => {
   const agent = await agentProcess(t, { args: ['--node', 'node-1'] });
   await until(() => agent.stderr().includes('pods are not followed'), 'it does not say so');
+});
+
+/** The part for a node, with an API server that nobody is at. */
+async function partOf(t: Test, more: Partial<HotPlugOptions> = {}) {
+  const folder = scratchFolder(t);
+  writeFileSync(join(folder, 'kubeconfig'), kubeconfig('http://127.0.0.1:1'));
+  const note = () => {};
+  const part = await hotPlug({
+    ...{ node: 'node-1', namespace: undefined, kubeconfig: join(folder, 'kubeconfig') },
+    ...{ criSocket: join(folder, 'cri.sock'), binDirs: [join(folder, 'bin')], stateDir: join(folder, 'state') },
+    ...{
+      globalNamespaces: undefined,
+      allowedTypes: undefined,
+      interfaceNames: 'net',
+      env: {},
+      reached: { place: HERE },
+    },
+    limits: { dumpBytes: 1 << 20, annotationSeconds: 30, protectedPrefixes: [] },
+    log: { info: note, warn: note, error: note } as unknown as Logger,
+    ...more,
+  } as HotPlugOptions);
+  if (part !== undefined) t.teardown(() => part.stop());
+  return part;
+}
+
+t.test('the part of the agent', { skip: noRoot }, async (t) => {
+  t.test('is not there without an account, and fails without a runtime', async (t) => {
+    t.equal(await partOf(t, { kubeconfig: undefined }), undefined);
+    await t.rejects(partOf(t, { criSocket: undefined }), {
+      message:
+        'no container runtime listens at /run/containerd/containerd.sock or /run/crio/crio.sock or ' +
+        '/run/k3s/containerd/containerd.sock; see --cri-socket',
+    });
+  });
+
+  t.test('has all its metrics before anything happens', async (t) => {
+    const part = await partOf(t);
+    const registry = new Registry();
+    part?.register(registry);
+    const values = parseMetrics(await registry.metrics());
+    const zeros = [
+      ...['get', 'list', 'watch', 'create', 'patch'].map((verb) => `api_requests_total{verb="${verb}",code="0"}`),
+      ...['done', 'waiting', 'contested'].map((outcome) => `healed_total{outcome="${outcome}"}`),
+      ...['events_lost_total', 'hotplug_pending', 'hotplug_pods_busy', 'pods_watched', 'hotplug_plugins_waiting'],
+    ];
+    for (const name of zeros) t.equal(values.get(`waymark_${name}`), 0, name);
+  });
+
+  t.test('knows since when the API server says nothing', async (t) => {
+    const part = await partOf(t, { namespace: 'kube-system' });
+    const status = () => part?.status() as { silentSince?: string };
+    t.match(status(), { node: 'node-1', pods: 0, isSynced: false, fileProblems: [], silentSince: undefined });
+    const before = Date.now();
+    part?.start();
+    await until(() => status().silentSince !== undefined);
+    const since = Date.parse(status().silentSince ?? '');
+    t.ok(before <= since && since <= Date.now());
+    const registry = new Registry();
+    part?.register(registry);
+    const restarts = async () => [...parseMetrics(await registry.metrics()).keys()].join('\n');
+    await until(async () => /watch_restarts_total\{resource="pods"/.test(await restarts()), 'no watch began again');
+    await until(async () => /watch_restarts_total\{resource="configmaps"/.test(await restarts()), 'nor that of files');
+    t.equal(Date.parse(status().silentSince ?? ''), since, 'the first of the requests counts');
+  });
 });
