@@ -1,5 +1,13 @@
 import t from 'tap';
-import { isMeta, networksOfDelegates } from '../../../plugins/multi-network/networks.ts';
+import { podOf } from '../../../lib/attachments/pod.ts';
+import type { NetworkRequest } from '../../../lib/attachments/selection.ts';
+import { ApiError } from '../../../lib/kubernetes/errors.ts';
+import {
+  DefinitionMissing,
+  isMeta,
+  networksOfDelegates,
+  selectedNetwork,
+} from '../../../plugins/multi-network/networks.ts';
 
 const OWN = { cniVersion: '1.0.0', name: 'waymark' };
 const networks = (...delegates: { [key: string]: unknown }[]) =>
@@ -48,4 +56,70 @@ t.test('a plugin that runs the cluster’s network itself is known by its type, 
   }
   for (const config of [{ type: 'bridge' }, {}, { plugins: [{ type: 'bridge' }, null] }, { plugins: [] }])
     t.notOk(isMeta(config), JSON.stringify(config));
+});
+
+const PLACE = { containerID: 'c', netns: '/n', ifname: 'net1' };
+const POD = podOf({ metadata: { namespace: 'shop', name: 'web', uid: 'u', resourceVersion: '1' } });
+
+/** The network that a selection of `blue` comes to, in a cluster where it has this config. */
+function selected(request: NetworkRequest, config: object, { origin = 'networks', resource = '', status = 200 } = {}) {
+  const asked: unknown[] = [];
+  const cluster = {
+    definition: async (name: string) => {
+      if (status !== 200) throw new ApiError('no', { status });
+      const annotations = { 'k8s.v1.cni.cncf.io/resourceName': resource };
+      return { metadata: { name, annotations }, spec: { config: JSON.stringify(config) } };
+    },
+  };
+  const devices = {
+    choose: async (_: unknown, ...of: unknown[]) => {
+      asked.push(of);
+      return '0000:03:02.1';
+    },
+  };
+  const selection = { network: 'shop/blue', namespace: 'shop', name: 'blue', origin, request };
+  const where = { config: { confDir: '/nowhere' }, cluster, devices, pathOf: (path: string) => path };
+  return { asked, network: selectedNetwork(selection as never, POD, PLACE as never, where as never) };
+}
+
+t.test('a selection is the network of its definition, with what it asks for', async (t) => {
+  const config = { cniVersion: '1.0.0', name: 'blue', type: 'bridge', capabilities: { mac: true } };
+  const mac = '02:00:00:00:00:01';
+  const { network, asked } = selected({ mac }, config);
+  const { input, ...others } = await network;
+  t.match(others, { name: 'shop/blue', isDefault: false, request: { mac }, list: { name: 'blue' } });
+  t.match(input, { containerID: 'c', netns: '/n', ifname: 'net1' });
+  t.notMatch(JSON.stringify(input.args), 'CNI_IFMAC');
+  t.strictSame(asked, [], 'no device without a resource');
+  const kactus = await selected({ mac }, config, { origin: 'kactus' }).network;
+  t.strictSame(kactus.input.args.at(-1), ['CNI_IFMAC', mac]);
+  t.notMatch(JSON.stringify((await selected({}, config, { origin: 'kactus' }).network).input.args), 'CNI_IFMAC');
+});
+
+t.test('a selection that no plugin can honor is refused', async (t) => {
+  const config = { cniVersion: '1.0.0', name: 'blue', type: 'bridge' };
+  const refused = (request: NetworkRequest, message: string) =>
+    t.rejects(selected(request, config).network, { message });
+  const text = (what: string) => `no plugin of shop/blue has the capability ${what} that the selection asks for`;
+  await refused({ deviceID: 'x', infinibandGuid: 'y' }, text('deviceID, infinibandGUID'));
+  await refused({ deviceID: '0000:03:02.1' }, text('deviceID'));
+});
+
+t.test('a device of a resource is in the plugins’ configs, and needs no capability', async (t) => {
+  const config = { cniVersion: '1.0.0', name: 'blue', type: 'sriov' };
+  const { network, asked } = selected({ deviceID: 'x' }, config, { resource: 'vendor/vf' });
+  t.match((await network).list.plugins, [{ type: 'sriov' }]);
+  t.match((await network).list.source, '0000:03:02.1');
+  t.strictSame(asked, [['vendor/vf', 'x']]);
+});
+
+t.test('a definition that is not there is told from one that nobody can tell of', async (t) => {
+  const error = (status: number, origin?: string) =>
+    selected({}, {}, { status, ...(origin && { origin }) }).network.catch((error: Error) => error);
+  const missing = 'cannot find a network-attachment-definition (blue) in namespace (shop): no';
+  t.match(await error(404), { message: missing, constructor: DefinitionMissing });
+  t.match(await error(404, 'kactus'), {
+    message: `${missing}, nor a network of kaloom.com in namespaces (shop) and (default)`,
+  });
+  t.match(await error(500), { message: 'no', constructor: ApiError });
 });
