@@ -128,7 +128,8 @@ function makeFolder(path: string): Stats {
   try {
     makeOneFolder(path);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    // It ends at the root, which is always there.
+    if (codeOf(error) !== 'ENOENT') throw error;
     makeFolder(dirname(path));
     makeOneFolder(path);
   }
