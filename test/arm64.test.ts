@@ -78,6 +78,21 @@ t.test('the executables for arm64', { skip: noArm64Build, timeout: 900_000 }, as
     }
   });
 
+  t.test('undo what they made where a message cannot be sent', { skip: noNamespaces || noEmulator }, async (t) => {
+    const pod = scratchPod(t);
+    const before = pod.ip('-o link show');
+    const config = {
+      ...configOf('consistent-ifname', scratchFolder(t)),
+      prevResult: previousResult('1.1.0', pod.path),
+    };
+    const args = [...options, join(folder, 'consistent-ifname')];
+    const { code, stdout } = start(emulator, variables('ADD', pod.path), config, args);
+    t.equal(code, 1);
+    // qemu does not pass on the messages about altnames, and by then the interface was renamed.
+    t.match(JSON.parse(stdout), { code: 104, msg: /add altname eth0/ });
+    t.equal(pod.ip('-o link show'), before);
+  });
+
   t.test('as shims, hand their calls to the agent', { skip: noNamespaces || noEmulator }, async (t) => {
     // Without it, a shim has nothing to fall back to.
     const { socket } = await agentHere(t);
@@ -106,9 +121,12 @@ function callsOf(t: Test, { name, config, adds }: PluginUnderTest, runner: Runne
   const more = name === 'consistent-ifname' ? { keepAltname: false } : {};
   // The pods differ in their names and in the hardware addresses that the kernel gives.
   const plain = (text: string) => text.replaceAll(pod.name, 'pod').replace(/fe80::[0-9a-f:]+|(\w\w:){5}\w\w/g, '-');
+  let prevResult = previousResult('1.1.0', pod.path);
   const ask = (verb: string, cniVersion = '1.1.0') => {
-    const keys = { ...(adds?.config ?? config), ...more, cniVersion, prevResult: previousResult('1.1.0', pod.path) };
+    const keys = { ...(adds?.config ?? config), ...more, cniVersion, prevResult };
     const { code, stdout } = runner(name, variables(verb, pod.path), { ...configOf(name, dataDir), ...keys });
+    // CHECK and DEL get the result of the ADD.
+    if (verb === 'ADD' && code === 0) prevResult = JSON.parse(stdout);
     const state = pod.ip('-o link show') + pod.ip('route show proto 87') + pod.ip('-6 route show proto 87');
     return { code, stdout: plain(stdout), state: plain(state) };
   };

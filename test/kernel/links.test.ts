@@ -14,6 +14,7 @@ import {
   settle,
 } from '../support/namespaces/namespace.ts';
 import { call, type Document, success, variables } from '../support/plugins/call.ts';
+import { until } from '../support/until.ts';
 
 // Our plugins, one after another as in a list, on an interface of every kind that the kernel has.
 
@@ -62,7 +63,7 @@ async function testList(t: Test, kind: LinkKind, pod: Scratch): Promise<void> {
     return success(await call(plugin, variables(verb, pod.path), config));
   };
 
-  const before = stateOf(pod);
+  const before = await stateOf(pod);
   let result: object = prevResult;
   for (const entry of LIST) result = await ask('ADD', entry, result);
   const own = tableOf(kind);
@@ -80,7 +81,7 @@ async function testList(t: Test, kind: LinkKind, pod: Scratch): Promise<void> {
   ]);
   for (const entry of LIST) await ask('CHECK', entry, result);
   for (const entry of LIST.toReversed()) await ask('DEL', entry, result);
-  t.strictSame(stateOf(pod), before, 'after DEL all is as before');
+  t.strictSame(await stateOf(pod), before, 'after DEL all is as before');
 }
 
 /**
@@ -88,7 +89,10 @@ async function testList(t: Test, kind: LinkKind, pod: Scratch): Promise<void> {
  * kernel works out some time later. Where a link goes down for its name, the order of the routes to fe80::/64 of several
  * links changes.
  */
-function stateOf(pod: Scratch): string[] {
+async function stateOf(pod: Scratch): Promise<string[]> {
+  // Some time after a link has come up, the kernel notices that it has no carrier.
+  const isNoticed = ({ flags = 'LOWER_UP' }) => /LOWER_UP|NO-CARRIER/.test(String(flags));
+  await until(() => pod.ipJson('link show up').every(isNoticed), 'the carrier of a link is not known');
   settle(pod);
   const state = batch(pod, ['link show', 'address show', 'route show table all'], ['-j', '-d']);
   return state

@@ -43,11 +43,18 @@ export function variables(command: string, netns: string, more: Env = {}): Env {
 
 /**
  * Who runs the plugins in place of this process, and of Node.js for the bundles, if a test says so for the tests that it
- * starts (test/arm64-conformance.test.ts): a program with its arguments, the folder of the executables, and variables.
+ * starts (test/arm64-conformance.test.ts): a program with its arguments, the folder of the executables, variables, and the plugins.
+ * `isShim`: what runs calls that the agent does not get is not there.
  */
-export type Foreign = { readonly under: readonly string[]; readonly folder: string; readonly env: Env };
+export type Foreign = {
+  readonly under: readonly string[];
+  readonly folder: string;
+  readonly env: Env;
+  readonly plugins: readonly string[];
+  readonly isShim?: true;
+};
 
-const FOREIGN: Foreign | undefined = JSON.parse(process.env.WAYMARK_TEST_FOREIGN ?? 'null') ?? undefined;
+export const FOREIGN: Foreign | undefined = JSON.parse(process.env.WAYMARK_TEST_FOREIGN ?? 'null') ?? undefined;
 
 /** Calls a plugin in this process, with the runner of its executable. */
 export async function call(plugin: Plugin, env: Env, stdin: unknown, args: string[] = []): Promise<Answer> {
