@@ -100,9 +100,9 @@ const DEADLINE_MS = 60_000;
 const RUNNING = 16;
 const RUNNING_PER_NETWORK = 8;
 
-/** Records are compared with what there is; every fifth time their pods are looked at. */
+/** Records are compared with what there is; every tenth time their pods are looked at, of which an idle agent does little else. */
 const SWEEP_MS = 60_000;
-const LOOK_EVERY = 5;
+const LOOK_EVERY = 10;
 /** Nobody waits for an agent that stops longer than that for events' sake. */
 const EVENTS_MS = 3000;
 
