@@ -189,7 +189,6 @@ async function* linesOf(stream: IncomingMessage, maxBytes: number): AsyncGenerat
       pieces.push(rest);
     }
   } catch (cause) {
-    if (cause instanceof ApiError) throw cause;
     throw new ApiError(`the watch broke off: ${(cause as Error).message}`, { cause });
   }
 }

@@ -51,9 +51,11 @@ for (const found of ['binDir', 'CNI_PATH'] as const) {
     t.ok(existsSync(at('/var/lib/cni/multus/results/blue-c-net1')));
     t.match(delegation.cached(LIST, inputOf('net1')), { result: RESULT, input: { ifname: 'net1' } });
     await delegation.check(LIST, inputOf('net1'));
+    await t.rejects(delegation.check(LIST, inputOf('net1'), ['10.0.0.1']), Error, 'there is no namespace to look at');
     await delegation.del(LIST, inputOf('net1'));
     t.match(calls().slice(1), [
       { call: `CHECK net1 ${PATH}`, config: { prevResult: RESULT } },
+      { call: `CHECK net1 ${PATH}` },
       { call: `DEL net1 ${PATH}`, config: { prevResult: RESULT } },
     ]);
     t.equal(delegation.cached(LIST, inputOf('net1')), undefined);
