@@ -8,6 +8,7 @@ import { LARGE_CONFIG_BYTES } from '../../agent/limits.ts';
 import { Metrics } from '../../agent/metrics.ts';
 import { Queue } from '../../agent/queue.ts';
 import { Survey } from '../../agent/survey.ts';
+import { Installs } from '../../cli/agent-installs.ts';
 import { program } from '../../cli/main.ts';
 import { agentHere, agentProcess, noRoot, page, parseMetrics, shimEnv, shimOf, until } from '../support/agent/agent.ts';
 import { ask } from '../support/agent/agent-client.ts';
@@ -44,6 +45,8 @@ t.test('the table of metrics is what is registered', async (t) => {
   registerFallbacks(registry, '/nonexistent');
   const log = pino({ level: 'silent' });
   new Survey({ dataDir: '/nonexistent', plugins: [], log, everyMs: 1 }).register(registry);
+  const places = { binDir: '/nonexistent', netDir: '/nonexistent', netList: [] };
+  new Installs({ ...places, mode: 'agent' }, log).register(registry);
   const registered = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('waymark_')) as unknown as {
     name: string;
     labelNames: string[];
@@ -72,7 +75,7 @@ t.test('the table of options is the command’s', async (t) => {
   const options = program().commands.find((command) => command.name() === 'agent')?.options ?? [];
   const actual = options.map(({ long, defaultValue }) => [long, defaultValue]);
   const documented = table('option').map(([option, meaning]) => {
-    const [value] = /^`([\w/]+)`$/.exec(meaning ?? '')?.slice(1) ?? [];
+    const [value] = /^`([\w/.]+)`$/.exec(meaning ?? '')?.slice(1) ?? [];
     return [names(option)[0], value !== undefined && /^\d+$/.test(value) ? Number(value) : value];
   });
   t.strictSame(documented, actual);
