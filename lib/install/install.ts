@@ -39,16 +39,18 @@ export async function install(installation: Installation, guard: Guard = () => u
   removeStagings(folder);
   for (let attempt = 1; ; attempt++) {
     const missing = await findMissing(wanted.executables, hashes);
-    const staging = openStaging(folder);
+    const staging = missing.length > 0 ? openStaging(folder) : undefined;
     try {
-      const inPlace = wanted.executables.filter((file) => !missing.includes(file));
-      await stage(staging, missing, inPlace, hashes, signal);
-      const staged = missing.map((file) => ({ ...file, staged: join(staging, file.name) }));
+      if (staging !== undefined) {
+        const inPlace = wanted.executables.filter((file) => !missing.includes(file));
+        await stage(staging, missing, inPlace, hashes, signal);
+      }
+      const staged = missing.map((file) => ({ ...file, staged: join(staging ?? '', file.name) }));
       return await replace(installation, staged, guard);
     } catch (error) {
-      if (existsSync(staging) || attempt === ATTEMPTS) throw error;
+      if (staging === undefined || existsSync(staging) || attempt === ATTEMPTS) throw error;
     } finally {
-      rmSync(staging, { recursive: true, force: true });
+      if (staging !== undefined) rmSync(staging, { recursive: true, force: true });
     }
   }
 }
