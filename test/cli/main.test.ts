@@ -35,7 +35,12 @@ t.test('what is not given is as the documentation says', async (t) => {
   t.strictSame(await parsed('agent'), {
     ...{ logLevel: 'info', maxRunning: 64, maxWaiting: 1024, queueSeconds: 30, maxConfigKib: 512, maxConfigsKib: 8192 },
     ...{ maxDumpKib: 2048, annotationSeconds: 60, cniBinDir: '/opt/cni/bin', stateDir: '/var/lib/cni/waymark' },
-    ...{ globalNamespaces: 'default', interfaceNames: 'numbered' },
+    ...{
+      globalNamespaces: 'default',
+      interfaceNames: 'numbered',
+      installDir: '/opt/cni/bin',
+      netDir: '/etc/cni/net.d',
+    },
   });
   const folders = { binDir: '/opt/cni/bin', netDir: '/etc/cni/net.d' };
   t.strictSame(await parsed('doctor'), folders);

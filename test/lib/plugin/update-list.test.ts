@@ -107,10 +107,8 @@ t.test('an update', { skip: noNamespaces }, async (t) => {
         throw new Error('odd');
       },
     });
-    const after = listOf(
-      { type: 'static-route', ...update([routes('10.2.0.0/16')]).after.plugins[0] },
-      { type: 'other' },
-    );
+    const [first, other] = update([routes('10.2.0.0/16'), {}]).after.plugins;
+    const after = listOf({ ...first }, { ...other, type: 'other' });
     await t.rejects(updateList(update([{}], { types, updatable: broken, after })), {
       message: /^plugin type="other" failed \(update, error 999\): .*\nundoing it: plugin type="static-route" failed /s,
     });
