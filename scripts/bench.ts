@@ -12,6 +12,7 @@ import { benchLiveRoutes } from './bench/live-routes.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
 import { benchNode } from './bench/node.ts';
 import { benchPodNetworks } from './bench/pod-networks.ts';
+import { benchProfile } from './bench/profile.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
 import { benchScale } from './bench/scale.ts';
 import { benchStartUp } from './bench/start-up.ts';
@@ -38,6 +39,7 @@ const ALONE: { readonly [name: string]: () => Promise<Report> } = {
   'live-routes': benchLiveRoutes,
   node: benchNode,
   'pod-networks': benchPodNetworks,
+  profile: benchProfile,
   scale: benchScale,
 };
 
