@@ -12,7 +12,7 @@ import { median, middleOf } from './statistics.ts';
 // Forty pods with two networks each that start at once on a node of a cluster: the networks as they are, and the same with our
 // chain of three behind each, in turn.
 
-const ROUNDS = 6;
+const ROUNDS = 4;
 const PODS = 40;
 /** More than its manifest's, in which its daemon dies under so many pods at once. */
 const MULTUS_MEMORY = '1Gi';
@@ -67,9 +67,10 @@ function reportOf({ plain, chained }: { readonly [kind in Kind]: readonly Round[
 }
 
 const NETWORKS = ['first', 'second'];
-const OURS = [
-  { type: 'static-route', routes: [{ dst: '10.20.0.0/16' }, { dst: '10.30.0.0/16' }] },
-  { type: 'seamless-gateway' },
+// Of one pod, no two networks have the same route.
+const ours = (index: number) => [
+  { type: 'static-route', routes: [{ dst: `10.${20 + index}.0.0/16` }, { dst: `10.${30 + index}.0.0/16` }] },
+  { type: 'seamless-gateway', hostAddresses: [`192.0.2.${1 + index}`] },
   { type: 'consistent-ifname', mode: 'altname' },
 ];
 
@@ -90,7 +91,7 @@ function define(cluster: Cluster): void {
               isGateway: true,
               ipam: { type: 'host-local', ranges: [[{ subnet: `10.79.${2 * index + part}.0/24` }]] },
             },
-            ...(kind === 'chained' ? OURS : []),
+            ...(kind === 'chained' ? ours(index) : []),
           ],
         }),
       },
