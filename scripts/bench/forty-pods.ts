@@ -1,12 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { installMultus, installNetworkDefinition, installWaymark, multusFolder } from '../cluster/addons.ts';
-import { Cluster } from '../cluster/cluster.ts';
-import { SHELL_IMAGE } from '../cluster/images.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
-import { until, WAIT_SECONDS } from '../cluster/process.ts';
-import { DEFINITIONS } from './pod-networks.ts';
+import { sleepingPod, untilPodsGet } from './cluster/pods.ts';
+import { withCluster } from './cluster/with-cluster.ts';
+import { DEFINITIONS, SELECTED } from './pod-networks.ts';
 import type { Report } from './report.ts';
 
 // Forty pods with eth0 and two networks more, made at once on one node, each time of a cluster of its own: when they are ready,
@@ -55,67 +52,32 @@ export async function benchFortyPods(): Promise<Report> {
   return { tables: rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n') };
 }
 
-async function burst({ name, container, install }: Side): Promise<string[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
-  const cluster = await Cluster.start(folder, { nodes: 1, owned: true, cpuLimits: false });
-  try {
+function burst({ name, container, install }: Side): Promise<string[]> {
+  return withCluster(1, async (cluster) => {
     await install(cluster);
-    apply(cluster, DEFINITIONS);
-    await untilListIsUsed(cluster);
-    const pods = Array.from({ length: PODS }, (_, index) => pod(`many-${index}`));
+    cluster.apply(DEFINITIONS);
+    await untilPodsGet(cluster, 'net2', POD);
+    const pods = Array.from({ length: PODS }, (_, index) => sleepingPod(`many-${index}`, POD));
     const began = performance.now();
-    const seconds = () => ((performance.now() - began) / 1000).toFixed(0);
-    apply(cluster, pods);
-    const wait = ['wait', '--for=condition=Ready', `--timeout=${PATIENCE_SECONDS}s`, 'pod', '-l=burst'];
-    const isDone = (await cluster.tryKubectl(wait, { timeoutSeconds: PATIENCE_SECONDS + 5 })).status === 0;
-    const after = isDone ? seconds() : `not within ${seconds()}`;
+    cluster.apply(pods);
+    const after = await inSeconds(cluster, began, ['wait', '--for=condition=Ready', 'pod', '-l=burst']);
     const ready = cluster
       .kubectl(['get', 'pods', '-l=burst', `-o=jsonpath=${READY}`])
       .split(' ')
       .filter((word) => word === 'True');
-    const ended = performance.now();
-    const deletion = await cluster.tryKubectl(['delete', 'pods', '-l=burst', `--timeout=${PATIENCE_SECONDS}s`]);
-    const gone = `${deletion.status === 0 ? '' : 'not within '}${((performance.now() - ended) / 1000).toFixed(0)}`;
+    const gone = await inSeconds(cluster, performance.now(), ['delete', 'pods', '-l=burst']);
     return [name, String(ready.length), after, gone, killsOf(cluster, container)];
-  } finally {
-    await cluster.down();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-const READY = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
-
-function pod(name: string): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, labels: { burst: '' }, annotations: { 'k8s.v1.cni.cncf.io/networks': 'second,third' } },
-    spec: {
-      automountServiceAccountToken: false,
-      containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
-    },
-  };
-}
-
-// The runtime reads a new network list some time later. Until then, pods get the cluster's network only.
-async function untilListIsUsed(cluster: Cluster): Promise<void> {
-  const networks = [
-    'get',
-    'pod',
-    'first',
-    '-o=jsonpath={.metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/network-status}',
-  ];
-  await until('a pod has its networks', async () => {
-    apply(cluster, [pod('first')]);
-    cluster.kubectl(['wait', '--for=condition=Ready', `--timeout=${WAIT_SECONDS}s`, 'pod/first']);
-    const has = cluster.kubectl(networks).includes('net2');
-    cluster.kubectl(['delete', 'pod', 'first', `--timeout=${WAIT_SECONDS}s`]);
-    return has;
   });
 }
 
-function apply(cluster: Cluster, items: readonly object[]): void {
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+const READY = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
+const POD = { node: 'node-1', labels: { burst: '' }, annotations: SELECTED };
+
+// After how many seconds, from `began`, a command of kubectl has what it waits for.
+async function inSeconds(cluster: Cluster, began: number, command: readonly string[]): Promise<string> {
+  const timed = [...command, `--timeout=${PATIENCE_SECONDS}s`];
+  const { status } = await cluster.tryKubectl(timed, { timeoutSeconds: PATIENCE_SECONDS + 5 });
+  return `${status === 0 ? '' : 'not within '}${((performance.now() - began) / 1000).toFixed(0)}`;
 }
 
 function killsOf(cluster: Cluster, container: string): string {

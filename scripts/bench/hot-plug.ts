@@ -1,14 +1,15 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { ROOT } from '../cluster/folder.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import { Api } from './cluster/api.ts';
+import { definitionOf, deletePods } from './cluster/pods.ts';
+import { withCluster } from './cluster/with-cluster.ts';
 import { runCases } from './hot-plug/cases.ts';
 import { Monitor, namespaceOf } from './hot-plug/monitor.ts';
-import { deletePods, type Selection, startPods, untilRight, wrong } from './hot-plug/pods.ts';
+import { type Selection, startPods, untilRight, wrong } from './hot-plug/pods.ts';
 import { installSides, missingForSides, type Side, type Usage, usageOf } from './hot-plug/sides.ts';
 import type { Report } from './report.ts';
 
@@ -31,14 +32,8 @@ const net2: Selection = { name: 'tenant', interface: 'net2' };
 export async function benchHotPlug(): Promise<Report> {
   const missing = missingForCluster() || missingForSides();
   if (missing) return { tables: `not available here: ${missing}` };
-  // Each has the memory of its manifest, and as much of the processor as there is: the peers' share is small.
-  const options = { nodes: 2, owned: true, cpuLimits: false };
-  const cluster = await Cluster.start(mkdtempSync(join(tmpdir(), 'waymark-cluster-')), options);
-  try {
-    return await compare(cluster);
-  } finally {
-    await cluster.down();
-  }
+  // Each has the memory of its manifest. The peers' share of the processor is small there.
+  return withCluster(2, compare);
 }
 
 async function compare(cluster: Cluster): Promise<Report> {
@@ -70,7 +65,7 @@ async function compare(cluster: Cluster): Promise<Report> {
 // As the peer's own suite has them, but on a bridge: macvlan of one parent does not let two nodes of one machine share it.
 function define(cluster: Cluster): void {
   const ipam = { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]] };
-  const items = [
+  const networks = [
     { name: 'plain', config: { cniVersion: '0.4.0', name: 'plain', type: 'bridge', bridge: 'br-plain', ipam } },
     {
       name: 'tenant',
@@ -82,13 +77,8 @@ function define(cluster: Cluster): void {
         ],
       },
     },
-  ].map(({ name, config }) => ({
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name },
-    spec: { config: JSON.stringify(config) },
-  }));
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+  ];
+  cluster.apply(networks.map(({ name, config }) => definitionOf(name, config)));
 }
 
 /** From the request of the edit to the kernel, in milliseconds. */

@@ -1,11 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { installMultus, installWaymark } from '../cluster/addons.ts';
-import { Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
-import { startPods } from './cluster/pods.ts';
-import { deletePods } from './hot-plug/pods.ts';
+import { definitionOf, deletePods, type PodOptions, selecting, startPods, untilPodsGet } from './cluster/pods.ts';
+import { withCluster } from './cluster/with-cluster.ts';
 import type { Report } from './report.ts';
 import { median, middleOf } from './statistics.ts';
 
@@ -17,7 +15,8 @@ const PODS = 40;
 /** More than its manifest's, in which its daemon dies under so many pods at once. */
 const MULTUS_MEMORY = '1Gi';
 
-type Kind = 'plain' | 'chained';
+const KINDS = ['plain', 'chained'] as const;
+type Kind = (typeof KINDS)[number];
 /** Seconds until all pods are ready, and of CPU on the whole machine meanwhile and while they are deleted. */
 type Round = { readonly ready: number; readonly cpu: number };
 
@@ -25,24 +24,22 @@ type Round = { readonly ready: number; readonly cpu: number };
 export async function benchNode(): Promise<Report> {
   const missing = missingForCluster();
   if (missing) return { tables: `not available here: ${missing}` };
-  const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
-  const cluster = await Cluster.start(folder, { nodes: 1, owned: true, cpuLimits: false });
-  try {
+  return withCluster(1, async (cluster) => {
     await Promise.all([installMultus(cluster, 'thick', MULTUS_MEMORY), installWaymark(cluster, 'agent')]);
-    define(cluster);
+    cluster.apply(NETWORKS.flatMap((_, index) => KINDS.map((kind) => networkOf(kind, index))));
     // The first pods of each kind make the bridges, and load what others find loaded.
-    for (const kind of ['plain', 'chained'] as const) await round(cluster, kind, 4);
+    for (const kind of KINDS) {
+      await untilPodsGet(cluster, 'net2', podOf(kind));
+      await round(cluster, kind, 4);
+    }
     const rounds: { readonly [kind in Kind]: Round[] } = { plain: [], chained: [] };
     for (let n = 0; n < ROUNDS; n++) {
       // Whoever comes second finds another machine than who comes first.
-      const order: Kind[] = n % 2 === 0 ? ['plain', 'chained'] : ['chained', 'plain'];
+      const order = n % 2 === 0 ? KINDS : KINDS.toReversed();
       for (const kind of order) rounds[kind].push(await round(cluster, kind, PODS));
     }
     return reportOf(rounds);
-  } finally {
-    await cluster.down();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function reportOf({ plain, chained }: { readonly [kind in Kind]: readonly Round[] }): Report {
@@ -74,38 +71,33 @@ const ours = (index: number) => [
   { type: 'consistent-ifname', mode: 'altname' },
 ];
 
-function define(cluster: Cluster): void {
-  const items = NETWORKS.flatMap((name, index) =>
-    (['plain', 'chained'] as const).map((kind, part) => ({
-      apiVersion: 'k8s.cni.cncf.io/v1',
-      kind: 'NetworkAttachmentDefinition',
-      metadata: { name: `${name}-${kind}` },
-      spec: {
-        config: JSON.stringify({
-          cniVersion: '1.0.0',
-          name: `${name}-${kind}`,
-          plugins: [
-            {
-              type: 'bridge',
-              bridge: `br-${name}-${part}`,
-              isGateway: true,
-              ipam: { type: 'host-local', ranges: [[{ subnet: `10.79.${2 * index + part}.0/24` }]] },
-            },
-            ...(kind === 'chained' ? ours(index) : []),
-          ],
-        }),
-      },
-    })),
-  );
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+const nameOf = (kind: Kind, index: number) => `${NETWORKS[index]}-${kind}`;
+
+function networkOf(kind: Kind, index: number): object {
+  const name = nameOf(kind, index);
+  const subnet = `10.79.${2 * index + KINDS.indexOf(kind)}.0/24`;
+  const bridge = {
+    type: 'bridge',
+    bridge: `br-${NETWORKS[index]}-${KINDS.indexOf(kind)}`,
+    isGateway: true,
+    ipam: { type: 'host-local', ranges: [[{ subnet }]] },
+  };
+  return definitionOf(name, {
+    cniVersion: '1.0.0',
+    name,
+    plugins: kind === 'chained' ? [bridge, ...ours(index)] : [bridge],
+  });
+}
+
+function podOf(kind: Kind): PodOptions {
+  const annotations = selecting(...NETWORKS.map((_, index) => nameOf(kind, index)));
+  return { node: 'node-1', annotations, spec: { terminationGracePeriodSeconds: 1 } };
 }
 
 async function round(cluster: Cluster, kind: Kind, count: number): Promise<Round> {
   const names = Array.from({ length: count }, (_, n) => `${kind}-${n}`);
-  const selected = NETWORKS.map((name) => `${name}-${kind}`).join();
-  const annotations = { 'k8s.v1.cni.cncf.io/networks': selected };
   const [begun, before] = [performance.now(), busySeconds()];
-  await startPods(cluster, names, { node: 'node-1', annotations, spec: { terminationGracePeriodSeconds: 1 } });
+  await startPods(cluster, names, podOf(kind));
   const ready = (performance.now() - begun) / 1000;
   deletePods(cluster, names);
   return { ready, cpu: busySeconds() - before };

@@ -1,11 +1,11 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { installMultus, installWaymark, multusFolder } from '../cluster/addons.ts';
-import { Cluster } from '../cluster/cluster.ts';
-import { SHELL_IMAGE } from '../cluster/images.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import type { ClusterNode } from '../cluster/node.ts';
+import { definitionOf, selecting, sleepingPod } from './cluster/pods.ts';
+import { withCluster } from './cluster/with-cluster.ts';
 import { type Command, compileMeasure, parseSamples, planText, type Sample } from './measure.ts';
 import type { Report } from './report.ts';
 import { median } from './statistics.ts';
@@ -35,15 +35,10 @@ export async function benchPodNetworks(): Promise<Report> {
   const multus = multusFolder();
   const missing = missingForCluster() || ('missing' in multus && multus.missing);
   if (missing || 'missing' in multus) return { tables: `not available here: ${missing}` };
-  const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
-  const cluster = await Cluster.start(folder, { nodes: 1, owned: true, cpuLimits: false });
-  try {
+  return withCluster(1, async (cluster) => {
     await Promise.all([installMultus(cluster, 'thick', '50Mi'), installWaymark(cluster, 'multi-network')]);
     return compare(cluster, multus.folder);
-  } finally {
-    await cluster.down();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function compare(cluster: Cluster, multus: string): Report {
@@ -124,26 +119,13 @@ const bridge = (name: string, index: number, more: object = {}) => ({
 });
 const NETWORKS = [bridge('first', 0, { isDefaultGateway: true }), bridge('second', 1), bridge('third', 2)];
 /** Of the networks `second` and `third`. */
-export const DEFINITIONS: readonly object[] = NETWORKS.slice(1).map((config) => ({
-  apiVersion: 'k8s.cni.cncf.io/v1',
-  kind: 'NetworkAttachmentDefinition',
-  metadata: { name: config.name },
-  spec: { config: JSON.stringify(config) },
-}));
+export const DEFINITIONS: readonly object[] = NETWORKS.slice(1).map((config) => definitionOf(config.name, config));
+/** The annotation of a pod that has both. */
+export const SELECTED = selecting('second', 'third');
 
 function prepare(cluster: Cluster, node: ClusterNode, multus: string): void {
-  const pods = SIDES.map(({ type }) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: type, annotations: { 'k8s.v1.cni.cncf.io/networks': 'second,third' } },
-    spec: {
-      nodeName: node.name,
-      hostNetwork: true,
-      containers: [{ name: 'shell', image: SHELL_IMAGE, command: ['sleep', 'infinity'] }],
-    },
-  }));
-  const items = [...DEFINITIONS, ...pods];
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+  const onHost = { node: node.name, annotations: SELECTED, spec: { hostNetwork: true } };
+  cluster.apply([...DEFINITIONS, ...SIDES.map(({ type }) => sleepingPod(type, onHost))]);
   cluster.kubectl(['wait', '--for=condition=Ready', '--timeout=120s', ...SIDES.map(({ type }) => `pod/${type}`)]);
   // The thin plugin reads and writes as the kubelet's account, which has no other rights to these.
   const user = ['--clusterrole=cluster-admin', `--user=system:node:${node.name}`];

@@ -1,11 +1,9 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { installNetworkDefinition, installWaymark, multusFolder, rollout } from '../cluster/addons.ts';
-import { Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import { until } from '../cluster/process.ts';
 import { Api } from './cluster/api.ts';
+import { withCluster } from './cluster/with-cluster.ts';
 import type { Report } from './report.ts';
 import { fill, NETWORK, otherPod, startHere } from './scale/objects.ts';
 import { type Cost, Watcher } from './scale/watcher.ts';
@@ -26,8 +24,10 @@ export async function benchScale(): Promise<Report> {
   const multus = multusFolder();
   const missing = missingForCluster() || ('missing' in multus && multus.missing);
   if (missing || 'missing' in multus) return { tables: `not available here: ${missing}` };
-  const options = { nodes: 1, owned: true, cpuLimits: false };
-  const cluster = await Cluster.start(mkdtempSync(join(tmpdir(), 'waymark-cluster-')), options);
+  return withCluster(1, measureAll);
+}
+
+async function measureAll(cluster: Cluster): Promise<Report> {
   const api = new Api(cluster);
   try {
     await installNetworkDefinition(cluster);
@@ -41,7 +41,6 @@ export async function benchScale(): Promise<Report> {
     return await measure(cluster, api, pods);
   } finally {
     api.close();
-    await cluster.down();
   }
 }
 

@@ -84,7 +84,12 @@ export class Cluster {
     return run(this.kubectlCommand(args), options);
   }
 
-  /** The same, for commands whose failure is an answer. */
+  /** Makes objects of the API, or changes them to what is given. What kubectl printed. */
+  apply(items: readonly object[]): string {
+    return this.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+  }
+
+  /** Like `kubectl`, for commands whose failure is an answer. */
   endKubectl(args: readonly string[]): Ended {
     return end(this.kubectlCommand(args));
   }

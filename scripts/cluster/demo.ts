@@ -44,16 +44,14 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
   const ready = async (what: string) => {
     cluster.kubectl(['wait', '--for=condition=Ready', `--timeout=${WAIT_SECONDS}s`, 'pod', what]);
   };
-  const apply = (items: object[]) =>
-    cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
 
   print('\nA pod without further networks:');
-  apply([...NETWORKS, pod('plain', '')]);
+  cluster.apply([...NETWORKS, pod('plain', '')]);
   await ready('plain');
   show('exec', 'plain', '--', 'ip', 'route');
 
   print('\nA pod with three networks, each with one of the plugins:');
-  apply([pod('routed', 'sites,green,node')]);
+  cluster.apply([pod('routed', 'sites,green,node')]);
   await ready('routed');
   show('exec', 'routed', '--', 'ip', 'route');
   show('get', 'pod', 'routed', '-o', 'jsonpath={.metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/network-status}');
@@ -62,7 +60,7 @@ export async function demonstrate(cluster: Cluster, print: (text: string) => voi
   print('\nA rolling update of the agent, while ten pods start:');
   cluster.kubectl(['-n', 'waymark', 'rollout', 'restart', 'daemonset/waymark']);
   const names = Array.from({ length: 10 }, (_, index) => `pod-${index + 1}`);
-  apply(names.map((name) => pod(name, 'sites')));
+  cluster.apply(names.map((name) => pod(name, 'sites')));
   await ready('-l=demo');
   show('-n', 'waymark', 'rollout', 'status', 'daemonset/waymark');
   const missing = names.filter(

@@ -1,6 +1,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Api } from '../cluster/api.ts';
-import { deletePods, type Selection, startPods, untilRight } from './pods.ts';
+import { deletePods } from '../cluster/pods.ts';
+import { type Selection, startPods, untilRight } from './pods.ts';
 import type { Side } from './sides.ts';
 
 // The seven cases of multus-dynamic-networks-controller's own end-to-end suite (e2e/e2e_test.go). Theirs look at the status

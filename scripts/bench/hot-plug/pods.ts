@@ -20,11 +20,6 @@ export async function startPods(
   await startSleeping(cluster, names, { node: node.name, annotations, spec: { terminationGracePeriodSeconds: 1 } });
 }
 
-/** Deletes pods and waits until they are gone. */
-export function deletePods(cluster: Cluster, names: readonly string[]): void {
-  cluster.kubectl(['delete', 'pod', '--timeout=300s', ...names], { timeoutSeconds: 320 });
-}
-
 type Entry = { name: string; interface: string; ips?: string[]; mac?: string; default?: boolean };
 
 /** Why a pod is not as these selections want it, by kernel and status; or false. */

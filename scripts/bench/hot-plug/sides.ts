@@ -64,9 +64,7 @@ async function installPeer(cluster: Cluster, node: ClusterNode): Promise<void> {
   spec.nodeSelector = onNode(node);
   spec.containers[0].imagePullPolicy = 'Never';
   for (const probe of ['livenessProbe', 'readinessProbe']) delete spec.containers[0][probe];
-  cluster.kubectl(['apply', '-f', '-'], {
-    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents.filter((document) => document !== null) }),
-  });
+  cluster.apply(documents.filter((document) => document !== null));
   await rollout(cluster, 'kube-system', 'dynamic-networks-controller-ds');
 }
 

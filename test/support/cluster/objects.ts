@@ -48,8 +48,7 @@ export function podOf(
 
 /** Makes objects, or changes them to what is given. */
 export function apply(cluster: Cluster, ...objects: readonly Manifest[]): string {
-  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
-  return cluster.kubectl(['apply', '-f', '-'], { input });
+  return cluster.apply(objects);
 }
 
 /** Takes objects away, and waits until they are gone. */
