@@ -12,6 +12,9 @@ export type Failure = Omit<CallReport, keyof CallResult | 'seconds'> & {
   readonly time: string;
 };
 
+/** What is kept in place, and why it is not. */
+export type InstallationStatus = { readonly binDir: string; readonly mode: string; readonly problem?: string };
+
 /** What `waymark status` shows. Times in seconds; a quantile is the upper bound of the histogram's bucket it is in. */
 export type Status = {
   readonly version: string;
@@ -36,7 +39,7 @@ export type Status = {
   /** How often memory was given back. Absent in agents of versions that do not give it back. */
   readonly memory?: { readonly collections: number };
   /** What the agent keeps in place on its node, where it does, and what is not. */
-  readonly installation?: { readonly binDir: string; readonly mode: string; readonly problem?: string };
+  readonly installation?: InstallationStatus;
   /** Where the agent follows the pods of its node. */
   readonly hotPlug?: HotPlugStatus;
 };

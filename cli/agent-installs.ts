@@ -2,13 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { AgentPart } from '../agent/part.ts';
+import type { InstallationStatus } from '../agent/status.ts';
 import { type Log, logBy } from '../lib/cni/log.ts';
 import { Hashes } from '../lib/install/hashes.ts';
 import type { Readiness } from '../lib/install/keep.ts';
 import { bringInPlace, type InPlaceOptions, NOTHING_YET } from './in-place.ts';
-
-/** What `waymark status` shows of it. */
-export type InstallationStatus = { readonly binDir: string; readonly mode: string; readonly problem?: string };
 
 /** Reading what is to be installed again costs little: contents are hashed once. */
 const RETRY_MS = 10_000;

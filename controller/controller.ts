@@ -100,7 +100,7 @@ const DEADLINE_MS = 60_000;
 const RUNNING = 16;
 const RUNNING_PER_NETWORK = 8;
 
-/** Records are compared with what there is; every tenth time their pods are looked at, of which an idle agent does little else. */
+/** Records are compared with what there is; every tenth time their pods are looked at, which is most of what an idle agent does. */
 const SWEEP_MS = 60_000;
 const LOOK_EVERY = 10;
 /** Nobody waits for an agent that stops longer than that for events' sake. */

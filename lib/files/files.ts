@@ -171,6 +171,7 @@ function openNew(path: string): number {
   try {
     return openSync(path, flags, FILE_MODE);
   } catch {
+    // Whatever else was wrong is so again.
     removeIfThere(path);
     return openSync(path, flags, FILE_MODE);
   }

@@ -28,8 +28,6 @@ export class Journal {
   readonly #folder: string;
   readonly #attachment: Attachment;
   #file: JournalFile | undefined;
-  /** The file is as we have written it. */
-  #isWritten = false;
   // It can have 10,000 entries, which are compared and written again and again.
   readonly #lines = new Map<Entry, string>();
 
@@ -43,7 +41,6 @@ export class Journal {
   /** What the journal holds, for all networks of the container and interface name; undefined if there is none. */
   read(): JournalContent | undefined {
     this.#file = undefined;
-    this.#isWritten = false;
     const { content, isAnothers } = this.#load();
     return isAnothers ? undefined : content;
   }
@@ -75,12 +72,12 @@ export class Journal {
     const lines = entries.map((entry) => this.textOf(entry)).join(',\n');
     this.#file = undefined;
     replaceFile(this.path, `${head},"entries":[\n${lines}\n]}\n`);
-    this.#isWritten = true;
-    this.#file = { content: { namespace, entries: [...entries], intact: true }, isAnothers: false, isNewer: false };
+    const content = { namespace, entries: [...entries], intact: true };
+    this.#file = { content, isAnothers: false, isNewer: false, isWritten: true };
   }
 
   #hasWritten(namespace: string, entries: readonly Entry[]): boolean {
-    const content = this.#isWritten ? this.#file?.content : undefined;
+    const content = this.#file?.isWritten ? this.#file.content : undefined;
     return (
       content?.namespace === namespace &&
       content.entries.length === entries.length &&
@@ -99,7 +96,6 @@ export class Journal {
     if (isNewer) return unknown;
     if (rest.length === 0) {
       this.#file = undefined;
-      this.#isWritten = false;
       removeFile(this.path);
     } else this.write(content.namespace, rest);
     return unknown;
@@ -141,6 +137,8 @@ type JournalFile = {
    */
   readonly isAnothers: boolean;
   readonly isNewer: boolean;
+  /** By us, and not read since. */
+  readonly isWritten?: true;
 };
 
 const NOTHING: JournalContent = { namespace: '', entries: [], intact: true };
