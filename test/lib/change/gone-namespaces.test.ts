@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { goneOf } from '../../../lib/change/gone-namespaces.ts';
-import { identityOf } from '../../../lib/change/namespace-identity.ts';
-import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
 import { until } from '../../support/agent/agent.ts';
 import { noCompiler } from '../../support/agent/shim.ts';
 import { HOLDERS } from '../../support/namespaces/holder.ts';
+import { identityAt } from '../../support/namespaces/identity.ts';
 import { run, scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
 
@@ -19,17 +18,6 @@ const MODULE = join(import.meta.dirname, '../../../lib/change/gone-namespaces.ts
 const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 /** Not yet given to any namespace. */
 const NOBODYS = `${boot}/cookie/9223372036854775807`;
-
-function identityAt(path: string): string {
-  const namespace = openNamespace(path);
-  const socket = RouteSocket.open(namespace);
-  try {
-    return identityOf(namespace, socket);
-  } finally {
-    socket.close();
-    namespace.close();
-  }
-}
 
 async function isGone(identity: string): Promise<boolean> {
   return (await goneOf([identity], breathe)).has(identity);

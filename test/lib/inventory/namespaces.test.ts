@@ -2,24 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Test } from 'tap';
-import { identityOf } from '../../../lib/change/namespace-identity.ts';
 import { NamespaceFinder } from '../../../lib/inventory/namespaces.ts';
-import { RouteSocket } from '../../../lib/netlink/socket.ts';
-import { openNamespace } from '../../../lib/netns/netns.ts';
+import { identityAt } from '../../support/namespaces/identity.ts';
 import { run, scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
 import { until } from '../../support/until.ts';
-
-function identityAt(path: string): string {
-  const namespace = openNamespace(path);
-  const socket = RouteSocket.open(namespace);
-  try {
-    return identityOf(namespace, socket);
-  } finally {
-    socket.close();
-    namespace.close();
-  }
-}
 
 const descriptors = () => readdirSync('/proc/self/fd').length;
 
