@@ -1,0 +1,89 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import t from 'tap';
+import { nativeSockets } from '../../../lib/native/native.ts';
+import { works } from '../../support/namespaces/namespace.ts';
+
+// What is left of a process that cannot be started because the system has no room for it.
+
+const MODULE = new URL('../../../lib/native/native.ts', import.meta.url).href;
+const EMFILE = 24;
+const EAGAIN = 11;
+
+const TRIED = `
+  import { spawnSync } from 'node:child_process';
+  import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+  import { nativeSockets } from ${JSON.stringify(MODULE)};
+  const native = nativeSockets();
+  const tried = () => {
+    try {
+      return native.startProcess(['/bin/sleep', '1000'], [], () => undefined).pid > 0;
+    } catch ({ syscall, errno }) {
+      return [syscall, errno];
+    }
+  };`;
+
+/** What a process prints, as JSON, that is started with these in front of it. */
+function printed(under: readonly string[], script: string): unknown {
+  const [command = '', ...args] = [...under, process.execPath, '--input-type=module', '-e', `${TRIED}${script}`];
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout);
+}
+
+t.test('a process with fewer than six descriptors for its streams is refused, and gives them back', async (t) => {
+  const script = `
+    const fill = () => {
+      const opened = [];
+      try {
+        for (;;) opened.push(openSync('/dev/null'));
+      } catch {
+        return opened;
+      }
+    };
+    const opened = fill();
+    const all = [0, 1, 2, 3, 4, 5].map((room) => {
+      for (const fd of opened.splice(0, room)) closeSync(fd);
+      const result = tried();
+      const left = fill();
+      opened.push(...left);
+      return [...result, left.length];
+    });
+    console.log(JSON.stringify(all));`;
+  const refused = [0, 1, 2, 3, 4, 5].map((room) => ['pipe2', EMFILE, room]);
+  t.strictSame(printed(['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh'], script), refused);
+});
+
+const noLimits =
+  process.getuid?.() !== 0 ? 'needs root' : works('setpriv', ['--version']) ? false : 'needs setpriv and prlimit';
+
+t.test('one that nobody could wait for is ended, and leaves nothing', { skip: noLimits }, async (t) => {
+  const script = `
+    const own = () => [readdirSync('/proc/self/fd').length, readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8')];
+    const before = own();
+    const room = readdirSync('/proc/self/task').length + 1;
+    spawnSync('prlimit', ['--pid', process.pid, '--nproc=' + room]);
+    console.log(JSON.stringify([tried(), ...own().map((now, index) => now === before[index])]));`;
+  // A user whom nobody else is.
+  const user = 54_321;
+  const under = ['setpriv', `--reuid=${user}`, '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'];
+  t.strictSame(printed(under, script), [['uv_thread_create', EAGAIN], true, true]);
+});
+
+t.test('what are no arguments, environment or function of a process', async (t) => {
+  const { startProcess } = nativeSockets() as unknown as { startProcess(...args: unknown[]): unknown };
+  const nothing = () => undefined;
+  const before = readdirSync('/proc/self/fd').length;
+  for (const args of [
+    [],
+    [['/bin/true'], []],
+    [['/bin/true'], [], 'x'],
+    [[], [], nothing],
+    [['/bin/true', 1], [], nothing],
+    ['/bin/true', [], nothing],
+    [['/bin/true'], 'A=1', nothing],
+    [['/bin/true'], ['A=1', null], nothing],
+  ])
+    t.throws(() => startProcess(...args), TypeError, JSON.stringify(args));
+  t.equal(readdirSync('/proc/self/fd').length, before);
+});
