@@ -95,9 +95,8 @@ function ifThere<T>(path: string, read: () => T): T | undefined {
     return ofProcess(read);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
-    // A thread that has no memory any more has no mounts either.
-    if (code === 'EINVAL') return undefined;
+    // EINVAL: a thread that has no memory any more has no mounts either.
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return undefined;
     throw new NamespaceError(path, 'cannot be opened', error);
   }
 }

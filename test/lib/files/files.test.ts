@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import * as fs from 'node:fs';
 import {
   chmodSync,
   chownSync,
@@ -26,6 +27,22 @@ import { run, scratchFolder } from '../../support/namespaces/namespace.ts';
 
 const MODULE = join(import.meta.dirname, '../../../lib/files/files.ts');
 const notRoot = process.getuid?.() === 0 ? false : 'needs root';
+
+t.test('what another removes at the same moment is gone, and every other failure is one', async (t) => {
+  const path = join(scratchFolder(t), 'file');
+  for (const code of ['ENOENT', 'EPERM']) {
+    writeFileSync(path, '');
+    const unlinkSync = () => {
+      throw Object.assign(new Error(code), { code });
+    };
+    const { removeFile: remove } = await t.mockImport<typeof import('../../../lib/files/files.ts')>(
+      '../../../lib/files/files.ts',
+      { 'node:fs': { ...fs, unlinkSync } },
+    );
+    if (code === 'ENOENT') remove(path);
+    else t.throws(() => remove(path), { name: 'FileError', message: `${path}: cannot be removed (EPERM)` });
+  }
+});
 
 t.test('ensureFolder', async (t) => {
   t.test('makes the folder and those above it with 0700, whatever the umask', async (t) => {
