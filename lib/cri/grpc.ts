@@ -58,7 +58,6 @@ export class GrpcClient {
         this.#timeoutMs,
       );
       const fail = (error: Error) => {
-        clearTimeout(timer);
         reject(error);
         stream.close(constants.NGHTTP2_CANCEL);
       };

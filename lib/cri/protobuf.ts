@@ -14,10 +14,10 @@ export type Fields = ReadonlyMap<number, readonly (Buffer | number)[]>;
 /** A field with a text, a message or a number. */
 export function field(number: number, value: string | Uint8Array | number | boolean): Buffer {
   if (typeof value === 'number' || typeof value === 'boolean') {
-    return Buffer.concat([varint(number * 8 + VARINT), varint(Number(value))]);
+    return Buffer.concat([varint((number << 3) | VARINT), varint(Number(value))]);
   }
   const bytes = Buffer.from(value as string);
-  return Buffer.concat([varint(number * 8 + LENGTH), varint(bytes.length), bytes]);
+  return Buffer.concat([varint((number << 3) | LENGTH), varint(bytes.length), bytes]);
 }
 
 /** Reads a message. Throws GrpcError if it is cut short or is none. */

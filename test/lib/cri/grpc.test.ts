@@ -1,16 +1,17 @@
 import { once } from 'node:events';
-import { createServer, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { GrpcClient, MAX_ANSWER_BYTES } from '../../../lib/cri/grpc.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
+import { until } from '../../support/until.ts';
 
 // What a server may answer, by https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 
 type Answer = (stream: ServerHttp2Stream) => void;
 
 /** A client of a server that answers so. */
-async function clientOf(t: Test, answer: Answer, maxBytes?: number): Promise<GrpcClient> {
+async function clientOf(t: Test, answer: Answer, maxBytes?: number, timeoutMs = 60_000): Promise<GrpcClient> {
   const socket = join(scratchFolder(t), 'grpc.sock');
   const server = createServer();
   server.on('stream', (stream: ServerHttp2Stream) => {
@@ -19,7 +20,7 @@ async function clientOf(t: Test, answer: Answer, maxBytes?: number): Promise<Grp
   });
   server.listen(socket);
   await once(server, 'listening');
-  const client = new GrpcClient(socket, 60_000, maxBytes);
+  const client = new GrpcClient(socket, timeoutMs, maxBytes);
   t.teardown(() => {
     client.close();
     server.close();
@@ -74,6 +75,42 @@ t.test('an answer has 64 MiB at most', async (t) => {
   t.equal((await (await clientOf(t, answer, 8)).call('/a.B/C', Buffer.alloc(0))).length, 3);
   const tooLong = (await clientOf(t, answer, 7)).call('/a.B/C', Buffer.alloc(0));
   await t.rejects(tooLong, { name: 'GrpcError', message: 'the answer has more than 7 bytes' });
+});
+
+t.test('one connection serves all calls, until the service breaks it off', async (t) => {
+  const socket = join(scratchFolder(t), 'grpc.sock');
+  const sessions: ServerHttp2Session[] = [];
+  const server = createServer();
+  server.on('session', (session) => sessions.push(session));
+  server.on('stream', message('0000000000'));
+  server.listen(socket);
+  await once(server, 'listening');
+  const client = new GrpcClient(socket);
+  t.teardown(() => {
+    client.close();
+    server.close();
+  });
+  const call = () => client.call('/a.B/C', Buffer.alloc(0));
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  await call();
+  await call();
+  t.equal(sessions.length, 1);
+  t.equal(timers(), before, 'nothing waits for an answer that has come');
+  sessions[0]?.destroy();
+  // A call that the broken connection still has may fail.
+  await until(() => call().then(Boolean, () => false));
+  t.equal(sessions.length, 2);
+});
+
+t.test('an answer that does not come in time is not waited for by the service either', async (t) => {
+  let stream: ServerHttp2Stream | undefined;
+  const opened: Answer = (one) => {
+    stream = one;
+  };
+  const client = await clientOf(t, opened, undefined, 200);
+  await t.rejects(client.call('/a.B/C', Buffer.alloc(0)), { message: 'no answer within 0.2 s' });
+  await until(() => stream === undefined || stream.closed);
 });
 
 t.test('a question has its method, how long it waits, and a message behind its length', async (t) => {

@@ -59,7 +59,7 @@ const info = (text: string) => field(2, Buffer.concat([field(1, 'info'), field(2
 t.test('lists the sandboxes of a pod', async (t) => {
   const asked: string[] = [];
   const { service } = await runtime(t, (method, message) => {
-    asked.push(`${method} ${message.toString('latin1').replace(/[^ -~]/g, '.')}`);
+    asked.push(`${method} ${message.toString('hex')}`);
     return Buffer.concat([item('new', 'u-1', 0, 1), item('old', 'u-1', 1, 0), item('other', 'u-2', 0, 0)]);
   });
   const sandbox = { name: 'web', namespace: 'shop' };
@@ -68,15 +68,23 @@ t.test('lists the sandboxes of a pod', async (t) => {
     { id: 'old', ...sandbox, uid: 'u-1', attempt: 0, isReady: false },
   ]);
   t.equal((await service.sandboxes()).length, 3);
-  t.strictSame(asked, ['ListPodSandbox ......io.kubernetes.pod.uid..u-1', 'ListPodSandbox ']);
+  // A filter (1), with a label selector (3): an entry with a key (1) and a value (2).
+  const hex = (text: string) => Buffer.from(text).toString('hex');
+  const label = `0a15${hex('io.kubernetes.pod.uid')}1203${hex('u-1')}`;
+  t.strictSame(asked, [`ListPodSandbox 0a1e1a1c${label}`, 'ListPodSandbox ']);
 });
 
 t.test('finds the network namespace in what containerd and CRI-O say', async (t) => {
   let said = '';
-  const { service } = await runtime(t, () => info(said));
+  const asked: string[] = [];
+  const { service } = await runtime(t, (method, message) => {
+    asked.push(`${method} ${message.toString('hex')}`);
+    return info(said);
+  });
   const spec = (namespaces: unknown) => JSON.stringify({ pid: 7, runtimeSpec: { linux: { namespaces } } });
   said = spec([{ type: 'pid' }, { type: 'network', path: '/var/run/netns/cni-1' }]);
   t.equal(await service.networkNamespace('a'), '/var/run/netns/cni-1');
+  t.strictSame(asked, ['PodSandboxStatus 0a01611001'], 'the sandbox (1), and all that is known (2)');
   said = spec([{ type: 'pid' }]);
   t.equal(await service.networkNamespace('a'), undefined, 'a pod in the node’s network has none');
   said = '{"runtimeSpec":null}';
