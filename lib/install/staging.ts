@@ -47,7 +47,6 @@ export async function stage(
     copies.set(file.sha256, path);
   }
   for (const { name, source, sha256 } of files) {
-    signal.throwIfAborted();
     const path = join(staging, name);
     if ((await hashes.of(path)) !== sha256) throw new InstallError(`${source} changed while it was being copied`);
     if (name !== COMMAND) await verifyPlugin(path, signal);

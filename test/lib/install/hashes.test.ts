@@ -1,4 +1,14 @@
-import { linkSync, mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Hashes } from '../../../lib/install/hashes.ts';
@@ -21,6 +31,25 @@ t.test('is what sha256sum says, also after a change that keeps size and time, an
   utimesSync(path, 1, 1);
   t.strictSame([await hashes.of(path)], sums(path));
   t.strictSame([await hashes.of(other)], sums(path));
+});
+
+/** What this process has read until now (proc_pid_io(5)). */
+function bytesRead(): number {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+}
+
+t.test('is read once, and nothing stays open', async (t) => {
+  const path = join(scratchFolder(t), 'a');
+  const hashes = new Hashes();
+  writeFileSync(path, 'x'.repeat(3 << 20));
+  const open = readdirSync('/proc/self/fd').length;
+  const before = bytesRead();
+  const first = await hashes.of(path);
+  const between = bytesRead();
+  t.equal(await hashes.of(path), first);
+  const [once, again] = [between - before, bytesRead() - between];
+  t.ok(once >= 3 << 20 && again < 1 << 20, `${once} bytes, and then ${again}`);
+  t.equal(readdirSync('/proc/self/fd').length, open);
 });
 
 /** Waits until what changes in a folder gets another time than this file in it: some kernels' clocks have 100 a second. */

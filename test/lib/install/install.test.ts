@@ -70,14 +70,17 @@ t.test('installs hard links of one file, mode 0755, and leaves nothing else', { 
 });
 
 t.test('a second run replaces nothing, also by a release of the same content', { skip: noCompiler }, async (t) => {
-  const { paths, ...there } = place(t);
+  const { binDir, paths, ...there } = place(t);
   await there.install(release(t, '1.0.0'));
   const before = paths.map((path) => lstatSync(path, { bigint: true }));
+  const changedAt = () => lstatSync(join(binDir, '.waymark'), { bigint: true }).mtimeNs;
+  const ownBefore = changedAt();
   t.strictSame(await there.install(release(t, '1.0.0')), { version: '1.0.0', replaced: [] });
   t.strictSame(
     paths.map((path) => lstatSync(path, { bigint: true })),
     before,
   );
+  t.equal(changedAt(), ownBefore, 'and stages nothing');
 });
 
 t.test('goes up and down between versions', { skip: noCompiler }, async (t) => {
@@ -268,6 +271,58 @@ t.test('begins again when another installer removed its staging folder', { skip:
   t.equal(calls, 2);
   t.strictSame(sums(...paths), sums(join(next.bin, 'waymark')));
 });
+
+t.test('gives up the third time that its staging folder is removed', { skip: noCompiler }, async (t) => {
+  const { binDir, ...there } = place(t);
+  let calls = 0;
+  const guard = () => {
+    calls++;
+    run('sh', ['-c', `rm -r ${binDir}/.waymark/staging-*`]);
+  };
+  await t.rejects(there.install(release(t, '1.0.0'), { guard }), { code: 'ENOENT' });
+  t.equal(calls, 3);
+});
+
+t.test('what fails in the middle is recorded as it was and as it was to be', { skip: noCompiler }, async (t) => {
+  const { binDir, netDir, paths, ...there } = place(t);
+  const recorded = () => {
+    const { files } = JSON.parse(readFileSync(join(binDir, '.waymark/installed.json'), 'utf8'));
+    return files.map(({ path, sha256 }: { path: string; sha256: string }) => `${join(binDir, path)} ${sha256}`);
+  };
+  const [old, next] = [release(t, '1.0.0'), release(t, '2.0.0')];
+  await there.install(old);
+  const list = listFile(t, 'a.conflist');
+  const target = join(netDir, 'a.conflist');
+  const inTheWay = (path: string) => () => {
+    rmSync(path, { force: true });
+    mkdirSync(join(path, 'x'), { recursive: true });
+  };
+  await t.rejects(there.install(old, { lists: [list], guard: inTheWay(target) }), { name: 'FileError' });
+  t.ok(recorded().includes(`${target} ${sums(list)}`), 'a list alone');
+  rmSync(target, { recursive: true });
+  const failing = there.install(next, { lists: [list], guard: inTheWay(paths[1] ?? '') });
+  await t.rejects(failing, { code: /EISDIR|ENOTEMPTY|EEXIST/ });
+  const sumOf = ({ bin }: Release) => sums(join(bin, 'waymark'))[0];
+  for (const path of paths) for (const each of [old, next]) t.ok(recorded().includes(`${path} ${sumOf(each)}`), path);
+});
+
+t.test(
+  'a file that is not as it was put there, as on some file systems, is an error',
+  { skip: noCompiler },
+  async (t) => {
+    const { binDir, netDir } = place(t);
+    const hashes = new Hashes();
+    const lists = planLists([listFile(t, 'a.conflist')], netDir);
+    const wanted = await readSources(planExecutables([], release(t, '1.0.0').bin, binDir, 'standalone'), lists, hashes);
+    // Lists are written with mode 0600.
+    const other = { ...wanted, lists: wanted.lists.map((file) => ({ ...file, mode: 0o644 })) };
+    const { signal } = new AbortController();
+    await t.rejects(install({ binDir, wanted: other, hashes, signal }), {
+      name: 'InstallError',
+      message: `${join(netDir, 'a.conflist')} was replaced, but still differs from what was installed`,
+    });
+  },
+);
 
 t.test('a guard’s refusal leaves everything as it was', { skip: noCompiler }, async (t) => {
   const { binDir, ...there } = place(t);

@@ -1,11 +1,12 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createLog } from '../../../lib/cni/log.ts';
 import { Hashes } from '../../../lib/install/hashes.ts';
 import { install } from '../../../lib/install/install.ts';
 import { keepInstalled, type Readiness } from '../../../lib/install/keep.ts';
 import { planExecutables } from '../../../lib/install/plan.ts';
+import { writeRecord } from '../../../lib/install/record.ts';
 import { readSources } from '../../../lib/install/wanted.ts';
 import { PLUGIN_NAMES } from '../../../plugins/index.ts';
 import { sums, until } from '../../support/build/installer.ts';
@@ -67,6 +68,59 @@ t.test(
     await until(() => isWhole(other), 'it is repaired again');
   },
 );
+
+t.test('what fails because it is ended is no problem to tell', async (t) => {
+  const stop = new AbortController();
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', file: undefined, stderr: (line) => lines.push(line) }, {});
+  const readiness: Readiness = { problem: 'not checked yet' };
+  const hashes = {
+    of: async () => {
+      stop.abort();
+      throw new Error('ended');
+    },
+  } as unknown as Hashes;
+  const path = join(scratchFolder(t), 'a');
+  writeFileSync(path, '');
+  chmodSync(path, 0o755);
+  const executable = { name: 'a', source: path, path, sha256: '', mode: 0o755 };
+  const wanted = { executables: [executable], lists: [] };
+  await keepInstalled({ binDir: dirname(path), wanted, hashes, signal: stop.signal }, readiness, log);
+  t.strictSame([lines, readiness], [[], { problem: 'not checked yet' }]);
+});
+
+t.test('steps back from what another installer has put there, and tells it once', { skip: noCompiler }, async (t) => {
+  const binDir = join(scratchFolder(t), 'bin');
+  mkdirSync(binDir);
+  const { lines, readiness } = await keeping(t, binDir);
+  writeRecord(binDir, { version: '9.9.9', files: [{ path: join(binDir, 'waymark'), sha256: 'f'.repeat(64) }] });
+  rmSync(join(binDir, 'waymark'));
+  const problem = `version 9.9.9 was installed in ${binDir} by another installer; this one steps back`;
+  await until(() => readiness.problem === problem, 'it steps back');
+  await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS + 100));
+  t.notOk(existsSync(join(binDir, 'waymark')));
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [{ level: 'warn', msg: problem }],
+  );
+  t.equal(lines.length, 1);
+});
+
+t.test('a record that is lost is written again', { skip: noCompiler }, async (t) => {
+  const binDir = join(scratchFolder(t), 'bin');
+  mkdirSync(binDir);
+  const { lines, readiness } = await keeping(t, binDir);
+  rmSync(join(binDir, '.waymark/installed.json'));
+  await until(
+    () => existsSync(join(binDir, '.waymark/installed.json')) && readiness.problem === undefined,
+    'it is there',
+  );
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [{ level: 'warn', msg: 'repaired the record' }],
+  );
+  t.equal(lines.length, 1);
+});
 
 t.test('tells once what it cannot repair, tries again, and is ready when it could', { skip: noCompiler }, async (t) => {
   const binDir = join(scratchFolder(t), 'bin');

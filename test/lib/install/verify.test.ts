@@ -38,6 +38,15 @@ t.test('refuses what cannot be run, and a command that says no version', async (
   writeFileSync(path, '\0\0\0\0 no program');
   chmodSync(path, 0o755);
   await t.rejects(verifyPlugin(path, signal), { name: 'InstallError', message: /does not work: ended with/ });
+  for (const [script, how] of [
+    ['exit 3', 'ended with 3'],
+    ['kill -KILL $$', 'ended by SIGKILL'],
+  ]) {
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    await t.rejects(versionOf(path, signal), { message: `${path} does not work: ${how}` });
+  }
+  await t.rejects(versionOf(`${path}.none`, signal), { name: 'InstallError', message: /does not work: .*ENOENT/ });
+  await t.rejects(versionOf(path, AbortSignal.abort()), { name: 'AbortError' });
   writeFileSync(path, '#!/bin/sh\necho hello\n');
   await t.rejects(versionOf(path, signal), { name: 'InstallError', message: /prints no version/ });
   writeFileSync(path, '#!/bin/sh\nexec sleep 1000\n');
