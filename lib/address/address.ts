@@ -75,7 +75,8 @@ function canonical6(text: string): string {
 function text6(bytes: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
   const run = longestZeroes(groups);
-  if (run.start === 0 && run.length === 5 && groups[5] === 0xffff) return `::ffff:${bytes.slice(12).join('.')}`;
+  // Only those at the start end there.
+  if (run.length === 5 && groups[5] === 0xffff) return `::ffff:${bytes.slice(12).join('.')}`;
   const text = (part: number[]) => part.map((group) => group.toString(16)).join(':');
   if (run.length < 2) return text(groups);
   return `${text(groups.slice(0, run.start))}::${text(groups.slice(run.start + run.length))}`;

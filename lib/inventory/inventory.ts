@@ -105,5 +105,5 @@ function unseen({ changes }: RecordedAttachment): HeldChange[] {
 function byPod(a: Attachment, b: Attachment): number {
   const key = ({ pod, containerID, ifname, network, plugin }: Attachment) =>
     [pod ?? '~', containerID, ifname, network, plugin].join('\0');
-  return key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0;
+  return key(a) < key(b) ? -1 : 1;
 }

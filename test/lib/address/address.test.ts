@@ -160,6 +160,12 @@ t.test('bytes', async (t) => {
     );
   });
 
+  t.test('of every address above make its canonical text', async (t) => {
+    for (const [, canonical] of good) t.equal(addressFromBytes(addressToBytes(canonical)), canonical);
+    const like = ['::fffe:a00:1', '::1:0:ffff:a00:1', '0:0:0:0:1:ffff:a00:1', '::ffff:0:0:0', '1::ffff:a00:1'];
+    for (const text of like) t.equal(addressFromBytes(addressToBytes(text)), canonicalAddress(text));
+  });
+
   t.test('in another number than 4 or 16 are refused', async (t) => {
     for (const length of [0, 1, 3, 5, 8, 15, 17]) t.throws(() => addressFromBytes(new Uint8Array(length)), RangeError);
   });

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AttachmentJournal, isKnown } from '../../../lib/change/attachment-journal.ts';
@@ -173,6 +173,10 @@ t.test('an update is compared with what is recorded of its network, wherever it 
   }
   const own = journal();
   const { entries, fresh } = own.compare(planned(C, B));
+  const stamp = () => statSync(own.path, { bigint: true }).ino;
+  const first = stamp();
+  own.append([]);
+  t.equal(stamp(), first, 'nothing is not written');
   const before = own.append(fresh);
   t.equal(before.length, 7);
   t.strictSame(lines(), [...before, entryOf(C, 0)]);

@@ -43,13 +43,15 @@ function podOf(t: Test, ...more: string[]) {
   const reset = (ifname: string) => routes.reset(attached(ifname));
   const journals = () =>
     existsSync(dataDir) ? readdirSync(join(dataDir, 'default-route')).filter((name) => name.endsWith('.json')) : [];
-  return { pod, routes, defaults, set, reset, journals, attached, result };
+  return { pod, dataDir, routes, defaults, set, reset, journals, attached, result };
 }
 
 const ETH0 = ['default via 10.1.0.1 dev eth0', 'default via fd00:1::1 dev eth0'];
 
 t.test('takes the place of the default routes of its families, and gives them back', { skip: noRoot }, async (t) => {
-  const { defaults, set, reset, journals } = podOf(t, 'net1');
+  const { defaults, set, reset, journals, dataDir } = podOf(t, 'net1');
+  await reset('net1');
+  t.notOk(existsSync(dataDir), 'what was never set is not looked at');
   const whole = await set('net1', '10.2.0.1', 'fd00:2::1');
   t.strictSame(defaults(), ['default via 10.2.0.1 dev net1', 'default via fd00:2::1 dev net1']);
   t.match(whole.routes, [

@@ -99,6 +99,11 @@ t.test('a path that ends with a slash has the pages below it, as they are asked 
   for (const path of ['/pods', '//pods/a', '/x/pods/a']) t.match(await page({ port }, path), { status: 404 }, path);
 });
 
+t.test('whoever is slow is not waited for, and a connection that nobody uses is closed', async (t) => {
+  const [seconds, timeouts] = [5000, createPages({})];
+  t.match(timeouts, { requestTimeout: seconds, headersTimeout: seconds, timeout: seconds, keepAliveTimeout: 1000 });
+});
+
 t.test('a page that fails is 503 with the reason', async (t) => {
   const pages = createPages({
     '/good': async () => text('good'),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ApiClient, MAX_ANSWER_BYTES, type RequestReport, VERBS } from '../../../lib/kubernetes/client.ts';
 import { ApiError } from '../../../lib/kubernetes/errors.ts';
+import { handSetClock } from '../../support/clock.ts';
 import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
 import { until } from '../../support/until.ts';
 
@@ -93,6 +94,22 @@ t.test('reports a request once, and not the end that we put to it ourselves', as
   await t.rejects(client.get(POD));
   t.match(reports[1], { verb: 'get', code: 0 });
   await server.start();
+});
+
+t.test('reports how long the server took, in seconds', async (t) => {
+  const server = await standIn(t);
+  const reports: RequestReport[] = [];
+  const access = { server: server.url, credentials: () => ({}) };
+  const client = new ApiClient({ access, userAgent: 'waymark/test', report: (report) => reports.push(report) });
+  t.teardown(() => client.close());
+  const clock = handSetClock(t);
+  server.fault = (_, response) => {
+    clock.ms += 2500;
+    response.end('{}');
+    return true;
+  };
+  await failure(client.get(POD));
+  t.strictSame(reports, [{ verb: 'get', code: 200, seconds: 2.5 }]);
 });
 
 t.test('what is not the API server’s JSON is an ApiError, and so is silence', async (t) => {
@@ -241,6 +258,8 @@ t.test('a list is a page of objects, and where the next one begins', async (t) =
   );
   answer = { items: [], metadata: { resourceVersion: '7', continue: '' } };
   t.strictSame(await client.list('/api/v1/pods'), { items: [], resourceVersion: '7' });
+  await client.list('/api/v1/pods', { limit: 3 });
+  t.strictSame([...(server.asked.at(-1)?.query ?? [])], [['limit', '3']]);
   for (const wrong of [{ items: {}, metadata: { resourceVersion: '7' } }, { items: [] }, { items: [], metadata: {} }]) {
     answer = wrong;
     await t.rejects(client.list('/api/v1/pods'), /the answer is not a list/);

@@ -1,5 +1,16 @@
 import t from 'tap';
-import { decodeAddress, type LinkAddress, listAddresses } from '../../../lib/netlink/address.ts';
+import { parsePrefix } from '../../../lib/address/prefix.ts';
+import {
+  addAddressRequest,
+  decodeAddress,
+  deleteAddressRequest,
+  isNotYetUsable,
+  isUsable,
+  type LinkAddress,
+  lastingAddress,
+  listAddresses,
+  updateAddressRequest,
+} from '../../../lib/netlink/address.ts';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { buildExampleState } from '../../support/namespaces/example-state.ts';
 import { addressOf, golden, type IpObject } from '../../support/namespaces/ip-json.ts';
@@ -92,6 +103,66 @@ t.test('decodeAddress', async (t) => {
     t.equal(decode(20, header(7, 0), local), undefined);
     t.equal(decode(20, header(2, 0)), undefined);
   });
+});
+
+t.test('requests have an address as it was read, by the layout of linux/if_addr.h', async (t) => {
+  const address: LinkAddress = {
+    ...lastingAddress(parsePrefix('10.0.0.5/24'), 7),
+    ...{ peer: '10.0.0.6', broadcast: '10.0.0.255', label: 'eth0:1', metric: 9, protocol: 3, scope: 253 },
+    // IFA_F_PERMANENT, which is the kernel's to give, and IFA_F_NOPREFIXROUTE, which is not.
+    ...{ flags: 0x280, preferredLifetime: 1000, validLifetime: 2000 },
+  };
+  const number = (value: number) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    return bytes;
+  };
+  const local = attribute(2, Buffer.of(10, 0, 0, 5));
+  const lifetimes = Buffer.concat([number(1000), number(2000), Buffer.alloc(8)]);
+  const whole = Buffer.concat([
+    ...[Buffer.of(2, 24, 0, 253, 7, 0, 0, 0), local, attribute(1, Buffer.of(10, 0, 0, 6))],
+    ...[attribute(4, Buffer.of(10, 0, 0, 255)), attribute(3, Buffer.from('eth0:1\0')), attribute(9, number(9))],
+    ...[attribute(11, Buffer.of(3)), attribute(8, number(0x200)), attribute(6, lifetimes)],
+  ]);
+  const hex = ({ type, flags, payload }: ReturnType<typeof addAddressRequest>) => [
+    type,
+    flags,
+    Buffer.from(payload).toString('hex'),
+  ];
+  // RTM_NEWADDR with NLM_F_CREATE and NLM_F_EXCL, or with NLM_F_REPLACE; RTM_DELADDR.
+  t.strictSame(hex(addAddressRequest(address)), [20, 0x600, whole.toString('hex')]);
+  t.strictSame(hex(updateAddressRequest(address)), [20, 0x100, whole.toString('hex')]);
+  const least = Buffer.concat([Buffer.of(2, 24, 0, 0, 7, 0, 0, 0), local]);
+  t.strictSame(hex(deleteAddressRequest(address)), [21, 0, least.toString('hex')]);
+
+  const v6 = lastingAddress(parsePrefix('fd00::5/64'), 7);
+  const bytes = Buffer.from('fd000000000000000000000000000005', 'hex');
+  const flagsOf = (flags: number) =>
+    Buffer.concat([
+      ...[Buffer.of(10, 64, 0, 0, 7, 0, 0, 0), attribute(2, bytes), attribute(1, bytes), attribute(8, number(flags))],
+      attribute(6, Buffer.concat([Buffer.alloc(8, 0xff), Buffer.alloc(8)])),
+    ]).toString('hex');
+  // IFA_F_NODAD.
+  t.equal(hex(addAddressRequest(v6))[2], flagsOf(2));
+  t.equal(hex(updateAddressRequest(v6))[2], flagsOf(0));
+});
+
+t.test('an address is usable, will be, or neither', async (t) => {
+  const global = lastingAddress(parsePrefix('fd00::5/64'), 7);
+  const tentative = { ...global, tentative: true };
+  const [optimistic, failed] = [4, 8].map((flag) => ({ ...tentative, flags: tentative.flags | flag }));
+  const cases: [address: LinkAddress | undefined, isUsable: boolean, isNotYet: boolean][] = [
+    [global, true, false],
+    [tentative, false, true],
+    [optimistic, true, false],
+    [failed, false, false],
+    [lastingAddress(parsePrefix('fe80::5/64'), 7), false, false],
+    [{ ...global, secondary: true }, false, false],
+    [{ ...global, deprecated: true }, false, false],
+    [{ ...tentative, deprecated: true }, false, false],
+  ];
+  for (const [address = global, now, later] of cases)
+    t.strictSame([isUsable(address), isNotYetUsable(address)], [now, later], JSON.stringify(address));
 });
 
 type Shown = Omit<LinkAddress, 'flags' | 'protocol'>;

@@ -82,11 +82,13 @@ t.test('addresses are those of the link, rules those of the family', async (t) =
 t.test('routes are those of the table and family, and those with one key are told from the rest', async (t) => {
   const [other, third] = [via('10.0.0.2', '10.1.0.0/16'), { ...ROUTE, table: 7 }];
   const v6 = [via('fd00::1', '2001:db8::/32'), via('fd00::2', '2001:db8::/32', 3)];
-  const pod = data([ROUTE, other, third, ...v6]);
-  t.strictSame(pod.routesIn(4, 254), [ROUTE, other]);
+  const worse = { ...ROUTE, priority: 9 };
+  const pod = data([ROUTE, other, third, worse, ...v6]);
+  t.strictSame(pod.routesIn(4, 254), [ROUTE, worse, other]);
   t.strictSame(pod.routesIn(4, 7), [third]);
   t.strictSame(pod.routesLike(via('10.0.0.9')), [ROUTE], 'whatever its gateway');
   t.strictSame(pod.routesLike(via('fd00::9', '2001:db8::/32')), v6);
+  t.strictSame(pod.routesLike(worse), [worse]);
   t.strictSame(pod.routesLike({ ...ROUTE, priority: 1 }), []);
 });
 

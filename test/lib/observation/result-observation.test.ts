@@ -87,6 +87,49 @@ t.test('an entry with a known hardware address is another name of that link', as
   t.strictSame(addressesOf('eth1'), ['10.0.1.5']);
 });
 
+t.test('what points nowhere is the attachment’s, by whichever of its names and wherever it is listed', async (t) => {
+  const [first, second] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb'];
+  for (const ifname of ['blue', 'eth1']) {
+    const result = {
+      interfaces: [
+        { name: 'eth0', mac: first, sandbox: SANDBOX },
+        { name: 'blue', mac: second, sandbox: SANDBOX },
+        { name: 'eth1', mac: second, sandbox: SANDBOX },
+      ],
+      ips: [{ address: '10.0.0.5/24' }],
+      routes: [{ dst: '10.8.0.0/16' }],
+    };
+    const pod = observationOfResult(result, ifname);
+    t.match(pod.links(), [
+      { name: 'lo', index: 1, loopback: true },
+      { name: 'eth0', index: 2, loopback: false },
+      { name: 'blue', index: 3, loopback: false },
+    ]);
+    t.equal(pod.addresses(3).length, 1, ifname);
+    for (const { hops } of pod.routesIn(4, 254)) t.strictSame(hops, [{ oif: 3 }]);
+  }
+});
+
+t.test('a route has what the result says of it, and what it does not say is as the kernel would have it', async (t) => {
+  const route = { dst: '10.8.0.0/16', gw: '10.0.0.1', table: 7, priority: 5, scope: 253, mtu: 1400, advmss: 1360 };
+  const result = { interfaces: [{ name: 'eth0', sandbox: SANDBOX }], routes: [route, { dst: 'fd00:8::/64' }] };
+  const pod = observationOfResult(result, 'eth0');
+  const { gw, ...rest } = route;
+  t.strictSame(pod.routesIn(4, 7), [{ family: 4, type: 'unicast', protocol: 3, ...rest, hops: [{ gw, oif: 2 }] }]);
+  t.strictSame(pod.routesIn(6, 254), [
+    {
+      family: 6,
+      dst: 'fd00:8::/64',
+      type: 'unicast',
+      table: 254,
+      priority: 1024,
+      protocol: 3,
+      scope: 0,
+      hops: [{ oif: 2 }],
+    },
+  ]);
+});
+
 t.test('a result without interfaces is about CNI_IFNAME', async (t) => {
   const pod = observationOfResult({ ips: [{ address: '10.0.0.5/32' }] }, 'net1');
   t.equal(pod.addresses(pod.linkNamed('net1')?.index ?? -1).length, 1);

@@ -156,6 +156,18 @@ t.test(
   },
 );
 
+t.test('what fails while it is put back is not tried a second time', { skip: noNamespaces }, async (t) => {
+  const { pod, healing } = await healedPod(t, ROUTES);
+  pod.ip('route del 10.1.0.0/16');
+  let tries = 0;
+  const mayTry = () => {
+    tries++;
+    throw new Error('not now');
+  };
+  await t.rejects(healing({ mayTry }), { message: 'not now' });
+  t.equal(tries, 1);
+});
+
 t.test(
   'of a pod whose routes are too many to be read, ours are put back all the same',
   { skip: noNamespaces },
