@@ -106,12 +106,13 @@ async function standInFront(
   const either = AbortSignal.any([signal, changed.signal]);
   const lists = [...wanted.lists.filter(({ path }) => path !== front.path), front];
   const kept = installOrKeep({ ...installation, wanted: { ...wanted, lists }, signal: either }, options, around);
-  await Promise.race([kept, ...(options.once ? [] : [frontListChange(dir, front, either, around.log)])]);
-  changed.abort();
+  try {
+    await Promise.race([kept, ...(options.once ? [] : [frontListChange(dir, front, either, around.log)])]);
+  } finally {
+    changed.abort();
+  }
   // What the change has interrupted is done for the next list.
-  await kept.catch((error: Error) => {
-    if (options.once) throw error;
-  });
+  await kept.catch(() => undefined);
 }
 
 async function planOf(options: InPlaceOptions, signal: AbortSignal, hashes: Hashes): Promise<Installation> {

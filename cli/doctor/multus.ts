@@ -14,11 +14,13 @@ const LOGS = '/var/log/pods';
 /** The node's, and where its files are as seen from here. */
 type NodeFolders = { readonly binDir: string; readonly netDir: string; readonly pathOf: PathOf };
 
-/** What a node has of Multus. */
-export function multusOn({ binDir, netDir, pathOf }: NodeFolders): Multus {
+/** What a node has of Multus, with the processes that are its daemon. */
+export function multusOn(
+  { binDir, netDir, pathOf }: NodeFolders,
+  [daemon] = processesOf((program) => program === DAEMON),
+): Multus {
   const lists = namesIn(pathOf(netDir)).map((name) => textOf(join(pathOf(netDir), name)));
   const types = lists.flatMap((text) => [...text.matchAll(/"type"\s*:\s*"([^"]+)"/g)].map(([, type]) => type));
-  const [daemon] = processesOf((program) => program === DAEMON);
   const isThick = daemon !== undefined || types.includes(SHIM);
   return {
     kind: isThick ? 'thick' : types.includes(PLUGIN) ? 'thin' : undefined,

@@ -12,7 +12,7 @@ type Users = ReadonlyMap<string, readonly string[]>;
 
 /**
  * The test files, of all `files` of the repository, that could see a change of one of them. Those of its name come first,
- * however long they take, and then the nearest, but ten seconds count as much as one import.
+ * however long they take and whatever they import, and then the nearest, but ten seconds count as much as one import.
  */
 export function testsFor(
   file: string,
@@ -24,7 +24,8 @@ export function testsFor(
   const rank = (test: string) => (distances.get(test) ?? 9) - likeness(file, test) + secondsOf(test) / 10;
   const isLater = (test: string) => Number(!isOwn(file, test));
   return files
-    .filter((name) => name.endsWith('.test.ts') && !NOT_ASKED.test(name) && distances.has(name))
+    .filter((name) => name.endsWith('.test.ts') && !NOT_ASKED.test(name))
+    .filter((name) => distances.has(name) || isOwn(file, name))
     .sort((a, b) => isLater(a) - isLater(b) || rank(a) - rank(b) || a.localeCompare(b));
 }
 

@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Scratch } from '../support/namespaces/namespace.ts';
+import { updateAttachment } from '../../cli/cni-update.ts';
+import { cachedAttachments, cacheResult } from '../../lib/runtime/cache.ts';
+import { parseNetwork } from '../../lib/runtime/network.ts';
+import { type Scratch, scratchFolder } from '../support/namespaces/namespace.ts';
 import { openStreams } from '../support/namespaces/tcp.ts';
 import { BRIDGE, type ListPlugin, noCnitool, scratchNode } from '../support/plugins/chain.ts';
 
@@ -24,6 +27,54 @@ function worldOf(t: Test, ...plugins: ListPlugin[]) {
   write(...plugins);
   return { ...world, before, write, refused };
 }
+
+/** A cache that has the attachment of `eth0`, at `/n`, to a list with these plugins; and its update to others. */
+function cacheWith(t: Test, had: ListPlugin[], more: { netns?: string; sandbox?: string } = {}) {
+  const cacheDir = scratchFolder(t);
+  const listOf = (plugins: ListPlugin[]) => parseNetwork({ cniVersion: '1.0.0', name: 'net', plugins }, 'the test');
+  const input = { containerID: 'c', ifname: 'eth0', netns: '/n', args: [], capabilityArgs: {}, ...more };
+  const result = { cniVersion: '1.0.0', interfaces: [{ name: 'eth0', sandbox: more.sandbox ?? '/n' }] };
+  cacheResult(cacheDir, listOf(had), input, result);
+  const update = (now: ListPlugin[], at = { netns: '/n', ifname: 'eth0' }) =>
+    updateAttachment(listOf(now), at, { cacheDir, env: {}, log: () => undefined });
+  const cached = () => cachedAttachments(cacheDir, 'net');
+  return { cacheDir, result, update, cached };
+}
+
+t.test('without a plugin of ours, the list must be as it was, and is cached anew', async (t) => {
+  const { result, update, cached, cacheDir } = cacheWith(t, [BRIDGE], { netns: '/old', sandbox: '/n' });
+  t.match(await update([BRIDGE]), result);
+  t.match(cached(), [{ input: { netns: '/n' } }], 'by the path that was named now');
+  const another = {
+    message: /^only static-route and seamless-gateway can be updated .* another plugin of the list has/,
+  };
+  for (const now of [[{ ...BRIDGE, mtu: 1400 }], [BRIDGE, NAME], [NAME]]) await t.rejects(update(now), another);
+  const absent = 'network "net" is not attached to /n as net1';
+  await t.rejects(update([BRIDGE], { netns: '/n', ifname: 'net1' }), { message: absent });
+  await t.rejects(update([BRIDGE], { netns: '/m', ifname: 'eth0' }), { message: /is not attached to \/m as eth0/ });
+  const [file = ''] = readdirSync(join(cacheDir, 'results'));
+  const path = join(cacheDir, 'results', file);
+  const document = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify({ ...document, config: '{' }));
+  await t.rejects(update([BRIDGE]), { message: 'the cached config of network "net" cannot be read' });
+  const single = { cniVersion: '1.0.0', name: 'net', type: 'static-route' };
+  writeFileSync(path, JSON.stringify({ ...document, config: Buffer.from(JSON.stringify(single)).toString('base64') }));
+  await t.rejects(update([GATEWAY]), { message: /^static-route cannot come to a running pod, or go from it/ });
+});
+
+t.test('a plugin of ours neither comes nor goes, and another order of others is another list', async (t) => {
+  const moved = (type: string) => ({
+    message: new RegExp(`^${type} cannot come to a running pod, or go from it; leave`),
+  });
+  const { update } = cacheWith(t, [BRIDGE, NAME, GATEWAY]);
+  await t.rejects(update([BRIDGE, NAME]), moved('seamless-gateway'));
+  await t.rejects(update([BRIDGE, NAME, GATEWAY, routes('10.1.0.0/16')]), moved('static-route'));
+  await t.rejects(update([NAME, BRIDGE, GATEWAY]), { message: /another plugin of the list has changed/ });
+  // As far as the namespace, which is not there.
+  await t.rejects(update([BRIDGE, NAME, { ...GATEWAY, hostAddresses: ['10.0.32.3'] }]), {
+    message: /^plugin type="seamless-gateway" failed \(update/,
+  });
+});
 
 function ours(pod: Scratch): string[] {
   return pod

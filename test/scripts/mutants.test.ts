@@ -88,6 +88,11 @@ t.test(
       ['test/lib/a/b.test.ts', 'test/lib/c/d.test.ts', 'test/z.test.ts'],
       'its own before all others',
     );
+    t.strictSame(
+      testsFor('cli/doctor.ts', ['test/cli/doctor.test.ts', 'test/z.test.ts'], users, () => 1),
+      ['test/cli/doctor.test.ts'],
+      'also one that starts it as a process',
+    );
     t.end();
   },
 );

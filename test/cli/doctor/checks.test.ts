@@ -6,7 +6,7 @@ import type { Facts, Multus } from '../../../cli/doctor/facts.ts';
 import { CHECKS, diagnose, diagnosisLines } from '../../../cli/doctor.ts';
 import type { Attachment } from '../../../lib/inventory/inventory.ts';
 
-// The checks on facts made of data. What the facts are on a real node is in gather.test.ts.
+// The checks on facts made of data. How they are found out is in gather.test.ts, and on a real node in machine.test.ts.
 
 const FOLDER = {
   problem: undefined,
@@ -469,6 +469,7 @@ t.test('what is no fault is not told as one', async (t) => {
       { multus: { ...NO_MULTUS, isInList: true, isInstalled: true } },
     ],
     ['a container of Multus that ended yesterday', { multus: { ...MULTUS, restarts: 3, lastEnd: 1767233000000 } }],
+    ['or an hour ago', { multus: { ...MULTUS, restarts: 3, lastEnd: Date.parse('2026-01-02T02:05:00.000Z') } }],
     ['an executable that the operator installed', withExecutable('not recorded')],
     ['a runtime without a config', { runtimes: [] }],
     [

@@ -1,11 +1,11 @@
-import { utimesSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { multusOn } from '../../../cli/doctor/multus.ts';
 
 const list = (...types: string[]) => JSON.stringify({ plugins: types.map((type) => ({ type })) });
 
-/** What a node with these files has of Multus. No daemon of it runs here, unless the machine's own. */
+/** What a node with these files has of Multus. */
 function nodeWith(
   t: Test,
   lists: { [name: string]: string },
@@ -19,7 +19,8 @@ function nodeWith(
   });
   return {
     path: (path: string) => join(folder, path),
-    look: () => multusOn({ netDir: '/net', binDir: '/bin', pathOf: (path) => join(folder, path) }),
+    look: (daemons: number[] = []) =>
+      multusOn({ netDir: '/net', binDir: '/bin', pathOf: (path) => join(folder, path) }, daemons),
   };
 }
 
@@ -48,3 +49,27 @@ t.test('the container that was started again most often counts, and when the one
   t.equal(look().lastEnd, 1_000_000);
   t.notOk('lastEnd' in nodeWith(t, {}, [], { a_multus_u: { c: { '2.log': '' } } }).look(), 'where its log is gone');
 });
+
+t.test(
+  'a daemon that runs is the thick one, with the memory limit of its control group of either version',
+  async (t) => {
+    const { path, look } = nodeWith(t, {});
+    t.match(look([process.pid]), { kind: 'thick', isInList: false, hasDaemon: true });
+    t.equal(look([process.pid]).memoryLimit, undefined);
+    // This process is the daemon.
+    const groups = readFileSync('/proc/self/cgroup', 'utf8');
+    const write = (file: string, text: string) => {
+      mkdirSync(dirname(path(file)), { recursive: true });
+      writeFileSync(path(file), text);
+    };
+    const [, first = ''] = /^\d+:memory:(.*)$/m.exec(groups) ?? [];
+    write(`/sys/fs/cgroup/memory${first}/memory.limit_in_bytes`, '4096\n');
+    t.equal(look([process.pid]).memoryLimit, 4096);
+    t.equal(look().memoryLimit, undefined, 'of no other');
+    const [, unified = ''] = /^0::(.*)$/m.exec(groups) ?? [];
+    write(`/sys/fs/cgroup${unified}/memory.max`, '8192\n');
+    t.equal(look([process.pid]).memoryLimit, 8192);
+    write(`/sys/fs/cgroup${unified}/memory.max`, 'max\n');
+    t.equal(look([process.pid]).memoryLimit, undefined, 'none');
+  },
+);
