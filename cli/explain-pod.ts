@@ -43,7 +43,7 @@ export function podLines(explanation: PodExplanation): string[] {
     const what = [network ?? 'a selection', ...(ifname === undefined ? [] : [`as ${ifname}`])].join(' ');
     lines.push(`refuses ${what}: ${reason}`);
   }
-  if (steps.length + updates.length + refused.length === 0) lines.push('nothing to do');
+  if ([...steps, ...updates, ...refused].length === 0) lines.push('nothing to do');
   return lines.map(printable);
 }
 

@@ -56,6 +56,15 @@ t.test('nothing to do, and nothing that is done at all, are said, and are no pro
   t.notOk(hasProblems({ ...NOTHING, updates: [{ interface: 'a', changes: ['x'] }] }));
   t.ok(hasProblems({ ...NOTHING, steps: [{ kind: 'attach', interface: 'a', network: 'b/c', problem: 'x' }] }));
   t.notOk(hasProblems({ ...NOTHING, steps: [{ kind: 'attach', interface: 'a', network: 'b/c', plugins: [] }] }));
+  const failed = { attempts: 1, reason: 'x', retryInSeconds: 1 };
+  t.ok(hasProblems({ ...NOTHING, steps: [{ kind: 'attach', interface: 'a', network: 'b/c', plugins: [], failed }] }));
+  const step = { kind: 'attach', interface: 'a', network: 'b/c' } as const;
+  for (const more of [
+    { steps: [step] },
+    { updates: [{ interface: 'a', changes: ['x'] }] },
+    { refused: [{ reason: 'x' }] },
+  ])
+    t.notOk(podLines({ ...NOTHING, ...more }).includes('nothing to do'));
 });
 
 t.test('who cannot be asked is named, and what is no pod is refused', { skip: noRoot }, async (t) => {

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { Route } from '../../../lib/netlink/route.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
+import { removedRoutes, withoutRemoved } from '../../../plugins/static-route/override.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
+import { observed } from '../../support/plugins/observed.ts';
 
 // A route-override config with its type changed, without the faults of that plugin.
 
@@ -88,6 +91,96 @@ const cases: [title: string, keys: object, left: string[], result: string[]][] =
     ['0.0.0.0/0', '10.1.0.0/16'],
   ],
 ];
+
+const KEEPS = { flushroutes: false, flushgateway: false, delroutes: [] };
+
+t.test('what is taken out of a result: routes, and by flushgateway alone the gateways of addresses', async (t) => {
+  const ips = [
+    { address: '10.244.1.5/24', gateway: '10.244.1.1' },
+    { address: 'fd00::5/64', gateway: 'fd00::1' },
+  ];
+  const result = {
+    ips,
+    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }, { dst: '10.1.0.0/16', gw: '10.244.1.9' }, { dst: '10.2.0.0/16' }],
+  };
+  const left = (keys: object) => {
+    const { ips, routes = [] } = withoutRemoved({ ...KEEPS, ...keys }, result);
+    return { ips, routes: routes.map(({ dst }) => dst) };
+  };
+  t.equal(withoutRemoved(KEEPS, result), result, 'the same one if nothing is asked for');
+  t.strictSame(left({ flushroutes: true }), { ips, routes: [] });
+  const without = [
+    { ...ips[0], gateway: '0.0.0.0' },
+    { ...ips[1], gateway: '::' },
+  ];
+  t.strictSame(left({ flushgateway: true }), { ips: without, routes: ['10.1.0.0/16', '10.2.0.0/16'] });
+  t.strictSame(withoutRemoved({ ...KEEPS, flushgateway: true }, {}), { routes: [] });
+  const all = ['0.0.0.0/0', '::/0', '10.1.0.0/16', '10.2.0.0/16'];
+  const withoutOne = (dst: string) => ({ ips, routes: all.filter((other) => other !== dst) });
+  const deleted = (dst: string, gw?: string) => left({ delroutes: [{ dst, gw }] });
+  t.strictSame(deleted('10.1.0.0/16'), withoutOne('10.1.0.0/16'));
+  t.strictSame(deleted('10.1.0.0/16', '10.244.1.9'), withoutOne('10.1.0.0/16'));
+  t.strictSame(deleted('10.1.0.0/16', '10.244.1.1'), { ips, routes: all }, 'through another gateway');
+  t.strictSame(
+    deleted('10.2.0.0/16', '10.244.1.1'),
+    withoutOne('10.2.0.0/16'),
+    'that of the address, where none is named',
+  );
+  t.strictSame(deleted('::/0', 'fd00::1'), withoutOne('::/0'));
+  t.strictSame(deleted('::/0', '10.244.1.1'), { ips, routes: all });
+});
+
+t.test('what is deleted of the kernel’s routes out of some links, and because of which key', async (t) => {
+  const route = (dst: string, hops: Route['hops'], more: Partial<Route> = {}): Route => {
+    const family = dst.includes(':') ? 6 : 4;
+    return { family, dst, type: 'unicast', table: 254, priority: 0, protocol: 3, scope: 0, hops, ...more };
+  };
+  const ROUTES = [
+    route('0.0.0.0/0', [{ gw: '10.244.1.1', oif: 2 }]),
+    route('10.1.0.0/16', [{ gw: '10.244.1.1', oif: 2 }]),
+    route('10.2.0.0/16', [{ oif: 2 }]),
+    route('10.244.1.0/24', [{ oif: 2 }], { scope: 253 }),
+    route('10.3.0.0/16', [{ gw: '10.9.0.1', oif: 3 }]),
+    route('10.4.0.0/16', [
+      { gw: '10.9.0.1', oif: 3 },
+      { gw: '10.244.1.1', oif: 2 },
+    ]),
+    route('169.254.7.0/24', [{ gw: '10.244.1.1', oif: 2 }]),
+    route('10.5.0.0/16', [{ gw: '10.244.1.1', oif: 2 }], { table: 7 }),
+    route('::/0', [{ oif: 2 }], { priority: 1024 }),
+    route('fe80::/64', [{ gw: 'fe80::9', oif: 2 }], { priority: 256 }),
+    route('2001:db8::/32', [{ gw: 'fe80::9', oif: 2 }], { priority: 1024 }),
+  ];
+  const pod = observed({ lo: [], eth0: ['10.244.1.5/24'], net1: ['10.9.0.5/16'] }, ROUTES);
+  const links = pod.links().filter(({ name }) => name === 'eth0');
+  const removed = (keys: object, wanted: readonly Route[] = []) =>
+    removedRoutes(
+      { ...KEEPS, ...keys },
+      links,
+      pod,
+      wanted.map((each) => ({ route: each, source: 'routes[0]' })),
+    ).map(({ route, source }) => `${route.dst} ${source}`);
+  t.strictSame(removed({}), []);
+  t.strictSame(removed({ flushgateway: true }), ['0.0.0.0/0 flushgateway', '::/0 flushgateway']);
+  const flushed = ['0.0.0.0/0', '10.1.0.0/16', '10.4.0.0/16', '::/0', '2001:db8::/32'];
+  t.strictSame(
+    removed({ flushroutes: true }),
+    flushed.map((dst) => `${dst} flushroutes`),
+    'not what is on the link, nor link-local, nor of other links and tables',
+  );
+  const listed = ROUTES.slice(1, 2);
+  t.notOk(
+    removed({ flushroutes: true }, listed).some((line) => line.startsWith('10.1.0.0/16')),
+    'nor what is wanted',
+  );
+  const other = route('10.1.0.0/16', [{ gw: '10.244.1.2', oif: 2 }]);
+  t.ok(removed({ flushroutes: true }, [other]).includes('10.1.0.0/16 flushroutes'), 'which is another route there');
+  const dsts = (...delroutes: object[]) => removed({ delroutes, flushgateway: true });
+  t.strictSame(dsts({ dst: '10.9.9.0/24' }, { dst: '0.0.0.0/0' }), ['0.0.0.0/0 delroutes[1]', '::/0 flushgateway']);
+  t.strictSame(removed({ delroutes: [{ dst: '10.4.0.0/16', gw: '10.244.1.1' }] }), ['10.4.0.0/16 delroutes[0]']);
+  t.strictSame(removed({ delroutes: [{ dst: '10.4.0.0/16', gw: '10.244.1.2' }] }), []);
+  t.strictSame(removed({ delroutes: [{ dst: '10.244.1.0/24' }] }), ['10.244.1.0/24 delroutes[0]'], 'also on the link');
+});
 
 t.test('of the routes on the interface', { skip: noNamespaces }, async (t) => {
   for (const [title, keys, left, result] of cases) {
