@@ -28,8 +28,7 @@ export function program(): Command {
   const waymark = new Command('waymark')
     .description('Static routes and predictable interface names for Kubernetes pods')
     .version(VERSION);
-  // Not with the streams of Node.js, which do not report what they cannot write.
-  waymark.configureOutput({ writeOut: (text) => writeSync(1, text), writeErr: (text) => writeSync(2, text) });
+  waymark.configureOutput({ writeOut: write, writeErr: writeError });
   const cni = waymark
     .command('cni')
     .description('run a network configuration list on a network namespace, as cnitool does')
@@ -41,7 +40,7 @@ export function program(): Command {
       .option('-i, --ifname <name>', 'name of the interface (default: CNI_IFNAME, else eth0)')
       .option('--cache-dir <folder>', 'folder of the result cache (default: /var/lib/cni)')
       .action(async (network: string, namespace: string, options: CniOptions) => {
-        print(await runCni(command, network, namespace, options, process.env, (text) => writeSync(2, text)));
+        print(await runCni(command, network, namespace, options, process.env, writeError));
       });
   }
   waymark
@@ -55,7 +54,7 @@ export function program(): Command {
     .option('--noop', 'print what would be done, but change nothing')
     .action(async (options: RoutesOptions) => {
       const { addMappedRoutes } = await import('./routes.ts');
-      await addMappedRoutes(options, process.env, (line) => writeSync(1, `${line}\n`));
+      await addMappedRoutes(options, process.env, say);
     });
   waymark
     .command('agent')
@@ -134,7 +133,7 @@ export function program(): Command {
     .option('--node-net-dir <folder>', 'that folder as the node calls it (default: --net-dir)')
     .action(async (options: AgentCommandOptions) => {
       const { runAgent } = await import('./agent.ts');
-      await runAgent(options, process.env, process.pid, (text) => writeSync(2, text));
+      await runAgent(options, process.env, process.pid, writeError);
     });
   waymark
     .command('status')
@@ -144,8 +143,7 @@ export function program(): Command {
     .action(async (options: { socket?: string; json?: boolean }) => {
       const { formatStatus, readStatus } = await import('./status.ts');
       const status = await readStatus(socketPath(options.socket, process.env));
-      if (options.json) print(status);
-      else writeSync(1, `${formatStatus(status)}\n`);
+      show(options, status, () => [formatStatus(status)]);
     });
   waymark
     .command('list')
@@ -157,8 +155,7 @@ export function program(): Command {
     .action(async (options: ListOptions) => {
       const { listLines, listNode } = await import('./list.ts');
       const inventory = await listNode(options);
-      if (options.json) print(inventory);
-      else writeSync(1, `${listLines(inventory).join('\n')}\n`);
+      show(options, inventory, () => listLines(inventory));
     });
   waymark
     .command('doctor')
@@ -172,8 +169,7 @@ export function program(): Command {
     .action(async ({ socket, ...options }: Omit<DoctorOptions, 'socket'> & { socket?: string }) => {
       const { diagnosisLines, examine, EXIT_CODES } = await import('./doctor.ts');
       const diagnosis = await examine({ ...options, socket: socketPath(socket, process.env) });
-      if (options.json) print(diagnosis);
-      else writeSync(1, `${diagnosisLines(diagnosis).join('\n')}\n`);
+      show(options, diagnosis, () => diagnosisLines(diagnosis));
       process.exitCode = EXIT_CODES[diagnosis.level];
     });
   waymark
@@ -191,7 +187,7 @@ export function program(): Command {
         for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
       };
       const path = await writeReport({ ...options, socket: socketPath(socket, process.env) }, toStdout);
-      if (path !== '-') writeSync(1, `${path}\n`);
+      if (path !== '-') say(path);
     });
   waymark
     .command('explain [file]')
@@ -218,8 +214,7 @@ export function program(): Command {
       if (file === undefined) return await explainPod(options);
       const { explainList, explanationLines, wouldFail } = await import('./explain.ts');
       const explained = await explainList(file, options, process.env);
-      if (options.json) print(explained);
-      else writeSync(1, `${explanationLines(explained).join('\n')}\n`);
+      show(options, explained, () => explanationLines(explained));
       if (wouldFail(explained)) process.exitCode = 1;
     });
   waymark
@@ -246,24 +241,15 @@ export function program(): Command {
     .option('--listen <host:port>', 'serve /healthz and /readyz over HTTP')
     .action(async (options: InstallOptions) => {
       const { runInstall } = await import('./install.ts');
-      await runInstall(options, { say: (line) => writeSync(1, `${line}\n`), log: (text) => writeSync(2, text) });
+      await runInstall(options, { say, log: writeError });
     });
   return waymark;
 }
 
-async function explainPod({
-  pod = '',
-  socket,
-  json,
-}: {
-  pod?: string;
-  socket?: string;
-  json?: boolean;
-}): Promise<void> {
+async function explainPod({ pod = '', socket, ...options }: Shown & { pod?: string; socket?: string }): Promise<void> {
   const { hasProblems, podLines, readExplanation } = await import('./explain-pod.ts');
   const explained = await readExplanation(socketPath(socket, process.env), pod);
-  if (json) print(explained);
-  else writeSync(1, `${podLines(explained).join('\n')}\n`);
+  show(options, explained, () => podLines(explained));
   if (hasProblems(explained)) process.exitCode = 1;
 }
 
@@ -290,8 +276,28 @@ function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
+type Shown = { json?: boolean };
+
+function show({ json }: Shown, document: object, lines: () => readonly string[]): void {
+  if (json) print(document);
+  else say(lines().join('\n'));
+}
+
 function print(document: object | undefined): void {
-  if (document !== undefined) writeSync(1, `${JSON.stringify(document, undefined, 4)}\n`);
+  if (document !== undefined) say(JSON.stringify(document, undefined, 4));
+}
+
+function say(line: string): void {
+  write(`${line}\n`);
+}
+
+// Not with the streams of Node.js, which do not report what they cannot write.
+function write(text: string): void {
+  writeSync(1, text);
+}
+
+function writeError(text: string): void {
+  writeSync(2, text);
 }
 
 /** Runs the command as a process: its output on stdout, errors as a sentence on stderr with exit code 1. */
@@ -299,7 +305,7 @@ export async function runProgram(): Promise<void> {
   try {
     await program().parseAsync();
   } catch (error) {
-    writeSync(2, errorText(error as Error, process.geteuid?.() === 0));
+    writeError(errorText(error as Error, process.geteuid?.() === 0));
     process.exitCode = 1;
   }
 }

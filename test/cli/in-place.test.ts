@@ -45,12 +45,12 @@ function installer(t: Test, more: Partial<InPlaceOptions> = {}) {
       JSON.stringify({ cniVersion: '1.0.0', name: 'cluster', plugins: [{ type: 'bridge' }] }),
     );
   const network = () => JSON.parse(readFileSync(join(netDir, FRONT_LIST), 'utf8')).plugins[0].clusterNetwork;
-  return { ...{ options, binDir, netDir, readiness, said, logged, begin, defineCluster, network } };
+  return { ...{ options, from: bin, binDir, netDir, readiness, said, logged, begin, defineCluster, network } };
 }
 
 t.test('with `once`, what it did is said, and nothing is watched', { skip: noCompiler }, async (t) => {
-  const { options, binDir, netDir, readiness, said, begin } = installer(t);
-  const list = join(options.from, '..', '20-mine.conflist');
+  const { options, from, binDir, netDir, readiness, said, begin } = installer(t);
+  const list = join(from, '..', '20-mine.conflist');
   writeFileSync(list, JSON.stringify({ cniVersion: '1.0.0', name: 'mine', plugins: [{ type: 'bridge' }] }));
   const now = { ...options, netList: [list], once: true };
   const lines = (what: string) => [
@@ -108,7 +108,10 @@ t.test(
   'once in front: at once, in the place of a list of that name, or not at all',
   { skip: noCompiler },
   async (t) => {
-    const { options, netDir, begin, defineCluster, network } = installer(t, { mode: 'multi-network', once: true });
+    const { options, from, netDir, begin, defineCluster, network } = installer(t, {
+      mode: 'multi-network',
+      once: true,
+    });
     await t.rejects(begin().ended, {
       name: 'InstallError',
       message: `${netDir} has no network list of the cluster's to stand in front of`,
@@ -117,7 +120,7 @@ t.test(
     defineCluster();
     await begin().ended;
     t.equal(network(), join(netDir, CLUSTER_LIST), 'as the node calls it, which is as we do');
-    const given = join(options.from, '..', FRONT_LIST);
+    const given = join(from, '..', FRONT_LIST);
     writeFileSync(given, JSON.stringify({ cniVersion: '1.0.0', name: 'mine', plugins: [{ type: 'bridge' }] }));
     await begin({ ...options, netList: [given] }).ended;
     t.equal(network(), join(netDir, CLUSTER_LIST));
@@ -154,10 +157,10 @@ t.test('what fails at first is thrown; later it is logged and tried again', { sk
 });
 
 t.test('nothing is installed from where it goes, or from nowhere', { skip: noCompiler }, async (t) => {
-  const { options, binDir, begin } = installer(t);
-  symlinkSync(binDir, join(options.from, '../same'));
-  for (const from of [binDir, join(options.from, '../same')])
-    await t.rejects(begin({ ...options, from }).ended, {
+  const { options, from, binDir, begin } = installer(t);
+  symlinkSync(binDir, join(from, '../same'));
+  for (const same of [binDir, join(from, '../same')])
+    await t.rejects(begin({ ...options, from: same }).ended, {
       name: 'InstallError',
       message: `${binDir} is where it would be installed from, and to`,
     });
@@ -191,8 +194,8 @@ t.test(
   'a list that would fail every pod is refused, and one that is not there is told',
   { skip: noCompiler },
   async (t) => {
-    const { options, binDir, begin } = installer(t, { once: true });
-    const list = join(options.from, '..', '20-wrong.conflist');
+    const { options, from, binDir, begin } = installer(t, { once: true });
+    const list = join(from, '..', '20-wrong.conflist');
     await t.rejects(begin({ ...options, netList: [list] }).ended, { message: /20-wrong\.conflist cannot be .*ENOENT/ });
     writeFileSync(
       list,

@@ -1,7 +1,12 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { chmodSync, closeSync, openSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { gunzipSync } from 'node:zlib';
 import type { Command, CommanderError } from 'commander';
 import t from 'tap';
+import { EXPLAIN_PAGE } from '../../agent/explain-page.ts';
 import { program } from '../../cli/main.ts';
 import { VERSION } from '../../lib/version.ts';
 import { scratchFolder } from '../support/namespaces/namespace.ts';
@@ -92,34 +97,115 @@ t.test('words are those that are known, and some options can be repeated', async
 
 const PROCESS = join(import.meta.dirname, '../../cli/process.ts');
 
-/** The command as a process of its own. */
-function waymark(...args: string[]) {
-  const env = { PATH: process.env.PATH, ...COMPILED };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [PROCESS, ...args], { encoding: 'utf8', env });
-  return { status, stdout, stderr };
+/** The command as a process of its own, with what it does not write to `stdout`. */
+async function waymark(args: string[], { stdout = 'pipe', env = {} }: { stdout?: 'pipe' | number; env?: object } = {}) {
+  const child = spawn(process.execPath, [PROCESS, ...args], {
+    env: { PATH: process.env.PATH, ...COMPILED, ...env },
+    stdio: ['ignore', stdout, 'pipe'],
+  });
+  const textOf = async (stream: Readable | null) => (stream === null ? '' : Buffer.concat(await stream.toArray()));
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [out, err, status] = await Promise.all([textOf(child.stdout), textOf(child.stderr), ended]);
+  return { status, stdout: String(out), stderr: String(err) };
 }
 
 t.test('output is on stdout, errors are a sentence on stderr with exit code 1', async (t) => {
-  t.strictSame(waymark('--version'), { status: 0, stdout: `${VERSION}\n`, stderr: '' });
+  t.strictSame(await waymark(['--version']), { status: 0, stdout: `${VERSION}\n`, stderr: '' });
+  const full = openSync('/dev/full', 'w');
+  t.teardown(() => closeSync(full));
+  t.match(await waymark(['--version'], { stdout: full }), { status: 1, stderr: /^waymark: ENOSPC/ });
+  t.match(await waymark(['--versio']), { status: 1, stdout: '', stderr: /^error: unknown option '--versio'/ });
   const socket = join(scratchFolder(t), 'none.sock');
-  t.match(waymark('status', '--socket', socket), { status: 1, stdout: '', stderr: /^waymark: no agent answers at / });
-  t.match(waymark('explain'), { status: 1, stdout: '', stderr: 'waymark: explain needs a file or --pod\n' });
-  t.match(waymark('explain', 'x', '--pod', 'a/b'), { status: 1, stderr: 'waymark: explain needs a file or --pod\n' });
+  const failing: [args: string[], message: string][] = [
+    [['status', '--socket', socket], 'no agent answers at '],
+    [['explain', '--pod', 'a/b', '--socket', socket], 'no agent answers at '],
+    [['explain'], 'explain needs a file or --pod\n'],
+    [['explain', 'x', '--pod', 'a/b'], 'explain needs a file or --pod\n'],
+    [['routes', '--config', '/nonexistent'], ''],
+    [['agent', '--protect', 'x'], '--protect: '],
+    [['cni', 'add', 'net', '/n'], ''],
+  ];
+  for (const [args, message] of failing) {
+    const { status, stdout, stderr } = await waymark(args);
+    t.strictSame([status, stdout, stderr.startsWith(`waymark: ${message}`)], [1, '', true], stderr);
+  }
 });
 
 t.test('what is known is printed for people, or as JSON', async (t) => {
   const folder = t.testdir({
-    data: {},
+    ...{ data: {}, bin: {}, net: {} },
     good: '{"cniVersion":"1.0.0","name":"n","type":"static-route","routes":[{"dst":"10.0.0.0/8","gw":"10.1.1.1"}]}',
     bad: '{"cniVersion":"1.0.0","name":"n","type":"static-route","routes":7}',
   });
-  const dataDir = join(folder, 'data');
-  t.match(waymark('list', '--data-dir', dataDir), { status: 0, stdout: /^[A-Z]|no attachment/ });
-  const { status, stdout } = waymark('list', '--data-dir', dataDir, '--json');
+  const path = (name: string) => join(folder, name);
+  t.match(await waymark(['list', '--data-dir', path('data')]), { status: 0, stdout: 'no attachments\n' });
+  const { status, stdout } = await waymark(['list', '--data-dir', path('data'), '--json']);
   t.equal(status, 0);
   t.strictSame(stdout, `${JSON.stringify({ attachments: [], failures: [] }, undefined, 4)}\n`);
-  const good = waymark('explain', join(folder, 'good'));
+  const good = await waymark(['explain', path('good')]);
   t.match(good, { status: 0, stdout: /add route 10\.0\.0\.0\/8 via 10\.1\.1\.1/ });
-  t.match(JSON.parse(waymark('explain', join(folder, 'good'), '--json').stdout), {});
-  t.match(waymark('explain', join(folder, 'bad')), { status: 1, stdout: /error 7/ });
+  t.match(JSON.parse((await waymark(['explain', path('good'), '--json'])).stdout), { network: 'n' });
+  t.match(await waymark(['explain', path('bad')]), { status: 1, stdout: /error 7/ });
+  t.match(await waymark(['install', '--uninstall', '--bin-dir', path('bin')]), {
+    ...{ status: 0, stdout: `nothing is installed in ${path('bin')}\n` },
+  });
+
+  const places = [
+    '--bin-dir',
+    path('bin'),
+    '--net-dir',
+    path('net'),
+    '--data-dir',
+    path('data'),
+    '--socket',
+    path('s'),
+  ];
+  t.match(await waymark(['doctor', ...places]), { status: 2, stdout: /^problem executables: /m });
+  const diagnosis = await waymark(['doctor', ...places, '--json']);
+  t.equal(diagnosis.status, 2);
+  t.match(JSON.parse(diagnosis.stdout), { level: 'problem' });
+  t.strictSame(await waymark(['report', ...places, '--out', path('report')]), {
+    ...{ status: 0, stdout: `${path('report')}\n`, stderr: '' },
+  });
+  const report = openSync(path('stdout'), 'w');
+  t.equal((await waymark(['report', ...places, '--out', '-'], { stdout: report })).status, 0);
+  closeSync(report);
+  t.ok(gunzipSync(readFileSync(path('stdout'))).includes('doctor.json'), 'nothing but the archive');
+});
+
+t.test('the answer of a plugin is printed, and nothing where there is none', async (t) => {
+  const folder = t.testdir({
+    'a.conflist': '{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"fake"}]}',
+    bin: { fake: '#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND = CHECK ] || echo \'{"cniVersion":"1.0.0","ips":[]}\'\n' },
+  });
+  chmodSync(join(folder, 'bin/fake'), 0o755);
+  const env = { NETCONFPATH: folder, CNI_PATH: join(folder, 'bin') };
+  const cni = (verb: string) => waymark(['cni', verb, 'net', '/n', '--cache-dir', join(folder, 'cache')], { env });
+  const added = await cni('add');
+  t.strictSame(JSON.parse(added.stdout), { cniVersion: '1.0.0', ips: [] });
+  t.strictSame(await cni('check'), { status: 0, stdout: '', stderr: '' });
+});
+
+t.test('what the agent says is shown, and the exit code is 1 if a pod does not get what it selects', async (t) => {
+  const socket = join(scratchFolder(t), 'agent.sock');
+  const about = { version: '1.2.3', pid: 7, latencySeconds: {}, calls: [], journals: {}, lastFailures: [] };
+  const numbers = { uptimeSeconds: 1, requests: 5, errors: 0, running: 0, waiting: 0, patient: 0, memoryBytes: 1e6 };
+  const pod = { pod: 'shop/web', idle: 'it ends', attached: [], steps: [] };
+  const pages: { [path: string]: object } = {
+    '/status': { ...about, ...numbers },
+    [`${EXPLAIN_PAGE}shop/web`]: { ...pod, refused: [] },
+    [`${EXPLAIN_PAGE}shop/bad`]: { ...pod, refused: [{ reason: 'x' }] },
+  };
+  const server = createServer(({ url = '' }, response) => void response.end(JSON.stringify(pages[url])));
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  t.teardown(() => server.close());
+  const ask = (...args: string[]) => waymark([...args, '--socket', socket]);
+  t.match(await ask('status'), { status: 0, stdout: /^waymark agent 1\.2\.3, process 7, [^{]*\n$/ });
+  t.strictSame(JSON.parse((await ask('status', '--json')).stdout), pages['/status']);
+  t.match(await ask('explain', '--pod', 'shop/web'), {
+    status: 0,
+    stdout: 'pod shop/web\nnothing is done to it: it ends\n',
+  });
+  const bad = await ask('explain', '--pod', 'shop/bad', '--json');
+  t.strictSame([bad.status, JSON.parse(bad.stdout)], [1, pages[`${EXPLAIN_PAGE}shop/bad`]]);
 });
