@@ -37,4 +37,7 @@ t.test('files begin at blocks of 512 bytes, and two empty ones end it', async (t
   t.equal(bytes.length, 512 * (4 + 4 + 2));
   t.ok(bytes.subarray(-1024).every((byte) => byte === 0));
   t.equal(bytes.toString('latin1', 257, 265), 'ustar\x0000');
+  // Mode, owner, group, size and time (POSIX ustar): each in octal to the end of its field.
+  const fields = gunzipSync(archive(FILES, 8)).toString('latin1', 100, 148);
+  t.equal(fields, ['0000600', '0000000', '0000000', '00000000000', '00000000010', ''].join('\0'));
 });
