@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { Definitions } from '../../../lib/attachments/definitions.ts';
+import { Definitions, withoutRest } from '../../../lib/attachments/definitions.ts';
 import { ApiError } from '../../../lib/kubernetes/errors.ts';
 import { ApiStandIn } from '../../support/kubernetes/api-stand-in.ts';
 import { until } from '../../support/until.ts';
@@ -129,4 +129,83 @@ t.test('does not watch a kind that the cluster does not have, nor more than ther
   t.equal(definitions.watched, 64);
   await until(() => api.watching === 64);
   t.equal(api.count('GET', /kaloom/), 1, 'but for the one that found it out');
+});
+
+t.test('who only wants to know asks once for many, and not at all where it is watched', async (t) => {
+  const { api, definitions, put } = await definitionsOf(t);
+  t.equal(await definitions.find('shop/blue'), undefined);
+  put(standard('shop/blue'));
+  const before = api.asked.length;
+  const found = await Promise.all([definitions.find('shop/blue'), definitions.find('shop/blue')]);
+  t.equal(api.asked.length, before + 1);
+  t.strictSame(
+    found.map((each) => each?.metadata.name),
+    ['blue', 'blue'],
+  );
+  await definitions.find('shop/blue');
+  t.equal(api.asked.length, before + 2, 'and again the next time');
+  definitions.wait('shop/web', new Set(['shop/blue', 'shop/none']));
+  t.strictSame(
+    ['shop/blue', 'shop/red'].map((network) => definitions.isWatched(network)),
+    [true, false],
+  );
+  await until(() => api.watching === 2);
+  const asked = api.asked.length;
+  t.match(await definitions.find('shop/blue'), { metadata: { name: 'blue', namespace: 'shop' } });
+  t.equal(api.asked.length, asked);
+  t.equal(await definitions.find('shop/none'), undefined);
+  t.ok(api.asked.length > asked, 'one that is not there may be of the other kind');
+  api.fault = (_, response) => {
+    response.writeHead(500).end();
+    return true;
+  };
+  await t.rejects(definitions.find('shop/red'), ApiError);
+});
+
+t.test('a look is not what a watch has to differ from; who leaves is not told', async (t) => {
+  const { api, definitions, changes, put } = await definitionsOf(t);
+  put(standard('shop/blue'));
+  await definitions.peek('shop/blue');
+  definitions.wait('shop/web', new Set(['shop/blue']));
+  definitions.wait('shop/db', new Set(['shop/blue']));
+  await until(() => changes.length === 1);
+  t.strictSame(changes, ['shop/blue for shop/web,shop/db']);
+  definitions.wait('shop/web', new Set());
+  t.ok(definitions.isWatched('shop/blue'));
+  put(standard('shop/blue'));
+  await until(() => changes.length === 2);
+  t.equal(changes[1], 'shop/blue for shop/db');
+  t.equal(api.watching, 1);
+});
+
+t.test('what was read last is known of 256 definitions', async (t) => {
+  const { api, definitions, changes, put } = await definitionsOf(t);
+  const names = Array.from({ length: 257 }, (_, index) => `shop/n${index}`);
+  for (const name of names) put(standard(name));
+  for (const name of names.slice(0, 256)) await definitions.get(name);
+  const waitFor = async (name: string) => {
+    definitions.wait('shop/web', new Set([name]));
+    await until(() => api.watching === 1);
+    definitions.wait('shop/web', new Set());
+    await until(() => api.watching === 0);
+  };
+  await waitFor('shop/n0');
+  t.strictSame(changes, []);
+  await definitions.get('shop/n256');
+  await waitFor('shop/n1');
+  t.strictSame(changes, []);
+  await waitFor('shop/n0');
+  t.strictSame(changes, ['shop/n0 for shop/web']);
+});
+
+t.test('of a definition is kept what says how its network is attached', async (t) => {
+  const metadata = { name: 'blue', uid: 'u', resourceVersion: '7' };
+  const rest = { labels: { a: 'b' }, managedFields: [] };
+  t.strictSame(withoutRest({ metadata: { ...metadata, ...rest } }), { metadata, spec: { config: undefined } });
+  const whole = {
+    apiVersion: 'kaloom.com/v1',
+    metadata: { ...metadata, namespace: 'shop', annotations: { a: 'b' } },
+    spec: { config: '{}', plugin: 'vlan' },
+  };
+  t.strictSame(withoutRest({ ...whole, kind: 'Network', metadata: { ...whole.metadata, ...rest } }), whole);
 });

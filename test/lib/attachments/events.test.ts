@@ -139,3 +139,85 @@ t.test('a server that does not answer holds up nobody who stops', async (t) => {
   t.match(lost, [/shop\/web: .*cannot be reached/, /shop\/web: the agent has stopped/]);
   t.equal(api.asked.length, 1);
 });
+
+/** A recorder whose server takes everything; what it is asked, and what is lost. */
+function patientRecorder() {
+  const asked: string[] = [];
+  const lost: string[] = [];
+  let now = Date.parse('2026-01-02T03:04:05Z');
+  const client = {
+    create: async (_: string, body: { message?: unknown; metadata?: { name: string } }) => {
+      asked.push(`create ${body.message} ${body.metadata?.name}`);
+      return {} as never;
+    },
+    mergePatch: async (path: string) => {
+      asked.push(`patch ${path}`);
+      return {} as never;
+    },
+  };
+  const events = new EventRecorder({ client, node: 'node-1', lost: (why) => lost.push(why), now: () => now });
+  const record = async (uid: string, text = 'text', more: Partial<Pod> = {}) => {
+    const before = asked.length;
+    events.record({ ...POD, uid, ...more }, 'UpdatedRoutes', text);
+    await events.written();
+    return asked.slice(before).map((line) => line.split(' ')[0])[0];
+  };
+  const pass = (ms: number) => {
+    now += ms;
+  };
+  return { asked, lost, record, pass };
+}
+
+const HALF_AN_HOUR = 30 * 60_000;
+
+t.test('the same text within half an hour is one event, and its name is a name', async (t) => {
+  const { record, pass, asked } = patientRecorder();
+  const name = 'x'.repeat(250);
+  t.equal(await record('a', 'text', { name }), 'create');
+  t.match(asked[0], new RegExp(`^create text x{200}\\.${Date.parse('2026-01-02T03:04:05Z').toString(16)}[0-9a-f]{8}$`));
+  pass(HALF_AN_HOUR - 1);
+  t.equal(await record('a'), 'patch');
+  pass(HALF_AN_HOUR - 1);
+  t.equal(await record('a'), 'patch', 'since it last was said');
+  pass(HALF_AN_HOUR);
+  t.equal(await record('a'), 'create');
+  t.equal(await record('b'), 'create', 'of another pod');
+});
+
+t.test('of a thousand events and pods it is known what was said, the latest ones', async (t) => {
+  const { record, lost } = patientRecorder();
+  for (let i = 0; i < 1000; i++) await record(`pod-${i}`);
+  t.equal(await record('pod-0'), 'patch');
+  await record('one more');
+  t.equal(await record('pod-0'), 'create', 'the first is forgotten');
+  t.equal(await record('pod-2'), 'patch');
+
+  const other = patientRecorder();
+  for (const uid of ['a', 'b']) for (let i = 0; i < 25; i++) await other.record(uid, `${i}`);
+  for (let i = 0; i < 998; i++) await other.record(`pod-${i}`);
+  t.equal(await other.record('b', 'x'), undefined);
+  t.equal(await other.record('a', 'x'), undefined, 'of a thousand pods it is known how much each has said');
+  await other.record('one more');
+  t.equal(await other.record('a', 'x'), undefined);
+  t.strictSame([lost.length, other.lost.length], [0, 3]);
+  for (let i = 0; i < 1000; i++) await other.record(`more-${i}`);
+  t.equal(await other.record('a', 'x'), 'create', 'one that was silent since is forgotten');
+});
+
+t.test('what was asked for is told if anything was', async (t) => {
+  const added = (request: object) => messages.added(POD, 'net1', 'shop/blue', request).split('network: blue')[1];
+  t.equal(added({ ips: ['10.1.1.7'] }), '(ips: [10.1.1.7], mac: , cni-args: <nil>)');
+  t.equal(added({ mac: '02:00:00:00:00:01' }), '(ips: [], mac: 02:00:00:00:00:01, cni-args: <nil>)');
+  t.equal(added({ cniArgs: {} }), '(ips: [], mac: , cni-args: {})');
+  t.equal(added({ bandwidth: {} }), '');
+  const drifted = messages.drifted(POD, 'net1', 'shop/blue', ['a', 'b']);
+  t.equal(drifted, 'pod [shop/web]: routes of interface net1 of network: shop/blue are not as they were made: a; b');
+  for (const [network, of] of [
+    [undefined, ''],
+    ['shop/blue', ' of network: blue'],
+  ] as const)
+    t.equal(
+      messages.updated(POD, 'net1', network, 2),
+      `pod [shop/web]: updated routes of interface net1${of} (changes: 2)`,
+    );
+});
