@@ -88,6 +88,30 @@ t.test('a folder that comes later, or another one in its place, is found in time
   t.equal(contentOf('maps/map'), 'none', 'a folder is no file');
 });
 
+t.test('who has left is not told of what was about to be told, and nothing looks at intervals', async (t) => {
+  const cleared: unknown[] = [];
+  const clear = globalThis.clearInterval;
+  t.intercept(globalThis, 'clearInterval', {
+    value: (timer: NodeJS.Timeout) => {
+      cleared.push(timer);
+      clear(timer);
+    },
+  });
+  const { folder, files, told, contentOf } = watchOf(t);
+  writeFileSync(join(folder, 'map'), 'one');
+  const before = watched();
+  files.use('a', ['map', 'other']);
+  files.use('a', ['map']);
+  t.equal(cleared.length, 0);
+  writeFileSync(join(folder, 'map'), 'two');
+  contentOf('map');
+  files.close();
+  t.equal(cleared.length, 1);
+  // Longer than an editor's steps are waited for.
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  t.strictSame([told, watched()], [[], before]);
+});
+
 /** How many things the kernel watches for this process (proc_pid_fdinfo(5)). */
 function watched(): number {
   const texts = readdirSync('/proc/self/fdinfo').flatMap((fd) => {

@@ -179,6 +179,20 @@ t.test('replaceFile', async (t) => {
     t.strictSame(readdirSync(folder), ['a.json']);
   });
 
+  t.test('leaves nothing open, whether it succeeds or fails', async (t) => {
+    const folder = scratchFolder(t);
+    mkdirSync(join(folder, 'b.json'));
+    const open = () => readdirSync('/proc/self/fd').length;
+    const before = open();
+    for (const durable of [false, true]) {
+      replaceFile(join(folder, 'a.json'), 'x', { durable });
+      t.throws(() => replaceFile(join(folder, 'b.json'), 'x', { durable }), FileError);
+    }
+    readFileIfThere(join(folder, 'a.json'));
+    t.throws(() => readFileIfThere(join(folder, 'b.json')), FileError);
+    t.equal(open(), before);
+  });
+
   t.test('throws FileError when a folder has the temporary name', async (t) => {
     const folder = scratchFolder(t);
     writeFileSync(join(folder, 'a.json'), 'as before');

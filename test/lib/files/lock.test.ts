@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import * as fs from 'node:fs';
+import { readdirSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { holderOf, removeOrphans, tryLock } from '../../../lib/files/lock.ts';
+import { holderOf, isHeld, removeOrphans, tryLock } from '../../../lib/files/lock.ts';
+import { AddonError } from '../../../lib/native/errors.ts';
 import { nativeSockets, withAddon } from '../../../lib/native/native.ts';
 import { scratchFolder, works } from '../../support/namespaces/namespace.ts';
 
@@ -93,6 +95,75 @@ t.test('a lock of another process', { skip: noFlock }, async (t) => {
   t.ok(lock, 'and not its lock');
   lock?.release();
   t.strictSame(readdirSync(folder), []);
+});
+
+t.test('a lock that cannot be had, or may not be asked for, leaves nothing open', async (t) => {
+  const folder = scratchFolder(t);
+  const path = join(folder, '.a.lock');
+  const open = () => readdirSync('/proc/self/fd').length;
+  const real = nativeSockets();
+  const failing = (error: Error) => ({
+    ...real,
+    lockFile: () => {
+      throw error;
+    },
+  });
+  const held = tryLock(path);
+  const before = open();
+  t.equal(tryLock(path), undefined);
+  await withAddon(failing(Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 })), async () => {
+    t.throws(() => tryLock(path), { name: 'FileError', message: `${path}: cannot be locked (EIO: i/o error)` });
+    t.match(removeOrphans(folder, '.lock'), [{ name: 'FileError' }]);
+  });
+  await withAddon(failing(new AddonError(new Error('noexec'))), async () => {
+    for (const work of [() => tryLock(path), () => removeOrphans(folder, '.lock')])
+      t.throws(work, { name: 'AddonError' });
+  });
+  t.equal(open(), before);
+  held?.release();
+  t.equal(open(), before - 1);
+  t.throws(() => real.lockFile(-1), { message: 'flock: Bad file descriptor' });
+  const wrong = real.lockFile as (...args: unknown[]) => unknown;
+  for (const args of [[], ['3']]) t.throws(() => wrong(...args), TypeError);
+});
+
+// A line of proc_locks(5), of this process unless it says otherwise.
+const entry = (inode: number, kind = 'FLOCK', pid: number | string = process.pid) =>
+  `1: ${kind}  ADVISORY  WRITE ${pid} 08:01:${inode} 0 EOF\n`;
+
+t.test('who holds a lock is what the kernel’s table says of its file', async (t) => {
+  const path = join(scratchFolder(t), '.a.lock');
+  writeFileSync(path, '');
+  const { ino } = statSync(path);
+  const own = `process ${process.pid} (${readFileSync('/proc/self/comm', 'utf8').trim()})`;
+  const tables: [table: string | undefined, isHeld: boolean, holder: string][] = [
+    [entry(ino), true, own],
+    [entry(ino + 1) + entry(ino), true, own],
+    [entry(ino, 'FLOCK', 0), true, 'another process'],
+    [entry(ino, 'FLOCK', -1), true, 'another process'],
+    [entry(ino, 'FLOCK', 4_194_999), true, 'process 4194999'],
+    [entry(ino + 1), false, 'another process'],
+    [entry(ino, 'POSIX'), false, 'another process'],
+    [entry(ino, '-> FLOCK'), false, 'another process'],
+    ['', false, 'another process'],
+    [undefined, false, 'another process'],
+  ];
+  for (const [table, isHeld, holder] of tables) {
+    const read = (...args: Parameters<typeof fs.readFileSync>) => {
+      if (args[0] !== '/proc/locks') return fs.readFileSync(...args);
+      if (table !== undefined) return table;
+      throw new Error('EACCES');
+    };
+    const lock = await t.mockImport<typeof import('../../../lib/files/lock.ts')>('../../../lib/files/lock.ts', {
+      'node:fs': { ...fs, readFileSync: read },
+    });
+    t.strictSame([lock.isHeld(path), lock.holderOf(path)], [isHeld, holder], table ?? 'no table');
+  }
+  t.strictSame([isHeld(`${path}.none`), holderOf(`${path}.none`)], [false, 'another process']);
+  const lock = tryLock(path);
+  t.equal(isHeld(path), true);
+  lock?.release();
+  t.equal(isHeld(path), false);
 });
 
 t.test('orphans are removed, and nothing else', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { fileName, isNewer, lockPath, parse, parseHead } from '../../../lib/journal/format.ts';
+import { fileName, isNewer, linesOf, lockPath, parse, parseHead } from '../../../lib/journal/format.ts';
 
 const HEAD = { version: 1, containerID: 'c', ifname: 'eth0', namespace: 'ns' };
 const ENTRIES = [{ network: 'blue', change: { op: 'x' } }, { network: 'green' }];
@@ -29,6 +29,14 @@ t.test('of one that was cut short, at any line, the entries that are whole are l
 t.test('what is no entry is left out, and damages it', async (t) => {
   for (const wrong of [7, null, {}, { network: 7 }, { network: 'blue', change: 7 }, { network: 'blue', change: null }])
     t.strictSame(parse(lines(HEAD, [wrong, ...ENTRIES])), { namespace: 'ns', entries: ENTRIES, intact: false });
+});
+
+t.test('each entry of an intact journal has a line, unless somebody has laid it out otherwise', async (t) => {
+  const written = ENTRIES.map((entry) => JSON.stringify(entry));
+  t.strictSame(linesOf(lines(HEAD), 2), written);
+  t.strictSame(linesOf(lines(HEAD, ENTRIES.slice(1)), 1), written.slice(1));
+  for (const count of [0, 1, 3]) t.strictSame(linesOf(lines(HEAD), count), []);
+  t.strictSame(linesOf(`${JSON.stringify({ ...HEAD, entries: ENTRIES })}\n`, 2), []);
 });
 
 t.test('a newer one says so, however it is laid out', async (t) => {

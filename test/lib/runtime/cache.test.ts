@@ -90,11 +90,12 @@ t.test('the attachments of a sandbox are found whatever their network, with the 
   cacheResult(folder, { ...list, name: 'other' }, { ...INPUT, ifname: 'net1' }, RESULT);
   cacheResult(folder, list, { ...INPUT, containerID: 'c2' }, RESULT);
   writeFileSync(join(results, 'other-c1-net2'), readFileSync(join(results, 'net-c2-eth0')));
+  writeFileSync(join(results, 'copy'), readFileSync(join(results, 'net-c1-eth0')));
   t.match(cachedAttachmentsOf(results, 'c1'), [
     { network: 'net', input: INPUT, config: { name: 'net', plugins: [{ type: 'one' }] }, result: RESULT },
     { network: 'other', input: { ifname: 'net1' } },
   ]);
-  t.equal(cachedAttachmentsOf(results, 'c1').length, 2, 'the file decides, not its name');
+  t.equal(cachedAttachmentsOf(results, 'c1').length, 2, 'both the file and its name decide');
   const written = JSON.parse(readFileSync(join(results, 'net-c1-eth0'), 'utf8'));
   for (const config of ['!', Buffer.from('[]').toString('base64'), 7]) {
     writeFileSync(join(results, 'net-c1-eth0'), JSON.stringify({ ...written, config }));

@@ -28,8 +28,11 @@ t.test('hands over input and environment, and reports how the plugin ended', asy
   const said: string[] = [];
   const run = limitedRun({ deadlineMs: 20_000, said: (_, text) => said.push(text) });
   const path = script(t, 'cat; echo "$CNI_COMMAND"; pwd; echo careful >&2; exit 3');
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
   t.strictSame(await run(path, { ...ENV, CNI_COMMAND: 'ADD' }, '{}\n'), { code: 3, stdout: '{}\nADD\n/\n' });
   t.strictSame(said, ['careful']);
+  t.strictSame(timers(), before, 'nothing waits for what has ended');
   t.strictSame(await run(script(t, 'kill -9 $$'), ENV, ''), { code: 'SIGKILL', stdout: '' });
   await t.rejects(run('/nowhere/plugin', ENV, ''), { code: 'ENOENT' });
 });
@@ -64,6 +67,10 @@ t.test('ends what prints without end', async (t) => {
   const quiet = limitedRun({ deadlineMs: 60_000, said: (_, text) => said.push(text) });
   await quiet(script(t, 'yes | head -c 1000000 >&2'), ENV, '');
   t.equal(said[0]?.length, (16 << 10) - 1);
+  const most = script(t, `head -c ${8 << 20} /dev/zero; echo x >&2`);
+  t.equal((await quiet(most, ENV, '')).stdout.length, 8 << 20);
+  await t.rejects(quiet(script(t, `echo once >&2; head -c ${(8 << 20) + 1} /dev/zero`), ENV, ''), /more than 8 MiB/);
+  t.strictSame(said.slice(1), ['x', 'once']);
 });
 
 t.test('an error, not the end of the process, where no file descriptor is left', async (t) => {

@@ -51,6 +51,7 @@ t.test('loadNetwork', async (t) => {
   const versions: [title: string, keys: object, picked: string][] = [
     ['the newest that we know of cniVersions', { cniVersions: ['0.4.0', '1.1.0', '9.0.0', '1.0.0'] }, '1.1.0'],
     ['cniVersion where it is the newest', { cniVersion: '1.1.0', cniVersions: ['0.4.0'] }, '1.1.0'],
+    ['none that is a little newer', { cniVersion: undefined, cniVersions: ['1.0.0', '1.2.0', '1.1.1'] }, '1.0.0'],
     ['cniVersion alone, even if we do not know it', { cniVersion: '9.0.0' }, '9.0.0'],
     ['0.1.0 if there is none', { cniVersion: undefined }, '0.1.0'],
   ];

@@ -226,6 +226,19 @@ t.test('CHECK', async (t) => {
   });
 });
 
+t.test('a cached result of a version that nobody knows is none', async (t) => {
+  const { runtime, calls } = worldWith(t, { one: SILENT });
+  const known = (cniVersion: unknown) => runtime.del(listOf([{ type: 'one' }]), INPUT, { cniVersion, ips: [] });
+  for (const version of ['9.9.9', 7, undefined]) await known(version);
+  await runtime.del(listOf([{ type: 'one' }], { cniVersion: '9.9.9' }), INPUT, { cniVersion: '1.0.0', ips: [] });
+  t.strictSame(
+    calls().map(({ config }) => 'prevResult' in config),
+    [false, false, false, false],
+  );
+  await known('1.0.0');
+  t.match(calls().at(-1)?.config, { prevResult: { cniVersion: '1.1.0', ips: [] } });
+});
+
 t.test('DEL runs in reverse, without a previous result below 0.4.0', async (t) => {
   const { runtime, calls } = worldWith(t, { one: onAdd(RESULT), two: onAdd(RESULT) });
   const list = listOf([{ type: 'one' }, { type: 'two' }], { cniVersion: '0.3.1' });
