@@ -73,6 +73,27 @@ t.test('an inventory of a data folder', { skip: noNamespaces }, async (t) => {
     t.equal((await inventory()).attachments[0]?.state, 'in place');
   });
 
+  t.test(
+    'looks a second time at what somebody may be at work on, and calls what is right by then no drift',
+    async (t) => {
+      const { add, dataDir, pod } = worldOf(t);
+      await add([{ dst: '172.16.0.0/12' }]);
+      await add([{ dst: '172.32.0.0/12' }], { name: 'green' });
+      const looks = async (repair: () => void) => {
+        let looks = 0;
+        const breathe = async () => {
+          if (looks++ === 0) repair();
+        };
+        const { attachments } = await takeInventory(dataDir, PLUGIN_NAMES, { breathe });
+        return [attachments.map(({ state }) => state), looks];
+      };
+      const repair = () => void pod.ip('route add 172.16.0.0/12 dev eth0');
+      t.strictSame(await looks(() => undefined), [['in place', 'in place'], 1]);
+      pod.ip('route del 172.16.0.0/12');
+      t.strictSame(await looks(repair), [['in place', 'in place'], 2]);
+    },
+  );
+
   t.test('tells that a namespace has too much to be read, and lists what is recorded', async (t) => {
     const { add, dataDir, pod } = worldOf(t);
     await add([{ dst: '172.16.0.0/12' }]);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import * as fs from 'node:fs';
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Test } from 'tap';
 import { NamespaceFinder } from '../../../lib/inventory/namespaces.ts';
@@ -25,6 +26,10 @@ function finderOf() {
   const finder = new NamespaceFinder({ breathe: async () => void turns++ });
   return { finder, turns: () => turns };
 }
+
+const refuse = (path: string) => {
+  throw Object.assign(new Error(path), { code: 'EACCES' });
+};
 
 /** A process in a namespace that has no other path. */
 async function sleeperIn(t: Test, name: string): Promise<number> {
@@ -73,6 +78,30 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     pod.remove();
     for (const said of [undefined, pod.path]) t.equal(await found(finderOf().finder, identity, said), 'gone');
   });
+
+  await t.test(
+    'nor is what a process may hold that may not be inspected; one that has ended holds nothing',
+    async (t) => {
+      const others: [stat: (path: string) => void, isSaid: boolean, where: string][] = [
+        [() => undefined, false, 'gone'],
+        [refuse, false, 'unknown'],
+        [refuse, true, 'gone'],
+      ];
+      for (const [stat, isSaid, where] of others) {
+        const readdirSync = (path: string) => [...fs.readdirSync(path), ...(path === '/proc' ? ['4194999'] : [])];
+        const statSync = (path: string, options: fs.StatSyncOptions) => {
+          if (path.startsWith('/proc/4194999/')) stat(path);
+          return fs.statSync(path, options);
+        };
+        const { NamespaceFinder: Finder } = await t.mockImport<typeof import('../../../lib/inventory/namespaces.ts')>(
+          '../../../lib/inventory/namespaces.ts',
+          { 'node:fs': { ...fs, readdirSync, statSync } },
+        );
+        const finder = new Finder({ breathe: async () => undefined });
+        t.equal(await finder.find('no such identity', isSaid ? '/nowhere' : undefined), where);
+      }
+    },
+  );
 
   await t.test('what was held when it was looked for, and is not any more, is not known', async (t) => {
     const pod = scratchNamespace(t);

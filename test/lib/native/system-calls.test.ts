@@ -105,6 +105,34 @@ for (const [what, script, inject, expected] of REFUSED) {
   });
 }
 
+t.test('everything that came before is dropped, also what is empty', { skip: noStrace }, async (t) => {
+  for (const came of ['retval=0', 'retval=1', 'error=ENOBUFS']) {
+    const inject = ['-e', `inject=recvfrom:${came}:when=1`];
+    const { printed, calls } = ran(t, 'tried(() => native.openSocket(own))', inject);
+    t.strictSame([printed, calls.filter((call) => call.startsWith('recvfrom(')).length], [{ opened: true }, 2], came);
+  }
+});
+
+t.test('who could not be called back the first time can be the second', { skip: noStrace }, async (t) => {
+  const script = '[1, 2, 3].map(() => tried(() => native.onReadable(() => undefined) ?? 0))';
+  const log = join(scratchFolder(t), 'strace');
+  const trace = ['-e', 'trace=epoll_create1'];
+  const command = [process.execPath, '--input-type=module', '-e', `${PREAMBLE}console.log(JSON.stringify(${script}))`];
+  const counted = spawnSync('strace', ['-o', log, ...trace, ...command]);
+  t.equal(counted.status, 0);
+  // The runtime has some of its own.
+  const calls = readFileSync(log, 'utf8').match(/^epoll_create1\(/gm)?.length;
+  const { stdout } = spawnSync('strace', [
+    '-o',
+    log,
+    ...trace,
+    '-e',
+    `inject=epoll_create1:error=EDOM:when=${calls}`,
+    ...command,
+  ]);
+  t.strictSame(JSON.parse(String(stdout)), [failed('epoll_create1'), { result: 0 }, { left: 0 }]);
+});
+
 t.test('a notification after an interruption, a loss, an error', { skip: noStrace }, async (t) => {
   const fd = 'native.openNotifications(own)';
   const read = (inject: string) => {

@@ -24,16 +24,20 @@ function worldOf(t: Test) {
   const routes = [{ dst: '10.1.0.0/16', gw: '10.244.1.1' }];
   const config = { cniVersion: '1.1.0', name: 'net', type: 'static-route', dataDir, routes };
   const verb = async (command: string, own: Own, pacing: Pacing, { args = [], keys = {}, env = {} } = {} as More) => {
-    let stdout = '';
+    let [stdout, stderr] = ['', ''];
     const code = await run(definePlugin({ ...definition, ...own }), {
       ...{ args, pacing, env: variables(command, pod.path, env) },
       readStdin: () => Buffer.from(JSON.stringify({ ...config, ...keys })),
       writeStdout: (text) => {
         stdout += text;
       },
-      writeStderr: () => {},
+      writeStderr: (text) => {
+        stderr += text;
+      },
     });
-    return { code, document: stdout === '' ? undefined : JSON.parse(stdout) };
+    const lines = stderr.split('\n').filter(Boolean);
+    const log = lines.map((line) => JSON.parse(line));
+    return { code, document: stdout === '' ? undefined : JSON.parse(stdout), log };
   };
   return { ...pod, dataDir, journal: join(dataDir, 'static-route', 'container-1-eth0.json'), verb };
 }
@@ -73,6 +77,23 @@ t.test('ADD', { skip: noNamespaces }, async (t) => {
     t.match(await verb('ADD', { verify }, {}, { args: ['--noop'] }), {
       document: { command: 'ADD', plugin: 'static-route', changes: ['add route 10.1.0.0/16 via 10.244.1.1 dev eth0'] },
     });
+  });
+
+  t.test('logs how many changes it made, if any, and which ones if that is asked for', async (t) => {
+    const { verb } = worldOf(t);
+    const made = { level: 'info', msg: 'made changes', changes: 1 };
+    const asked = (logLevel: string) => verb('ADD', {}, {}, { keys: { logLevel } });
+    t.match((await asked('info')).log, [made]);
+    t.strictSame((await asked('debug')).log, []);
+    await verb('DEL', {}, {});
+    const line = { level: 'debug', msg: 'add route 10.1.0.0/16 via 10.244.1.1 dev eth0', source: 'routes[0]' };
+    const { log } = await asked('debug');
+    t.match(log, [made, line]);
+    t.equal(log.length, 2);
+    const wanted = (there: boolean) => [{ level: 'trace', msg: `wanted: ${line.msg}`, source: 'routes[0]', there }];
+    t.match((await asked('trace')).log, wanted(true));
+    await verb('DEL', {}, {});
+    t.match((await asked('trace')).log, wanted(false));
   });
 
   t.test('records for whom and when it was', async (t) => {
