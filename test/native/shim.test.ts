@@ -182,7 +182,9 @@ function testBrokenAnswers(t: Test, node: ShimNode): void {
     ['another version', answerHeader('R', 0, 0, 0, 'WMK\x02')],
     ['an unknown kind', answerHeader('X')],
     ['a kind of no byte', answerHeader('\0')],
-    ['padding that is not zero', answerHeader('R\0\x01')],
+    ['padding that is not zero', answerHeader('R\x01')],
+    ['padding whose second byte is not', answerHeader('R\0\x01')],
+    ['padding whose third byte is not', answerHeader('R\0\0\x01')],
     ['an invalid exit code', answerHeader('R', 256)],
     ['64 MiB and a byte', answerHeader('R', 0, (64 << 20) + 1, 0)],
     ['64 MiB and a byte, of both', answerHeader('R', 0, 64 << 20, 1)],
@@ -391,7 +393,8 @@ function testWithoutAgent(t: Test, node: ShimNode): void {
   t.test('a very long place is cut, and the error is JSON all the same', async (t) => {
     const WAYMARK_STANDALONE = `/${'"\n'.repeat(5_000)}`;
     const answer = await callShim(node.shim, { env: { ...node.env, WAYMARK_STANDALONE }, stdin: CONFIG });
-    t.match(JSON.parse(String(answer.stdout)), { code: 11 });
+    const { code, details } = JSON.parse(String(answer.stdout));
+    t.strictSame([code, details.length], [11, 1024]);
   });
 
   t.test('a WAYMARK_STANDALONE that is the shim itself is not started again and again', async (t) => {
@@ -401,10 +404,51 @@ function testWithoutAgent(t: Test, node: ShimNode): void {
   });
 
   t.test('a socket’s path that is too long is a reason to do without the agent', async (t) => {
-    const env = { ...node.env, WAYMARK_SOCKET: `/${'x'.repeat(200)}` };
-    checkFallback(t, node, await callShim(node.shim, { env, stdin: CONFIG }), 'too long');
+    // sockaddr_un has room for 108 bytes, the end among them; a path of PATH_MAX has no file beside it either.
+    for (const [path, reason] of [
+      [`/${'x'.repeat(106)}`, /: No such file or directory; /],
+      [`/${'x'.repeat(107)}`, /: File ?name too long; /],
+      [`/${'x'.repeat(200)}`, /: File ?name too long; /],
+      [`${'/x'.repeat(3000)}/agent.sock`, /agent at/],
+    ] as const) {
+      const answer = await callShim(node.shim, { env: { ...node.env, WAYMARK_SOCKET: path }, stdin: CONFIG });
+      checkFallback(t, node, answer, `${path.length} bytes`);
+      t.match(answer.stderr, reason);
+    }
   });
 }
+
+const TOLD: [config: string, version: string][] = [
+  ['{"cniVersion":"1.2.3"}', '1.2.3'],
+  [' {\t"cniVersion"\r\n : \n"1.2.3" , "a" : 1}', '1.2.3'],
+  [`{"cniVersion":"${'1.'.repeat(7)}1"}`, `${'1.'.repeat(7)}1`],
+  [`{"cniVersion":"${'1.'.repeat(8)}"}`, '1.1.0'],
+  ['{"cniVersion":""}', '1.1.0'],
+  ['{"cniVersion":1.2}', '1.1.0'],
+  ['{"cniVersion":["1.2.3"]}', '1.1.0'],
+  ['{"a":"cniVersion","cniVersion":"1.2.3"}', '1.2.3'],
+  ['{"a":{"cniVersion":"1.2.3"}}', '1.1.0'],
+  ['[{"cniVersion":"1.2.3"}]', '1.1.0'],
+  ['{"a":[{}],"cniVersion":"1.2.3"}', '1.2.3'],
+  ['{"a":"}","cniVersion":"1.2.3"}', '1.2.3'],
+  ['{"a\\"":"\\\\","cniVersion":"1.2.3"}', '1.2.3'],
+  ['{"cniVersion":"0.3.0","cniVersion":"0.3.1"}', '0.3.1'],
+  ['{"xcniVersion":"1.2.3"}', '1.1.0'],
+  ['{"cniVersion', '1.1.0'],
+  ['{"cniVersion"', '1.1.0'],
+  ['{"cniVersion":', '1.1.0'],
+  ['{"cniVersion":"1.2.3', '1.1.0'],
+  ['{"cniVersion":"1.2.3\\', '1.1.0'],
+  ['', '1.1.0'],
+];
+
+t.test('an error has the config’s own version, also of one that is cut short', { skip: noCompiler }, async (t) => {
+  const { shim } = shimNode(t);
+  for (const [stdin, version] of TOLD) {
+    const { stdout } = await callShim(shim, { env: { CNI_COMMAND: 'ADD' }, stdin });
+    t.equal(JSON.parse(String(stdout)).cniVersion, version, stdin);
+  }
+});
 
 t.test('an error has the config’s own version, as a JSON parser finds it', { skip: noCompiler }, async (t) => {
   const { shim } = shimNode(t);

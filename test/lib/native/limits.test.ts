@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
@@ -68,6 +69,26 @@ t.test('one that nobody could wait for is ended, and leaves nothing', { skip: no
   const user = 54_321;
   const under = ['setpriv', `--reuid=${user}`, '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'];
   t.strictSame(printed(under, script), [['uv_thread_create', EAGAIN], true, true]);
+});
+
+t.test('what a process was to be started with is let go of, whether it could be or not', async (t) => {
+  const { startProcess } = nativeSockets();
+  const long = 'x'.repeat(1 << 20);
+  const wrong = 7 as unknown as string;
+  const nothing = () => undefined;
+  const cases: [argv: string[], environment: string[]][] = [
+    [['/nowhere', long], []],
+    [['/nowhere'], [long]],
+    [['/nowhere', long, wrong], []],
+    [['/nowhere'], [long, wrong]],
+    [[], [long]],
+  ];
+  const before = process.memoryUsage.rss();
+  for (const [argv, environment] of cases) {
+    for (let i = 0; i < 100; i++) assert.throws(() => startProcess(argv, environment, nothing));
+  }
+  const grown = (process.memoryUsage.rss() - before) / (1 << 20);
+  t.ok(grown < 80, `${grown} MiB more than before`);
 });
 
 t.test('what are no arguments, environment or function of a process', async (t) => {

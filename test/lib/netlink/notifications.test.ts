@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { openSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { nativeSockets, withAddon } from '../../../lib/native/native.ts';
 import { type Notice, Notifications } from '../../../lib/netlink/notifications.ts';
 import { OWN_NAMESPACE, openNamespace } from '../../../lib/netns/netns.ts';
 import { compileIntruder, intrudeOnce } from '../../support/agent/intruder.ts';
@@ -77,6 +78,28 @@ t.test('what is more than the socket holds is lost, and it is told so', { skip: 
   pod.ip('route add blackhole 11.1.0.0');
   await woken(notifications).whenDone();
   t.equal(notifications.read().length, 1);
+});
+
+t.test('whoever floods it holds nobody up, and what was lost once is lost', async (t) => {
+  const answers: number[] = [];
+  let reads = 0;
+  const addon = {
+    ...nativeSockets(),
+    openNotifications: () => openSync('/dev/null', 'r'),
+    readNotification: () => {
+      reads++;
+      return answers.shift() ?? -1;
+    },
+  };
+  await withAddon(addon, async () => {
+    const notifications = notificationsIn(t, { path: OWN_NAMESPACE });
+    t.equal(notifications.read(), 'lost');
+    t.equal(reads, 512);
+    answers.push(-1, 0);
+    t.equal(notifications.read(), 'lost');
+    answers.push(0);
+    t.strictSame(notifications.read(), []);
+  });
 });
 
 t.test('whoever is in the pod cannot send to it', { skip: noNamespaces || noCompiler }, async (t) => {

@@ -167,6 +167,12 @@ t.test(
       [10, 10, 5],
     );
 
+    for (const receiveBytes of [1, ANSWER_BYTES, 2 * ANSWER_BYTES - 1]) {
+      const small = fakeTransport((sent) => sent.map((request) => acknowledgement(request, 0)));
+      await new RouteSocket(small, 0n, { receiveBytes }).change(requests.slice(0, 3), String);
+      t.equal(small.writes.length, 3, 'one at least');
+    }
+
     // What the kernel counts for each (Rmem of /proc/net/netlink), with a text of its own and without.
     const pod = scratchPod(t);
     const namespace = openNamespace(pod.path);
