@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execPath } from 'node:process';
 import t from 'tap';
 import { CniError } from '../../../lib/cni/errors.ts';
 import { HERE } from '../../../lib/cni/place.ts';
@@ -175,6 +177,41 @@ t.test('how much it logs is said by the config, else by the environment, and whe
   t.equal((await ran(saying, { env: { ...loud, _CNI_LOGGING_FILE: second } }, { logFile: 'relative' })).stderr, '');
   for (const file of [first, second]) t.match(readFileSync(file, 'utf8'), /noop: false/);
   t.match((await ran(saying, { env: loud }, { logFile: 7 })).stderr, /noop: false/);
+});
+
+t.test('a process reads its input, writes its answer, and says so if it crashes', async (t) => {
+  const { href } = new URL('../../../lib/cni/runner.ts', import.meta.url);
+  const process = (handler: string) => {
+    const script = `
+      import { runProcess } from ${JSON.stringify(href)};
+      const handler = ${handler};
+      const handlers = { ADD: handler, DEL: handler, CHECK: handler, GC: handler, STATUS: handler };
+      await runProcess({ name: 'plugin', version: '1', handlers });`;
+    const { status, stdout, stderr } = spawnSync(
+      execPath,
+      ['--input-type=module', '-e', script, '--', 'script', '--noop'],
+      {
+        input: JSON.stringify({
+          cniVersion: '1.1.0',
+          name: 'net',
+          type: 'x',
+          big: 'x'.repeat(200_000),
+          logLevel: 'debug',
+        }),
+        env: { CNI_COMMAND: 'STATUS', CNI_PATH: '/opt/cni/bin' },
+        encoding: 'utf8',
+      },
+    );
+    return { status, document: stdout === '' ? '' : JSON.parse(stdout), stderr };
+  };
+  const whole = process(`async ({ request, log, noop }) => {
+    log.debug('said');
+    return { bytes: request.document.big.length, noop };
+  }`);
+  t.strictSame([whole.status, whole.document], [0, { bytes: 200_000, noop: true }]);
+  t.match(JSON.parse(whole.stderr), { msg: 'said' });
+  for (const crash of ["setTimeout(() => { throw new Error('odd'); })", "Promise.reject(new Error('odd'))"])
+    t.match(process(`() => new Promise(() => void ${crash})`), { status: 1, document: { code: 999, msg: 'odd' } });
 });
 
 t.test('within a process an answer is an object, and a failure an error', async (t) => {

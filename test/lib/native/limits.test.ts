@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import t from 'tap';
 import { nativeSockets } from '../../../lib/native/native.ts';
 import { works } from '../../support/namespaces/namespace.ts';
@@ -107,4 +108,41 @@ t.test('what are no arguments, environment or function of a process', async (t) 
   ])
     t.throws(() => startProcess(...args), TypeError, JSON.stringify(args));
   t.equal(readdirSync('/proc/self/fd').length, before);
+});
+
+t.test('what the other functions refuse, and what a socket is said to be', async (t) => {
+  const native = nativeSockets();
+  const refusals: [work: () => unknown, syscall: string, errno: number][] = [
+    [() => native.notify('/nowhere/socket', 'x'), 'sendto', constants.errno.ENOENT],
+    [() => native.notify(`/${'x'.repeat(106)}`, 'x'), 'sendto', constants.errno.ENOENT],
+    [() => native.notify(`/${'x'.repeat(107)}`, 'x'), 'sendto', constants.errno.ENAMETOOLONG],
+    [() => native.notify('', 'x'), 'sendto', constants.errno.ENAMETOOLONG],
+    [() => native.peerOf(-1), 'getsockopt', constants.errno.EBADF],
+    [() => native.lockFile(-1), 'flock', constants.errno.EBADF],
+  ];
+  for (const [work, syscall, errno] of refusals) {
+    try {
+      work();
+      t.fail(syscall);
+    } catch (error) {
+      t.match(error, { syscall, errno });
+    }
+  }
+  const wrong = native as unknown as { [name: string]: (...args: unknown[]) => unknown };
+  for (const [name, ...args] of [
+    ['notify'],
+    ['notify', '/x'],
+    ['notify', 7, 'x'],
+    ['notify', '/x', 7],
+    ['peerOf'],
+    ['peerOf', 'x'],
+    ['lockFile', null],
+    ['onReadable'],
+    ['onReadable', 'x'],
+  ] as [string, ...unknown[]][])
+    t.throws(() => wrong[name]?.(...args), TypeError, `${name} ${args}`);
+  const own = openSync('/proc/thread-self/ns/net', 'r');
+  const { fd, cookie, receiveBytes } = native.openSocket(own);
+  t.ok(fd > own && typeof cookie === 'bigint' && receiveBytes > 4096, `${cookie} ${receiveBytes}`);
+  for (const each of [fd, own]) closeSync(each);
 });
