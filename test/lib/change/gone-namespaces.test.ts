@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { goneOf } from '../../../lib/change/gone-namespaces.ts';
+import type { Held } from '../../../lib/netns/holders.ts';
 import { openNamespace } from '../../../lib/netns/netns.ts';
 import { until } from '../../support/agent/agent.ts';
 import { noCompiler } from '../../support/agent/shim.ts';
@@ -24,6 +25,42 @@ async function isGone(identity: string): Promise<boolean> {
 }
 
 await withOwnProcesses(import.meta.filename, async (t) => {
+  t.test('what changes hands in the middle of a look is found by a second one, and no more are needed', async (t) => {
+    const pod = scratchNamespace(t);
+    const identity = identityAt(pod.path);
+    const name = `net:[${statSync(pod.path).ino}]`;
+    const seen = async (identities: string[], ...looks: Held[][]) => {
+      let count = 0;
+      async function* heldNamespaces() {
+        yield* looks[count++] ?? [];
+      }
+      const { goneOf: gone } = await t.mockImport<typeof import('../../../lib/change/gone-namespaces.ts')>(
+        '../../../lib/change/gone-namespaces.ts',
+        { '../../../lib/netns/holders.ts': { heldNamespaces } },
+      );
+      return [[...(await gone(identities, breathe))], count];
+    };
+    const held = { name, path: pod.path, isMount: true };
+    const covered = { ...held, path: '/proc/self/status' };
+    t.strictSame(await seen([identity]), [[identity], 2]);
+    t.strictSame(await seen([identity], [], [held]), [[], 2]);
+    t.strictSame(await seen([identity], [held]), [[], 1]);
+    t.strictSame(await seen([]), [[], 0]);
+    t.strictSame(
+      await seen(
+        [identity],
+        [
+          { ...held, name: 'net:[1]', isMount: false },
+          { ...covered, isMount: false },
+        ],
+      ),
+      [[identity], 2],
+    );
+    t.strictSame(await seen([identity], [covered, held]), [[], 1], 'it is seen by another way');
+    t.strictSame(await seen([identity, NOBODYS], [held, covered]), [[NOBODYS], 2]);
+    await t.rejects(seen([identity], [covered]), { name: 'NamespaceError', path: '/proc/self/status' });
+  });
+
   for (const { title, hold, compiles } of HOLDERS) {
     t.test(
       `a namespace that only ${title} holds is not gone, until that ends`,
