@@ -14,7 +14,4 @@ options=()
 series=6.1
 [[ ! ${1:-} =~ ^[0-9]+\.[0-9]+$ ]] || { series=$1; shift; }
 kernel=$(bash scripts/kernel/fetch.sh "$series")
-# What is confined there is confined by the machine, not by its kernel, and takes many processes.
-# They are dealt out to two processes in turn.
-(($# > 0)) || set -- test/kernel/{rename,links,examples,multi-network,netlink,altnames}.test.ts test/lib/netlink/{link,route,rule}.test.ts
 exec node --disable-warning=ExperimentalWarning scripts/kernel/kernel.ts "${options[@]}" "$kernel" "$@"

@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 CNI_VERSION=v1.3.1
 PLUGINS_VERSION=v1.9.1
 KUSTOMIZE_VERSION=v5.8.2 # the newest that Go 1.26 builds
-REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback main/vlan main/ipvlan ipam/host-local ipam/static meta/tuning
-  meta/sbr meta/vrf"
+REFERENCE_PLUGINS="main/bridge main/macvlan main/ptp main/loopback main/vlan main/ipvlan main/dummy main/tap ipam/host-local
+  ipam/static meta/tuning meta/sbr meta/vrf"
 FLANNEL_VERSION=v0.9.1 # the last release of the reference plugins that has it; its own repository's are not to be had
 
 say() { echo "setup: $*" >&2; }
@@ -68,14 +68,15 @@ pod_packages() {
   SYSTEMD_OFFLINE=1 install_missing_packages
 }
 
-# Programs that boot another kernel.
+# Programs that boot another kernel, and one.
 kernel_packages() {
+  [[ $(uname -m) == x86_64 ]] || return 0
   debian_package qemu-system-x86_64 qemu-system-x86
   debian_package depmod kmod
   debian_package busybox busybox-static
   install_missing_packages
   command -v apt-get >/dev/null 2>&1 && command -v qemu-system-x86_64 >/dev/null 2>&1 || return 0
-  [[ $(uname -m) != x86_64 ]] || bash scripts/kernel/fetch.sh 6.1 >/dev/null || say "tests on another kernel will be skipped"
+  bash scripts/kernel/fetch.sh 6.1 >/dev/null || say "tests on another kernel will be skipped"
 }
 
 install_missing_packages() {
@@ -185,9 +186,9 @@ npm_packages
 debian_packages
 go_tools
 [[ ${1:-} == start ]] && exit
-[[ ${1:-} == kernel || ${WAYMARK_KERNEL:-} == 1 ]] && kernel_packages
-[[ ${1:-} != kernel ]] || { test_class; exit; }
+[[ ${1:-} != kernel ]] || { kernel_packages; test_class; exit; }
 [[ ${1:-} == cluster ]] || test_packages
+[[ ${1:-} == cluster || ${WAYMARK_KERNEL:-} == 0 ]] || kernel_packages
 pod_packages
 cluster_programs
 [[ ${1:-} == cluster ]] && exit

@@ -12,11 +12,12 @@ for (const line of lines) {
   const comment = /^ {4,}# (?!Subtest: |time=)(.+)$/.exec(line)?.[1];
   if (comment !== undefined) measured.push(`      ${comment}`);
   if (!/^(not )?ok \d+ - /.test(line)) continue;
-  if (line.startsWith('ok')) console.log([line.replace(/^ok \d+ - /, 'ok  '), ...measured].join('\n'));
+  if (line.startsWith('ok') && !line.includes('# SKIP'))
+    console.log([line.replace(/^ok \d+ - /, 'ok  '), ...measured].join('\n'));
   measured = [];
 }
 for (const line of lines) {
-  const skipped = /^ +ok \d+ - (.*) # SKIP ?(.*)$/.exec(line);
+  const skipped = /^ *ok \d+ - (.*) # SKIP ?(.*)$/.exec(line);
   if (skipped) console.log(`skipped: ${skipped[1]} (${skipped[2] || 'no reason given'})`);
 }
 lines.forEach((line, index) => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .tools/kernels/<series>: a kernel of Debian's (vmlinuz), its modules, and an initramfs that mounts this machine's
-# root (initramfs.gz). Nothing is installed. Prints the folder.
+# root (initramfs.gz). Nothing is installed. What the package has is kept in the user's cache, for other clones. Prints the folder.
 #
 #   scripts/kernel/fetch.sh <6.1 or 6.12>
 set -euo pipefail
@@ -17,6 +17,7 @@ series=$1
 release=${PINNED[$series]:-}
 [[ -n $release ]] || { say "there is no kernel $series; there are: ${!PINNED[*]}"; exit 1; }
 folder=.tools/kernels/$series
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/waymark/kernel-$release
 init=scripts/kernel/init.sh
 
 # The newest image of the series, neither of another flavour nor without a signature.
@@ -72,15 +73,17 @@ initramfs() { # initramfs <kernel's folder>
   rm -r "$root"
 }
 
-mkdir -p .tools/kernels
-exec 9>".tools/kernels/.lock"
+mkdir -p "$folder" "$(dirname "$cache")"
+exec 9>"$cache.lock"
 flock 9
-if [[ ! -e $folder/vmlinuz ]]; then
+if [[ ! -e $cache ]]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   unpack "$work"
-  rm -rf "$folder"
-  mv "$work/kernel" "$folder"
+  rm -rf "$cache.new" && mv "$work/kernel" "$cache.new" && mv "$cache.new" "$cache"
 fi
+for part in vmlinuz modules; do
+  [[ $(readlink "$folder/$part") == "$cache/$part" ]] || { rm -rf "${folder:?}/$part" "$folder/initramfs.gz" && ln -s "$cache/$part" "$folder/$part"; }
+done
 [[ $folder/initramfs.gz -nt $init && $folder/initramfs.gz -nt $0 ]] || initramfs "$folder"
 echo "$folder"

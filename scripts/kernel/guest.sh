@@ -34,7 +34,7 @@ shares=("" "")
 for file in $(value waymark.tests | tr , ' '); do shares=("${shares[1]}" "${shares[0]} $file"); done
 share() { # share <number> <file>...: their TAP, as a subtest
   echo "# Subtest: ${*:2}"
-  node --import=./test/support/warnings.ts scripts/kernel/run-tests.ts "${@:2}" </dev/null | sed -u '/^TAP version/d; s/^/    /'
+  node --import=./test/support/warnings.ts scripts/kernel/run-tests.ts "${@:2}" </dev/null | sed -u '/^TAP version\|^# { total/d; s/^/    /'
   local code=${PIPESTATUS[0]}
   if ((code == 0)); then echo "ok $1 - ${*:2}"; else echo "not ok $1 - ${*:2}"; fi
   return "$code"
