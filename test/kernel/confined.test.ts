@@ -18,8 +18,11 @@ type Confined = {
   /** What the executables are run by. */
   readonly by?: readonly string[];
   /** The error of ADD. Without it, all verbs work. */
-  readonly error?: { code: number; msg: RegExp };
+  readonly error?: Refusal;
+  /** That of multi-network, which alone keeps what it has done in /var/lib, too. */
+  readonly entryError?: Refusal;
 };
+type Refusal = { code: number; msg: RegExp };
 
 const WORKS: readonly Confined[] = [
   {
@@ -28,11 +31,16 @@ const WORKS: readonly Confined[] = [
     by: ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace'],
   },
   { title: 'the root is read-only', script: 'mount -o remount,bind,ro $root' },
-  { title: '/var/lib is read-only', script: 'mkdir $root/var/lib; mount -t tmpfs -o ro tmpfs $root/var/lib' },
+  {
+    title: '/var/lib is read-only',
+    script: 'mkdir $root/var/lib; mount -t tmpfs -o ro tmpfs $root/var/lib',
+    entryError: { code: 5, msg: /\/var\/lib\/cni\/multus.*EROFS/ },
+  },
   {
     title: '/var/lib is full',
     script:
       'mkdir $root/var/lib; mount -t tmpfs -o size=4k tmpfs $root/var/lib; ! head -c 9000 /dev/zero >$root/var/lib/x',
+    entryError: { code: 5, msg: /\/var\/lib\/cni\/multus.*ENOSPC/ },
   },
   {
     title: 'nothing but the CNI folder and the system is executable',
@@ -62,8 +70,14 @@ const KEYS: { readonly [plugin: string]: object } = {
   'static-route': { routes: [{ dst: '10.9.0.0/16', gw: '10.244.1.1' }] },
   'seamless-gateway': { hostAddresses: ['10.0.32.2'], gateway: '10.244.1.1' },
   'consistent-ifname': {},
+  // As the cluster's entry. Its network makes no interface, because the node's end of one would be the machine's.
+  'multi-network': {
+    delegates: [{ type: 'static-route', interface: 'eth0', routes: [{ dst: '10.11.0.0/16', gw: '10.244.1.1' }] }],
+  },
 };
 const PLUGINS = Object.keys(KEYS);
+/** The name that multi-network's interface would have. */
+const ENTRY_IFNAME = 'cluster0';
 
 function configOf(type: string, sandbox: string): object {
   const prevResult = { interfaces: [{ name: 'eth0', sandbox }] };
@@ -103,11 +117,17 @@ const ROOTLESS = `
   ip -n pod link set eth0 up
   ip -n pod address add 10.244.1.5/24 dev eth0
   before=$(ip -n pod -4 route show table all)
-  for verb in ADD CHECK; do
-    for plugin in $PLUGINS; do CNI_COMMAND=$verb $BIN/$plugin <$CONFIGS/$plugin >/dev/null; done
-  done
+  call() {
+    for plugin in $PLUGINS; do
+      ifname=eth0
+      [ $plugin != multi-network ] || ifname=$ENTRY_IFNAME
+      CNI_COMMAND=$1 CNI_IFNAME=$ifname $BIN/$plugin <$CONFIGS/$plugin
+    done
+  }
+  call ADD >/dev/null
+  call CHECK
   ip -n pod route show proto 87
-  for plugin in $PLUGINS; do CNI_COMMAND=DEL $BIN/$plugin <$CONFIGS/$plugin; done
+  call DEL
   [ "$before" = "$(ip -n pod -4 route show table all)" ]
   echo as before
 `;
@@ -118,14 +138,23 @@ const noUserNamespaces =
 t.test('a rootless container is the node', { skip: noUserNamespaces }, async (t) => {
   const netns = '/run/netns/pod';
   const configs = scratchFolder(t);
-  for (const type of PLUGINS) writeFileSync(join(configs, type), JSON.stringify(configOf(type, netns)));
-  const env = { ...variables('', netns), PATH: process.env.PATH, PLUGINS: PLUGINS.join(' '), BIN: installed(t) };
+  // /var/lib is the machine's.
+  const cniDir = { 'multi-network': { cniDir: '/run/cni' } } as { [type: string]: object };
+  for (const type of PLUGINS) {
+    writeFileSync(join(configs, type), JSON.stringify({ ...configOf(type, netns), ...cniDir[type] }));
+  }
+  const bin = installed(t);
+  const own = { PATH: process.env.PATH, PLUGINS: PLUGINS.join(' '), BIN: bin, CNI_PATH: bin, ENTRY_IFNAME };
+  const env = { ...variables('', netns), ...own };
   const child = spawn('unshare', ['--user', '--map-root-user', '--mount', '--net', 'sh', '-c', ROOTLESS], {
     env: { ...env, CONFIGS: configs },
   });
   const { code, stdout, stderr } = await ran(child);
   t.equal(code, 0, stderr);
-  t.match(stdout, /^10\.0\.32\.2 via 10\.244\.1\.1 dev net9f27410725ab *\n10\.9\.0\.0\/16 via .*\nas before\n$/);
+  t.match(
+    stdout,
+    /^10\.0\.32\.2 via 10\.244\.1\.1 dev net9f27410725ab *\n10\.9\.0\.0\/16 via .*\n10\.11\.0\.0\/16 via .*\nas before\n$/,
+  );
 });
 
 function isUserNamespaceAllowed(): boolean {
@@ -138,20 +167,22 @@ type Calls = {
   pod: Scratch;
   netns: string;
   by?: readonly string[];
-  error?: Confined['error'];
-};
+} & Pick<Confined, 'error' | 'entryError'>;
 
-async function testCalls(t: Test, { node, bin, pod, netns, by = [], error }: Calls): Promise<void> {
+async function testCalls(t: Test, { node, bin, pod, netns, by = [], ...confined }: Calls): Promise<void> {
   const before = pod.routes();
   for (const type of PLUGINS) {
+    const error = (type === 'multi-network' && confined.entryError) || confined.error;
     const stdin = JSON.stringify(configOf(type, netns));
-    const ask = (verb: string) => node.run([...by, join(bin, type)], stdin, variables(verb, netns));
+    const own = { CNI_PATH: bin, ...(type === 'multi-network' && { CNI_IFNAME: ENTRY_IFNAME }) };
+    const env = (verb: string) => ({ PATH: process.env.PATH, ...variables(verb, netns, own) });
+    const ask = (verb: string) => node.run([...by, join(bin, type)], stdin, env(verb));
     const added = await ask('ADD');
     if (error !== undefined) {
       t.equal(added.code, 1, added.stdout);
       t.match(JSON.parse(added.stdout), error, type);
       t.equal(pod.routes(), before, `${type}: nothing has changed`);
-      const { stdout } = await node.run(['find', '/run', '-name', '*.json*']);
+      const { stdout } = await node.run(['find', '/run', '/var/', '-name', '*.json*']);
       t.equal(stdout, '', `${type}: there is no journal`);
       continue;
     }
