@@ -1,6 +1,6 @@
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { PLUGIN_NAMES } from '../plugins/index.ts';
 import { agentProcess, page, shimEnv } from './support/agent/agent.ts';
@@ -37,20 +37,22 @@ t.test('the conformance suite on arm64', { skip, timeout: 0 }, async (t) => {
 
   t.test('by the executables', (t) =>
     runSuite(t, { under: EMULATOR, folder, env: {}, plugins: PLUGIN_NAMES }, [
-      PROCESSES,
       ...(asked === 'full' ? SUITE : []),
+      PROCESSES,
     ]),
   );
 });
 
+/** Each file for each plugin in a process of its own, as many at once as there are processors. */
 async function runSuite(t: Test, foreign: Foreign, files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    const env = { ...process.env, WAYMARK_TEST_FOREIGN: JSON.stringify(foreign) };
-    await t.spawn(
-      process.execPath,
-      ['--import=./test/support/warnings.ts', file],
-      { cwd: ROOT, env, timeout: 0 },
-      file,
-    );
-  }
+  t.jobs = availableParallelism();
+  const each = files.flatMap((file) => foreign.plugins.map((plugin) => ({ file, plugin })));
+  await Promise.all(
+    each.map(({ file, plugin }) => {
+      const env = { ...process.env, WAYMARK_TEST_FOREIGN: JSON.stringify({ ...foreign, plugins: [plugin] }) };
+      const args = ['--import=./test/support/warnings.ts', file];
+      const options = { cwd: ROOT, env, timeout: 0, buffered: true };
+      return t.spawn(process.execPath, args, options, `${plugin}: ${basename(file)}`);
+    }),
+  );
 }

@@ -140,7 +140,7 @@ t.test('the image of the build', { skip: noImage }, async (t) => {
       await agentProcess(t, { command, socket: '/run/agent.sock' });
       // Without --node, and an API server, it does not serve multi-network.
       const served = CONFORMING.filter(({ plugin }) => !plugin.runsOthers);
-      await testShimsAlone(t, join(root, 'opt/waymark/shim'), join(folder, 'agent.sock'), served);
+      await testShimsAlone(t, join(root, 'opt/waymark/shim'), join(folder, 'agent.sock'), { plugins: served });
     });
   });
 });
