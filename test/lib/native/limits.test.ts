@@ -1,5 +1,6 @@
 import assert from 'node:assert';
 import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import t from 'tap';
@@ -65,10 +66,13 @@ t.test('one that nobody could wait for is ended, and leaves nothing', { skip: no
     const before = own();
     const room = readdirSync('/proc/self/task').length + 1;
     spawnSync('prlimit', ['--pid', process.pid, '--nproc=' + room]);
-    console.log(JSON.stringify([tried(), ...own().map((now, index) => now === before[index])]));`;
-  // A user whom nobody else is.
-  const user = 54_321;
-  const under = ['setpriv', `--reuid=${user}`, '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'];
+    console.log(JSON.stringify([tried(), ...own().map((now, index) => now === before[index])]));
+    process.exit();`;
+  // A user whom nobody else is, and who can read what this one can: the limit is of all that a user runs.
+  const only = '-all,+dac_read_search';
+  const user = `--reuid=${randomInt(100_000, 2 ** 31)}`;
+  const caps = [`--bounding-set=${only}`, `--inh-caps=${only}`, `--ambient-caps=${only}`];
+  const under = ['setpriv', user, '--clear-groups', ...caps];
   t.strictSame(printed(under, script), [['uv_thread_create', EAGAIN], true, true]);
 });
 
