@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { type Logger, pino } from 'pino';
 import { compile } from 'zod/mini';
 import { Agent } from '../agent/agent.ts';
@@ -81,6 +82,8 @@ export async function runAgent(
   });
   log.info({ version: VERSION, pid }, 'starting');
   compileSchemas(compile);
+  // The executable does without, as a single call does not last long enough.
+  setFlagsFromString('--sparkplug');
   await warmUp(path, log);
   writeProtected(path, limits.protectedPrefixes);
   const descriptor = passedDescriptor(env, pid);

