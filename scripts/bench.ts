@@ -15,6 +15,7 @@ import { benchPodNetworks } from './bench/pod-networks.ts';
 import { benchProfile } from './bench/profile.ts';
 import { aimsTable, machineLine, type Report, writeReport, writeReports } from './bench/report.ts';
 import { benchScale } from './bench/scale.ts';
+import { benchSilence } from './bench/silence.ts';
 import { benchStartUp } from './bench/start-up.ts';
 import { benchTenRoutes } from './bench/ten-routes.ts';
 
@@ -24,6 +25,7 @@ import { benchTenRoutes } from './bench/ten-routes.ts';
 
 const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
   'agent-call': benchAgentCall,
+  silence: benchSilence,
   chain: benchChain,
   'ten-routes': benchTenRoutes,
   'many-routes': benchManyRoutes,

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { installNetworkDefinition, installWaymark, multusFolder, rollout } from '../cluster/addons.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
@@ -15,7 +16,9 @@ const OTHERS = 10_000;
 const DEFINITIONS = 5000;
 /** The kubelet's limit is 110, the agent's own pod among them. */
 const PODS = 109;
+const IDLE_SECONDS = 120;
 const REST_SECONDS = 30;
+const LATER_SECONDS = 60;
 const CHANGES = 1500;
 const AGENTS = 5000;
 
@@ -51,13 +54,15 @@ async function measure(cluster: Cluster, api: Api, pods: readonly string[]): Pro
     cluster.kubectl(['-n', 'waymark', 'delete', pod, '--grace-period=5']);
     await until('an agent that follows its pods', () => watcher.status().pods > PODS);
   });
+  const idle = await watcher.cost(() => pause(IDLE_SECONDS * 1000));
   const rest = await watcher.cost(async () => {
     const changes = api.each(CHANGES, (index) => otherPod(index, { labels: { changed: String(index) } }));
-    await Promise.all([changes, new Promise((resolve) => setTimeout(resolve, REST_SECONDS * 1000))]);
+    await Promise.all([changes, pause(REST_SECONDS * 1000)]);
   });
   const attach = await edit(watcher, api, pods, [{ name: NETWORK, interface: 'net1' }]);
+  const later = await watcher.cost(() => pause(LATER_SECONDS * 1000));
   const detach = await edit(watcher, api, pods, []);
-  return report({ start, rest, attach, detach });
+  return report({ start, idle, rest, attach, later, detach });
 }
 
 // One edit of every pod at once, until the agent has nothing more to do.
@@ -73,9 +78,11 @@ function edit(watcher: Watcher, api: Api, pods: readonly string[], selections: r
   });
 }
 
-function report(costs: { start: Cost; rest: Cost; attach: Cost; detach: Cost }): Report {
-  const { start, rest, attach, detach } = costs;
-  const columns = [start, rest, attach, detach];
+type Costs = { readonly [phase in 'start' | 'idle' | 'rest' | 'attach' | 'later' | 'detach']: Cost };
+
+function report(costs: Costs): Report {
+  const { start, idle, rest, attach, later, detach } = costs;
+  const columns = [start, idle, rest, attach, later, detach];
   const row = (title: string, pick: (cost: Cost) => string) => `| ${title} | ${columns.map(pick).join(' | ')} |`;
   const kb = (bytes: number) => (bytes / 1000).toFixed(1);
   const requests = ({ requests }: Cost) =>
@@ -86,8 +93,8 @@ function report(costs: { start: Cost; rest: Cost; attach: Cost; detach: Cost }):
   };
   const perSecond = (bytes: number) => bytes / rest.seconds;
   const tables = [
-    `| | start | rest, ${REST_SECONDS} s | ${PODS} pods attach | ${PODS} pods detach |`,
-    '| --- | --- | --- | --- | --- |',
+    `| | start | idle | others change | ${PODS} pods attach | idle | ${PODS} pods detach |`,
+    '| --- | --- | --- | --- | --- | --- | --- |',
     row('seconds', ({ seconds }) => seconds.toFixed(1)),
     row('requests', requests),
     row('kB to the API server', ({ sent }) => kb(sent)),
@@ -97,7 +104,7 @@ function report(costs: { start: Cost; rest: Cost; attach: Cost; detach: Cost }):
     row('resident memory at the end, MiB', ({ resident }) => resident.toFixed(0)),
     row('… of it its own', ({ own }) => own.toFixed(0)),
     '',
-    `While the agent rests, ${CHANGES} changes are made to pods of other nodes. An edit costs, to attach: ${each(attach)}; to detach:`,
+    `While others change, ${CHANGES} changes are made to pods of other nodes. An edit costs, to attach: ${each(attach)}; to detach:`,
     `${each(detach)}.`,
     '',
     `| ${AGENTS} such agents ask of an API server | |`,
@@ -108,5 +115,12 @@ function report(costs: { start: Cost; rest: Cost; attach: Cost; detach: Cost }):
     `| when all start at once: requests | ${AGENTS * [...start.requests.values()].reduce((sum, one) => sum + one, 0)} |`,
     `| … MB from the server | ${((start.received * AGENTS) / 1e6).toFixed(0)} |`,
   ].join('\n');
-  return { tables };
+  const own = (name: string, cost: Cost, aim: number) => ({ name, value: cost.own, aim, unit: ' MiB' });
+  const figures = [
+    own(`own memory, idle with ${PODS + 1} pods`, idle, 40),
+    own(`… after ${PODS} pods at once`, attach, 70),
+    own('… a minute later', later, 50),
+    { name: 'CPU of an idle agent', value: (100 * idle.cpu) / idle.seconds, aim: 0.1, unit: ' %' },
+  ];
+  return { tables, figures };
 }
