@@ -105,7 +105,9 @@ const parsed = new WeakMap<KubeObject, Map<string, NetworkList>>();
 function parsedOf(definition: KubeObject, cniArgs: JsonObject = {}): NetworkList {
   const known = parsed.get(definition) ?? new Map<string, NetworkList>();
   const args = JSON.stringify(cniArgs);
-  const list = known.get(args) ?? networkOf(definition, cniArgs);
+  const found = known.get(args);
+  if (found !== undefined) return found;
+  const list = networkOf(definition, cniArgs);
   if (known.size >= MAX_PARSED) known.clear();
   parsed.set(definition, known.set(args, list));
   return list;

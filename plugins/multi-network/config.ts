@@ -71,7 +71,6 @@ function problemsOfDelegates(delegates: readonly JsonObject[]): Problem[] {
     );
   });
   const masters = delegates.flatMap((delegate, index) => (isMaster(delegate) ? [index] : []));
-  if (masters.length < 2) return problems;
   const message = 'only one delegate can be the one for eth0';
   return [...problems, ...masters.slice(1).map((index) => ({ path: `delegates[${index}].masterPlugin`, message }))];
 }

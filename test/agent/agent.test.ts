@@ -65,6 +65,8 @@ t.test('an agent that is stopped finishes what runs, and refuses all else', { sk
   await agent.stop();
   t.strictSame(begun, ['runs']);
   t.equal(log.at(-1)?.msg, 'stopped');
+  const handedBack = log.filter(({ msg }) => msg.startsWith('handed back'));
+  t.match(handedBack, [{ level: 20, ifname: 'waits', reason: 'stopping' }], 'which is ordinary');
   await t.rejects(page(listen, '/healthz'), { code: 'ECONNREFUSED' });
 });
 
@@ -76,6 +78,7 @@ t.test('an agent that takes over leaves what the first one runs, and keeps its s
   const runs = ask(socket, del('runs'));
   await until(() => begun.length === 1);
   const second = await agentHere(t, { plugins: [plugin], listen, socket });
+  const began = performance.now();
   const next = ask(socket, del('next'));
   await until(() => begun.length === 2);
   const stopped = first.agent.stop();
@@ -86,7 +89,9 @@ t.test('an agent that takes over leaves what the first one runs, and keeps its s
   await stopped;
   t.match(await ask(socket, del('after')), { code: 0 });
   t.equal((await page(listen, '/readyz')).status, 200);
-  t.equal(second.log.filter(({ msg }) => msg === 'served').length, 2);
+  const took = second.log.flatMap(({ msg, ms }) => (msg === 'served' ? Number(ms) : []));
+  t.equal(took.length, 2);
+  t.ok(took.every((ms) => ms > 0.01 && ms < performance.now() - began && Number(ms.toFixed(3)) === ms), `${took} ms`);
 });
 
 t.test('an agent that cannot have its socket serves nothing at all', { skip: noRoot }, async (t) => {

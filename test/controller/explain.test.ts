@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { hotPlugNode } from '../support/kubernetes/hot-plug.ts';
@@ -65,6 +65,9 @@ onNode('says what a pod has, what would be done and why not, and changes nothing
   t.equal(JSON.stringify(pod.links()), before);
   t.equal(written(), writes);
   t.strictSame(node.leftovers(), left);
+  rmSync(join(node.folder, 'bin/sticky'));
+  const [detach] = (await node.controller.explain('default/web')).steps;
+  t.match(detach, { kind: 'detach', problem: /no plugin "sticky"/ });
 });
 
 onNode('names the plugins of an ADD that has not come to its turn', async (t) => {

@@ -72,6 +72,21 @@ t.test('an entry about what we attached is not somebody else’s; a renamed link
     { ifname: 'first', network: 'shop/green', origin: 'birth', links: ['first', 'net2'], isBroken: false },
   ]);
   t.equal(attachments.length, 2);
+  const both = [...entries, { name: 'shop/red', interface: 'first' }];
+  t.strictSame(
+    observedOf(LINKS, { ...none, entries: both, cached }).attachments.map(({ ifname, network }) => [ifname, network]),
+    [
+      ['net1', 'shop/blue'],
+      ['first', 'shop/green'],
+    ],
+    'once, where the status names it by both names',
+  );
+  const standard = [{ name: 'cluster', interface: 'first', default: true }, ...entries];
+  t.strictSame(
+    observedOf(LINKS, { ...none, entries: standard, cached }).attachments.map(({ ifname }) => ifname),
+    ['net1'],
+    'and not at all if it is the pod’s own',
+  );
 });
 
 t.test('caches are not read where nothing asks for them', async (t) => {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Performer } from '../../controller/perform.ts';
@@ -271,6 +271,20 @@ t.test('detach', { skip: noNamespaces }, async (t) => {
     ]);
     await detach('net1');
     t.strictSame(recordOf().attachments, [], 'what is pending needs no DEL');
+  });
+
+  t.test('on a full disk is begun only of what is recorded already', async (t) => {
+    const { attach, detach, asked, states, folder } = worldOf(t);
+    await attach('net1');
+    await attach('net2');
+    asked.length = 0;
+    rmSync(join(folder, 'records'), { recursive: true });
+    writeFileSync(join(folder, 'records'), '');
+    await t.rejects(detach('net3'), { name: 'FileError' });
+    t.strictSame(asked, []);
+    await detach('net1');
+    t.strictSame(asked, ['reset net1', 'DEL blue net1 with a result']);
+    t.strictSame(states(), ['net2 attached']);
   });
 
   t.test('that fails, or leaves an interface, has to be done again', async (t) => {

@@ -247,6 +247,15 @@ t.test('the result', async (t) => {
       interfaces: [{ name: 'eth0' }, { ...ALIAS, name: GREEN }, ALIAS],
       ips: [{ address: '10.0.0.5/24', interface: 2 }],
     });
+    const both = {
+      ...host,
+      ips: [...(host.ips ?? []), { address: '10.9.0.1/24', interface: 0 }, { address: 'fd00::5/64' }],
+    };
+    t.strictSame(plan({}, { previous: both }).result.ips, [
+      { address: '10.0.0.5/24', interface: 2 },
+      { address: '10.9.0.1/24', interface: 0 },
+      { address: 'fd00::5/64' },
+    ]);
   });
 
   t.test('keeps what else the entry says, and has no mac where there was none', async (t) => {

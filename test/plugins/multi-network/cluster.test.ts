@@ -85,4 +85,11 @@ t.test('nobody can be asked outside of a cluster, without a kubeconfig; a wrong 
   t.equal(await of({}), undefined);
   t.equal(await of({ kubeconfig: '' }), undefined);
   await t.rejects(of({ kubeconfig: '/nowhere' }), { code: 7, message: /^kubeconfig: \/nowhere cannot be read/ });
+  const place = {
+    pathOf: () => {
+      throw new TypeError('ours');
+    },
+  };
+  const config = parseMultiNetworkConfig({ name: 'n', cniVersion: '1.0.0', kubeconfig: '/x' }).config;
+  await t.rejects(directCluster(config, { ...call, place } as unknown as Call), { name: 'TypeError' });
 });

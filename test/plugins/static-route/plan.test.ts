@@ -158,6 +158,20 @@ t.test('a weight of 1 is what next hops have without one, in what is recorded to
   t.not(JSON.stringify(changes(2)), JSON.stringify(changes()));
 });
 
+t.test('a rule names a link as the kernel does, and one that is not there is refused', async (t) => {
+  const pod = observed({ lo: [], eth0: ['10.131.0.5/23'] }, [], { eth0: { altnames: ['alias'] } });
+  const rule = { from: '10.131.0.0/23', table: 7 };
+  t.strictSame(lines({ rules: [rule] }, { pod }), ['add rule priority 20000 from 10.131.0.0/23 lookup 7']);
+  t.strictSame(lines({ rules: [{ ...rule, iif: 'lo', oif: 'alias' }] }, { pod }), [
+    'add rule priority 20000 from 10.131.0.0/23 iif lo oif eth0 lookup 7',
+  ]);
+  for (const key of ['iif', 'oif'])
+    t.throws(() => lines({ rules: [rule, { ...rule, [key]: 'absent' }] }, { pod }), {
+      code: 100,
+      message: new RegExp(`^rules\\[1\\]\\.${key}: .*absent`),
+    });
+});
+
 t.test('the interface is', async (t) => {
   const routes = [{ dst: '10.0.0.0/8' }];
   const on = (name: string) => [`add route 10.0.0.0/8 dev ${name}`];

@@ -36,6 +36,8 @@ t.test('what is not given, and of which family it is', async (t) => {
     { rules: [{ family: 6, ...plain, to: 'fd00::5/128' }], isOfEither: false },
   ]);
   t.strictSame(read({ table: 7, from: '::/0', to: '::/0' })[0]?.rules, [{ family: 6, ...plain }], 'all is not said');
+  for (const number of [1, 0xffff_ffff])
+    t.match(one({ table: number, priority: number }), { table: number, priority: number });
   t.strictSame(read({ action: 'prohibit', from: '10.0.0.0/8' })[0]?.rules, [
     { family: 4, priority: 20_000, action: 'prohibit', table: 0, from: '10.0.0.0/8' },
   ]);
@@ -82,6 +84,9 @@ const WRONG: [rule: object, problem: string | RegExp][] = [
     'rules[0].from: 10.0.0.1/8 has bits set beyond its prefix length; the network is 10.0.0.0/8',
   ],
   [{ from: '10.0.0.0/8', to: 'fd00::/8' }, 'rules[0].to: fd00::/8 is of IPv6, but "from" is of IPv4'],
+  ...['table', 'priority'].flatMap((key) =>
+    [0, 0x1_0000_0000].map((number): [object, RegExp] => [{ [key]: number }, /: a whole number from 1 to 4294967295/]),
+  ),
   [{ table: undefined }, 'rules[0].table: is missing: a rule looks a route up in a table'],
   [{ action: 'blackhole' }, 'rules[0].table: goes with "lookup", not with "blackhole"'],
   ...[0, '0', '65535', '5-4', '1-65535', '123456', 'http', '1-'].map((sport): [object, string] => [
