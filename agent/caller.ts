@@ -87,9 +87,9 @@ export function pathWithin(root: string, path: string, pid: number): string {
     base = place;
     found = [];
   };
-  for (let links = 0; left.length > 0; ) {
-    const name = left.pop();
-    if (name === undefined || name === '' || name === '.') continue;
+  let links = 0;
+  for (let name = left.pop(); name !== undefined; name = left.pop()) {
+    if (name === '' || name === '.') continue;
     if (name === '..') {
       const isBelow = found.length > 0 && found.at(-1) !== '..';
       if (isBelow) found.pop();

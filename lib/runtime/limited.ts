@@ -10,7 +10,7 @@ export type Limits = {
    * A program and its arguments that run the plugin, whose path and no more they are given: to enter the node's mount
    * namespace, for example.
    */
-  readonly through?: readonly string[];
+  readonly through?: readonly string[] | undefined;
   /** What the plugin wrote on stderr, once it has ended; at most so much as a log line takes. */
   readonly said?: (path: string, text: string) => void;
 };

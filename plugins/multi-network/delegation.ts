@@ -54,7 +54,7 @@ export class Delegation {
       pathOf: place.pathOf,
       run: limitedRun({
         deadlineMs: DEADLINE_MS,
-        ...(through && { through }),
+        through,
         said: (plugin, text) => log.info('a plugin wrote on stderr', { plugin, text }),
       }),
     });

@@ -91,7 +91,10 @@ t.test('an agent that takes over leaves what the first one runs, and keeps its s
   t.equal((await page(listen, '/readyz')).status, 200);
   const took = second.log.flatMap(({ msg, ms }) => (msg === 'served' ? Number(ms) : []));
   t.equal(took.length, 2);
-  t.ok(took.every((ms) => ms > 0.01 && ms < performance.now() - began && Number(ms.toFixed(3)) === ms), `${took} ms`);
+  t.ok(
+    took.every((ms) => ms > 0.01 && ms < performance.now() - began && Number(ms.toFixed(3)) === ms),
+    `${took} ms`,
+  );
 });
 
 t.test('an agent that cannot have its socket serves nothing at all', { skip: noRoot }, async (t) => {

@@ -40,9 +40,9 @@ t.test('memory is given back once nothing is to do, and when there is some to gi
   look({ busyFor: 5 }, 'collect', 'an idle one is made small');
   look({ busyFor: 5, own: 95 }, 'collect', 'in two steps');
   look({ busyFor: 5 }, '');
-  look({ busyFor: 500, own: 105 }, '');
-  look({}, '', 'a little is not worth it');
-  look({ busyFor: 500, own: 150 }, '');
+  look({ busyFor: 500, own: 111 - 1 / MIB }, '');
+  look({}, '', 'less than 16 MiB is not worth it');
+  look({ busyFor: 500, own: 111 }, '');
   look({}, 'collect');
   look({ busyFor: 500 }, '', 'no second step where calls came in between');
   look({}, 'collect');
@@ -56,9 +56,9 @@ t.test('code that calls have used is let go of too, after the heap', async (t) =
   look({ busyFor: 500 }, '');
   look({}, 'collect');
   look({}, 'collect,unmap');
-  look({ busyFor: 500, mapped: 45 }, '');
-  look({}, '', 'a little is not worth it');
-  look({ busyFor: 500, mapped: 55, own: 150 }, '');
+  look({ busyFor: 500, mapped: 46 - 1 / MIB }, '');
+  look({}, '', 'less than 16 MiB is not worth it');
+  look({ busyFor: 500, mapped: 46, own: 150 }, '');
   look({ own: 150 }, 'collect');
   look({ own: 100 }, 'collect,unmap');
   look({}, '');

@@ -163,7 +163,9 @@ t.test('a previous listener keeps its connections, and removes only its own file
   t.equal(await whoListens(path), 'first');
   const removeSecond = await listenAt(server(t, 'second'), path);
   t.equal(await whoListens(path), 'second');
+  const { ctimeNs } = lstatSync(path, { bigint: true });
   removeFirst();
+  t.equal(lstatSync(path, { bigint: true }).ctimeNs, ctimeNs, 'which it does not even move');
   t.equal(await whoListens(path), 'second');
   removeSecond();
   t.notOk(existsSync(path));

@@ -247,6 +247,15 @@ t.test('the result', async (t) => {
       interfaces: [{ name: 'eth0' }, { ...ALIAS, name: GREEN }, ALIAS],
       ips: [{ address: '10.0.0.5/24', interface: 2 }],
     });
+    const first: Result = {
+      interfaces: [ALIAS, { ...ALIAS, name: GREEN }],
+      ips: [{ address: '10.0.0.5/24', interface: 1 }],
+    };
+    t.strictSame(
+      plan({}, { pod: RENAMED, previous: first }).result,
+      { ...first, ips: [{ address: '10.0.0.5/24', interface: 0 }] },
+      'an entry of the first name is used, wherever it is',
+    );
     const both = {
       ...host,
       ips: [...(host.ips ?? []), { address: '10.9.0.1/24', interface: 0 }, { address: 'fd00::5/64' }],

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Call } from '../../../lib/cni/runner.ts';
 import { DirectCluster, directCluster, isSamePod } from '../../../plugins/multi-network/cluster.ts';
@@ -5,6 +7,7 @@ import { parseMultiNetworkConfig } from '../../../plugins/multi-network/config.t
 import { podOfArgs } from '../../../plugins/multi-network/wanted.ts';
 import { handSetClock } from '../../support/clock.ts';
 import { ApiStandIn, refuse } from '../../support/kubernetes/api-stand-in.ts';
+import { kubeconfig } from '../../support/multus/kubeconfig.ts';
 
 const WEB = { namespace: 'shop', name: 'web', uid: 'u' };
 
@@ -62,6 +65,21 @@ t.test('a server that is busy is asked again, for ten seconds', async (t) => {
   t.equal(asked, 3, 'after 5 s and after 10 s, not after 15 s');
 });
 
+t.test('the status is written with what it has to say, given what it says', async (t) => {
+  const { api, cluster } = await clusterOf(t);
+  const before: unknown[] = [];
+  const publish = async (name: string) =>
+    cluster.publish(await cluster.pod(WEB), (entries) => {
+      before.push(entries.length);
+      return [...entries, { name, interface: name }];
+    });
+  await publish('net1');
+  await publish('net2');
+  t.strictSame(before, [0, 1]);
+  const { metadata } = api.get('/api/v1/namespaces/shop/pods/web') as { metadata: { annotations: object } };
+  t.match(Object.values(metadata.annotations), [/net1[\s\S]*net2/]);
+});
+
 t.test('a refusal is no reason to ask again', async (t) => {
   const { api, cluster } = await clusterOf(t);
   let asked = 0;
@@ -91,5 +109,10 @@ t.test('nobody can be asked outside of a cluster, without a kubeconfig; a wrong 
     },
   };
   const config = parseMultiNetworkConfig({ name: 'n', cniVersion: '1.0.0', kubeconfig: '/x' }).config;
+  const file = join(t.testdir(), 'kubeconfig');
+  writeFileSync(file, kubeconfig('http://127.0.0.1:9'));
+  const cluster = await of({ kubeconfig: file });
+  t.ok(cluster instanceof DirectCluster);
+  await cluster?.close();
   await t.rejects(directCluster(config, { ...call, place } as unknown as Call), { name: 'TypeError' });
 });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import t from 'tap';
 import { podOf } from '../../../lib/attachments/pod.ts';
 import type { NetworkRequest } from '../../../lib/attachments/selection.ts';
@@ -5,6 +6,7 @@ import { ApiError } from '../../../lib/kubernetes/errors.ts';
 import {
   DefinitionMissing,
   isMeta,
+  namedNetwork,
   networksOfDelegates,
   selectedNetwork,
 } from '../../../plugins/multi-network/networks.ts';
@@ -113,6 +115,36 @@ t.test('a device of a resource is in the plugins’ configs, and needs no capabi
   t.strictSame(asked, [['vendor/vf', 'x']]);
 });
 
+t.test('a network of the config is a file, the first of a folder that is not ours, or a definition', async (t) => {
+  const list = (name: string, type: string) => JSON.stringify({ cniVersion: '1.0.0', name, plugins: [{ type }] });
+  const folder = t.testdir({
+    net: {
+      ...{ '00-own.conflist': list('own', 'multi-network'), '05-readme.txt': list('text', 'bridge') },
+      ...{ '10-b.conf': list('b', 'bridge'), '20-c.json': list('c', 'bridge') },
+    },
+    none: { 'a.txt': list('text', 'bridge') },
+    conf: { 'x.conflist': list('byname', 'bridge') },
+  });
+  const named = (name: string, cluster?: object) => {
+    const config = { multusNamespace: 'kube-system', confDir: '/conf' };
+    return namedNetwork(name, { config, cluster, pathOf: (path: string) => join(folder, path) } as never);
+  };
+  t.equal((await named('/net/20-c.json')).name, 'c');
+  t.equal((await named('/net')).name, 'b');
+  await t.rejects(named('/none'), { message: '/none has no network configuration' });
+  t.equal((await named('byname')).name, 'byname');
+  const config = list('defined', 'bridge');
+  const definition = async (name: string) => ({ metadata: { name: name.split('/')[1] }, spec: { config } });
+  t.match(await named('byname', { definition }), { name: 'kube-system/byname', list: { name: 'defined' } });
+  const failing = (status: number) => ({
+    definition: async () => {
+      throw new ApiError('no', { status });
+    },
+  });
+  t.equal((await named('byname', failing(404))).name, 'byname');
+  await t.rejects(named('byname', failing(500)), { message: 'no' });
+});
+
 t.test('a definition that is not there is told from one that nobody can tell of', async (t) => {
   const error = (status: number, origin?: string) =>
     selected({}, {}, { status, ...(origin && { origin }) }).network.catch((error: Error) => error);
@@ -122,4 +154,9 @@ t.test('a definition that is not there is told from one that nobody can tell of'
     message: `${missing}, nor a network of kaloom.com in namespaces (shop) and (default)`,
   });
   t.match(await error(500), { message: 'no', constructor: ApiError });
+  const selection = { network: 'shop/blue', namespace: 'shop', name: 'blue', origin: 'networks', request: {} };
+  const where = { config: {}, cluster: undefined, pathOf: (path: string) => path };
+  await t.rejects(selectedNetwork(selection as never, POD, PLACE as never, where as never), {
+    message: 'nobody can be asked for definition shop/blue',
+  });
 });

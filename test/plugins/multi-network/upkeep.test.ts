@@ -7,7 +7,7 @@ import { parseNetwork } from '../../../lib/runtime/network.ts';
 import type { Cluster } from '../../../plugins/multi-network/cluster.ts';
 import type { Network } from '../../../plugins/multi-network/networks.ts';
 import { check, collectGarbage, status } from '../../../plugins/multi-network/upkeep.ts';
-import { noNamespaces, scratchNamespace } from '../../support/namespaces/namespace.ts';
+import { noNamespaces, scratchFolder, scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { failed, networkNamed, workOf } from '../../support/plugins/delegation.ts';
 
 const [CLUSTER, BLUE] = [networkNamed('cluster', 'eth0', { isDefault: true }), networkNamed('blue', 'net1')];
@@ -112,6 +112,19 @@ t.test('STATUS asks the plugins of each network of the config', async (t) => {
     message: 'this node cannot serve an ADD: network one: no addresses',
   });
   t.equal(closed, 2);
+});
+
+t.test('GC and STATUS are for all networks of the config, those that every pod gets too', async (t) => {
+  const folder = scratchFolder(t);
+  const names = ['cluster', 'every'];
+  for (const name of names)
+    writeFileSync(join(folder, name), JSON.stringify({ cniVersion: '1.0.0', name, plugins: [{ type: 'a' }] }));
+  const [clusterNetwork = '', every = ''] = names.map((name) => join(folder, name));
+  const keys = { delegates: undefined, clusterNetwork, defaultNetworks: [every] };
+  const { standIn, ...work } = worldOf(t, { keys, document: { 'cni.dev/valid-attachments': [] } });
+  await status({ ...work });
+  await collectGarbage({ ...work });
+  t.strictSame(standIn.asked, ['STATUS cluster', 'STATUS every', 'GC cluster ', 'GC every ']);
 });
 
 t.test('STATUS looks for the file of the cluster’s network, and whether records can be written', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { CniError } from '../../../lib/cni/errors.ts';
-import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
+import { gatewayChoice, parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
 import { problemsIn } from '../../support/plugins/problems.ts';
 
 const parse = (keys: object) => parseSeamlessGatewayConfig({ name: 'net', ...keys }).config;
@@ -13,6 +13,14 @@ t.test('addresses are made canonical', async (t) => {
   t.match(parse({ hostAddresses: ['FD00:0::1'] }), { hostAddresses: ['fd00::1'] });
   t.match(parse({ gateway: 'FD00:0::1' }), { gateway: 'fd00::1' });
   t.match(parse({ gateway: { ipv6: 'FD00:0::1' } }), { gateway: { ipv6: 'fd00::1' } });
+});
+
+t.test('the choice of each family is the one for both, or its own, or the first', async (t) => {
+  const choices = (gateway: unknown) => ([4, 6] as const).map((family) => gatewayChoice(parse({ gateway }), family));
+  t.strictSame(choices('last'), ['last', 'last']);
+  t.strictSame(choices({ offset: 3 }), [{ offset: 3 }, { offset: 3 }]);
+  t.strictSame(choices({ ipv4: '10.0.0.9' }), ['10.0.0.9', 'first']);
+  t.strictSame(choices({ ipv4: { offset: 3 }, ipv6: 'last' }), [{ offset: 3 }, 'last']);
 });
 
 const bad: [keys: object, ...lines: string[]][] = [

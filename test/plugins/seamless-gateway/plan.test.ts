@@ -6,7 +6,7 @@ import type { Route } from '../../../lib/netlink/route.ts';
 import type { Observation } from '../../../lib/observation/observation.ts';
 import { NotYet } from '../../../lib/plugin/plan.ts';
 import { parseSeamlessGatewayConfig } from '../../../plugins/seamless-gateway/config.ts';
-import { gatewaysOf, planSeamlessGateway } from '../../../plugins/seamless-gateway/plan.ts';
+import { gatewaysOf, hostState, planSeamlessGateway } from '../../../plugins/seamless-gateway/plan.ts';
 import { observed } from '../../support/plugins/observed.ts';
 import { planRequest } from '../../support/plugins/plan-request.ts';
 
@@ -181,6 +181,20 @@ t.test('the host is not inspected if the config has its addresses', async (t) =>
   t.equal(planSeamlessGateway({ request, config, previous: undefined, observed: POD, host: never }).changes.length, 1);
 });
 
+t.test('of the host, a config depends on the addresses that it is routed to', async (t) => {
+  t.equal(hostState({}, HOST), '10.0.32.2 fd00:32::2');
+  t.equal(hostState({ hostInterface: 'uplink1' }, HOST), '10.0.33.2 fd00:33::2');
+  t.equal(hostState({ hostAddresses: ['192.0.2.1'] }, HOST), undefined, 'on nothing, if it has them');
+  t.equal(hostState({ hostInterface: 'absent' }, HOST), undefined, 'while the interface is not there');
+  t.equal(hostState({}, hostWith('fe80::2/64')), undefined, 'or has no address');
+  const broken = {
+    linkNamed: () => {
+      throw new TypeError('ours');
+    },
+  } as unknown as Observation;
+  t.throws(() => hostState({ hostInterface: 'uplink0' }, broken), TypeError);
+});
+
 const gateways: [gateway: unknown, four: string, six: string, pod?: Observation][] = [
   [undefined, '10.131.0.1', 'fd00:131::1'],
   ['first', '10.131.0.1', 'fd00:131::1'],
@@ -254,7 +268,7 @@ const refusals: Refusal[] = [
   ],
   [
     'a family that the host lacks',
-    { code: 101, message: 'the host\'s interface "uplink0" has no IPv6 address' },
+    { code: 101, message: /^the host's interface "uplink0" has no IPv6 address$/ },
     { families: ['ipv4', 'ipv6'] },
     { host: hostWith('10.0.32.2/24', 'fe80::2/64') },
   ],
