@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerStatus } from '../controller/controller.ts';
-import { HEAL_OUTCOMES } from '../controller/healing.ts';
+import { HEAL_OUTCOMES } from '../controller/heal-account.ts';
 import { WaymarkFiles } from '../controller/waymark-files.ts';
 import type { InterfaceNames } from '../lib/attachments/steps.ts';
 import { HERE, type Place } from '../lib/cni/place.ts';

@@ -118,8 +118,11 @@ t.test('GC and STATUS are for all networks of the config, those that every pod g
   const folder = scratchFolder(t);
   const names = ['cluster', 'every'];
   for (const name of names)
-    writeFileSync(join(folder, name), JSON.stringify({ cniVersion: '1.0.0', name, plugins: [{ type: 'a' }] }));
-  const [clusterNetwork = '', every = ''] = names.map((name) => join(folder, name));
+    writeFileSync(
+      join(folder, `${name}.conflist`),
+      JSON.stringify({ cniVersion: '1.0.0', name, plugins: [{ type: 'a' }] }),
+    );
+  const [clusterNetwork = '', every = ''] = names.map((name) => join(folder, `${name}.conflist`));
   const keys = { delegates: undefined, clusterNetwork, defaultNetworks: [every] };
   const { standIn, ...work } = worldOf(t, { keys, document: { 'cni.dev/valid-attachments': [] } });
   await status({ ...work });
