@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { listenAt } from '../../agent/socket-file.ts';
 import type { Plugin } from '../../lib/cni/runner.ts';
+import { DumpTooLarge } from '../../lib/netlink/errors.ts';
 import { PLUGIN_NAMES } from '../../plugins/index.ts';
 import { agentHere, freeAddress, noRoot, page, parseMetrics, until } from '../support/agent/agent.ts';
 import { ask, connection, received, requestBytes } from '../support/agent/agent-client.ts';
-import { noNamespaces, run, scratchFolder, scratchPod } from '../support/namespaces/namespace.ts';
+import { noNamespaces, run, scratchFolder, scratchNamespace, scratchPod } from '../support/namespaces/namespace.ts';
 import { variables } from '../support/plugins/call.ts';
 
 const CONFIG = JSON.stringify({ cniVersion: '1.1.0', name: 'net', type: 'held' });
@@ -67,8 +68,55 @@ t.test('an agent that is stopped finishes what runs, and refuses all else', { sk
   t.equal(log.at(-1)?.msg, 'stopped');
   const handedBack = log.filter(({ msg }) => msg.startsWith('handed back'));
   t.match(handedBack, [{ level: 20, ifname: 'waits', reason: 'stopping' }], 'which is ordinary');
+  t.notOk('err' in (handedBack[0] ?? {}));
   await t.rejects(page(listen, '/healthz'), { code: 'ECONNREFUSED' });
 });
+
+t.test(
+  'the parts hear of what was added to a pod, and the log of what was handed back and why',
+  { skip: noNamespaces },
+  async (t) => {
+    const attached: string[] = [];
+    const part = {
+      ...{
+        name: 'x',
+        status: () => ({}),
+        register: () => undefined,
+        start: () => undefined,
+        stop: async () => undefined,
+      },
+      attached: (plugin: string, pod: string) => attached.push(`${plugin} ${pod}`),
+    };
+    const { plugin } = held();
+    const large = async () => {
+      throw new DumpTooLarge('list routes', 7);
+    };
+    const handlers = { ...plugin.handlers, DEL: async () => undefined, CHECK: large };
+    const { socket, log } = await agentHere(t, { plugins: [{ ...plugin, handlers }], parts: [part] });
+    const pod = scratchNamespace(t);
+    const call = (verb: string, args: string) =>
+      ask(socket, { plugin: 'held', env: variables(verb, pod.path, { CNI_ARGS: args }), stdin: CONFIG });
+    const named = 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web';
+    for (const [verb, args] of [
+      ['DEL', named],
+      ['ADD', ''],
+      ['ADD', named],
+    ] as const)
+      t.match(await call(verb, args), { code: 0 }, `${verb} ${args}`);
+    t.strictSame(attached, ['held shop/web']);
+    t.equal((await call('CHECK', named)).code, undefined);
+    const back = log.filter(({ msg }) => msg.startsWith('handed back'));
+    t.match(back, [
+      {
+        level: 40,
+        verb: 'CHECK',
+        pod: 'shop/web',
+        reason: 'table too large',
+        err: { message: 'list routes: more than 7 bytes' },
+      },
+    ]);
+  },
+);
 
 t.test('an agent that takes over leaves what the first one runs, and keeps its socket', { skip: noRoot }, async (t) => {
   const { plugin, begun, release } = held();

@@ -201,6 +201,8 @@ t.test('the part of the agent', { skip: noRoot }, async (t) => {
       ...['events_lost_total', 'hotplug_pending', 'hotplug_pods_busy', 'pods_watched', 'hotplug_plugins_waiting'],
     ];
     for (const name of zeros) t.equal(values.get(`waymark_${name}`), 0, name);
+    const steps = registry.getSingleMetric('waymark_hotplug_step_duration_seconds');
+    t.match(steps, { upperBounds: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120] });
   });
 
   t.test('knows since when the API server says nothing', async (t) => {
