@@ -1,6 +1,6 @@
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
 import type { Notices } from '../lib/netlink/notifications.ts';
-import type { Healed, Healing, Lost } from '../lib/plugin/heal.ts';
+import type { Healed, HealedAttachment, Healing, Lost } from '../lib/plugin/heal.ts';
 import { type Failure, STEP_BACKOFF } from './failures.ts';
 import type { Healable } from './healable.ts';
 import { Rounds, type RoundsOptions } from './rounds.ts';
@@ -17,7 +17,7 @@ export const HEAL_OUTCOMES: readonly HealOutcome[] = ['done', 'waiting', 'contes
 export type News = {
   readonly outcome: HealOutcome;
   readonly attachment: Healable;
-  /** The changes that are back; or why those that are not are not. */
+  /** The changes that are back, or why others are not. */
   readonly text: string;
   readonly changes: number;
 };
@@ -38,7 +38,7 @@ export class HealAccount {
   /** How often in a row it did not come to an end. */
   #attempts = 0;
   /** What was told, by the changes that it is about. */
-  readonly #told = new Map<string, 'waiting' | 'contested'>();
+  readonly #told = new Map<string, HealOutcome>();
   #failures: readonly Failure[] = [];
 
   constructor(rounds?: RoundsOptions) {
@@ -65,37 +65,37 @@ export class HealAccount {
 
   /** Takes down what came of a look; returns what was not told before. */
   add(healed: readonly Healed[], now: number): News[] {
+    this.#failures = [];
     const current = new Set<string>();
-    const failures: Failure[] = [];
-    const news = healed.flatMap(({ attachment: healedAttachment, back, taken, refused, resting }): News[] => {
-      const attachment = healedAttachment as Healable;
+    const news = healed.flatMap(({ attachment, back, taken, refused, resting }): News[] => {
       // What the kernel takes with a link or an address is nobody's doing.
       if (!this.#isKernels) for (const { key } of back) this.#rounds.add(key, now);
-      const of = (outcome: 'waiting' | 'contested', lost: readonly Lost[]): News[] => {
-        if (lost.length === 0) return [];
-        for (const { key } of lost) current.add(key);
-        const text = listed(lost.map((each) => reasonOf(each, outcome)));
-        failures.push(this.#failure(attachment, text, now));
-        const isNew = lost.some(({ key }) => this.#told.get(key) !== outcome);
-        for (const { key } of lost) this.#told.set(key, outcome);
-        return isNew ? [{ outcome, attachment, text, changes: lost.length }] : [];
-      };
-      const done = {
-        outcome: 'done',
-        attachment,
-        text: listed(back.map(({ text }) => text)),
-        changes: back.length,
-      } as const;
+      const contested = [...taken, ...resting];
+      for (const { key } of [...contested, ...refused]) current.add(key);
       return [
-        ...(back.length > 0 ? [done] : []),
-        ...of('contested', [...taken, ...resting]),
-        ...of('waiting', refused),
+        ...newsOf('done', attachment, back),
+        ...newsOf('contested', attachment, contested).filter((each) => this.#isNew(each, contested, now)),
+        ...newsOf('waiting', attachment, refused).filter((each) => this.#isNew(each, refused, now)),
       ];
     });
-    this.#failures = failures;
     for (const key of this.#told.keys())
       if (!current.has(key) && !this.#rounds.isFought(key, now)) this.#told.delete(key);
     return news;
+  }
+
+  // Once for each change that it comes to; but as long as it lasts, it has failed.
+  #isNew({ outcome, attachment: { ifname, of }, text }: News, lost: readonly Lost[], now: number): boolean {
+    const failure = {
+      what: `put back routes of ${ifname}`,
+      network: of,
+      reason: text,
+      attempts: this.#attempts,
+      until: now,
+    };
+    this.#failures = [...this.#failures, failure];
+    const isNew = lost.some(({ key }) => this.#told.get(key) !== outcome);
+    for (const { key } of lost) this.#told.set(key, outcome);
+    return isNew;
   }
 
   /** In how many milliseconds to look again after a look that found this; undefined: when something changes. */
@@ -122,15 +122,17 @@ export class HealAccount {
   afterFailureMs(): number {
     return pauseMs(++this.#attempts, STEP_BACKOFF);
   }
-
-  #failure({ ifname, of }: Healable, reason: string, now: number): Failure {
-    return { what: `put back routes of ${ifname}`, network: of, reason, attempts: this.#attempts, until: now };
-  }
 }
 
-function reasonOf({ text, holder, reason }: Lost, outcome: 'waiting' | 'contested'): string {
-  if (outcome === 'waiting') return reason ?? text;
-  return `${text}: ${holder === undefined ? 'nothing' : holder} is in its place`;
+function newsOf(outcome: HealOutcome, attachment: HealedAttachment, lost: readonly Lost[]): News[] {
+  if (lost.length === 0) return [];
+  const text = listed(lost.map((each) => textOf(each, outcome)));
+  return [{ outcome, attachment: attachment as Healable, text, changes: lost.length }];
+}
+
+function textOf({ text, holder, reason }: Lost, outcome: HealOutcome): string {
+  if (outcome === 'contested') return `${text}: ${holder ?? 'nothing'} is in its place`;
+  return (outcome === 'waiting' ? reason : undefined) ?? text;
 }
 
 function listed(texts: readonly string[]): string {
