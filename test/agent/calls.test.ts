@@ -479,4 +479,12 @@ t.test('calls with a large config let others run between their steps, and ordina
   for (const size of [LARGE_CONFIG_BYTES, LARGE_CONFIG_BYTES + 1])
     await ask(socket, { plugin: 'seen', env: quick('a'), stdin: CONFIG.padEnd(size) });
   t.strictSame(stops, [false, true]);
+  const held: (() => void)[] = [];
+  const holds = plugin('holds', () => new Promise((resolve) => held.push(() => resolve(undefined))));
+  const other = await agentHere(t, { plugins: [holds] });
+  const call = (id: string) => ({ plugin: 'holds', env: quick(id), stdin: CONFIG.padEnd(LARGE_CONFIG_BYTES) });
+  const calls = [ask(other.socket, call('a')), ask(other.socket, call('b'))];
+  await until(() => held.length === 2);
+  for (const release of held) release();
+  for (const { code } of await Promise.all(calls)) t.equal(code, 0);
 });

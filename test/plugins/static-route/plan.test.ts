@@ -165,6 +165,7 @@ t.test('a rule names a link as the kernel does, and one that is not there is ref
   t.strictSame(lines({ rules: [{ ...rule, iif: 'lo', oif: 'alias' }] }, { pod }), [
     'add rule priority 20000 from 10.131.0.0/23 iif lo oif eth0 lookup 7',
   ]);
+  t.strictSame(lines({ rules: [{ table: 7, iif: 'lo' }] }, { pod }).length, 2, 'one of each family, if none is said');
   for (const key of ['iif', 'oif'])
     t.throws(() => lines({ rules: [rule, { ...rule, [key]: 'absent' }] }, { pod }), {
       code: 100,
