@@ -4,11 +4,13 @@ import {
   defaultScope,
   describeRoute,
   hasHop,
+  isDefaultRoute,
   isSameRoute,
   type NextHop,
   needsNoHop,
   type Route,
   routeKey,
+  routeVia,
 } from '../../../lib/netlink/route.ts';
 
 const base: Route = {
@@ -120,6 +122,22 @@ t.test('defaultScope is link for an IPv4 route without a gateway, and universe f
   t.equal(defaultScope({ family: 4, type: 'unicast', hops: [{ oif: 2 }, a] }), 0);
   t.equal(defaultScope({ family: 4, type: 'blackhole', hops: [] }), 0);
   t.equal(defaultScope({ family: 6, type: 'unicast', hops: [{ oif: 2 }] }), 0);
+});
+
+t.test('a default route is for every packet, and leads somewhere', async (t) => {
+  for (const dst of ['0.0.0.0/0', '::/0']) {
+    t.ok(isDefaultRoute({ ...base, dst }));
+    for (const other of [{ type: 'blackhole' }, { from: 'fd00::/64' }, { tos: 8 }, { dst: '10.0.0.0/10' }] as const)
+      t.notOk(isDefaultRoute({ ...base, dst, ...other }), JSON.stringify(other));
+  }
+});
+
+t.test('routeVia is an ordinary route, of the main table unless it says another', async (t) => {
+  const about = { dst: '10.9.0.0/16', family: 4, link: 2, protocol: 87 } as const;
+  t.strictSame(routeVia('10.0.0.1', about), base);
+  t.strictSame(routeVia('10.0.0.1', { ...about, table: 7 }), { ...base, table: 7 });
+  const v6 = routeVia('fd00::1', { ...about, dst: 'fd09::/64', family: 6 });
+  t.match(v6, { family: 6, priority: 1024, scope: 0, hops: [{ gw: 'fd00::1', oif: 2 }] });
 });
 
 t.test('defaultPriority is 0 for IPv4 and 1024 for IPv6', async (t) => {
