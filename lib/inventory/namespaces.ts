@@ -102,7 +102,7 @@ function candidates(): string[] {
 
 // undefined for a process that has ended meanwhile. Throws for one that may not be inspected.
 function inodeOf(path: string): string | undefined {
-  const stat = ofProcess(() => statSync(path, { bigint: true, throwIfNoEntry: false }));
+  const stat = ofProcess(() => statSync(path, { throwIfNoEntry: false }));
   return stat && `${stat.dev}:${stat.ino}`;
 }
 
