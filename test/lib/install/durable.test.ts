@@ -66,6 +66,7 @@ t.test(
       'rename net.d/.x.conflist.tmp net.d/x.conflist',
       'fsync net.d',
     ]);
+    t.strictSame(callsOf(t, folder, script), [], 'nothing the second time');
     t.strictSame(callsOf(t, folder, 'await uninstall(binDir, hashes);'), [
       'unlink net.d/x.conflist',
       'unlink bin/a',
