@@ -30,6 +30,7 @@ import { type Pending, PodWork } from './pod-work.ts';
 import { concernsUs, Reconciler } from './reconcile.ts';
 import { type RecordedAttachment, Records } from './records.ts';
 import type { RoundsOptions } from './rounds.ts';
+import { SandboxNamespaces } from './sandbox-namespaces.ts';
 import type { StepReport } from './step-report.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -195,7 +196,7 @@ export class Controller {
     });
     const { interfaceNames = 'numbered' } = options;
     const rest = { interfaceNames, recordOf, performer, definitions, liveRoutes, updatedBy, ...folders };
-    const looks = { cri: this.#cri, pathOf, globalNamespaces, ...rest };
+    const looks = { cri: new SandboxNamespaces(this.#cri), pathOf, globalNamespaces, ...rest };
     this.#looks = { ...looks, delegates };
     const reconciler = new Reconciler({
       ...looks,
@@ -316,10 +317,11 @@ export class Controller {
     const isSame =
       now !== undefined &&
       before !== undefined &&
-      (['uid', 'isRunning', 'address', 'networks', 'kactusNetworks', 'status'] as const).every(
+      (['uid', 'isRunning', 'address', 'networks', 'kactusNetworks'] as const).every(
         (field) => now[field] === before[field],
-      );
-    // The kubelet writes into a pod all the time, and mostly nothing that concerns us.
+      ) &&
+      (now.status === before.status || this.#work.hasWritten(key, now.status));
+    // The kubelet writes into a pod all the time, and mostly nothing that concerns us; and we ourselves write its status.
     if (isSame) return;
     const isKnown = this.#work.knows(key) || hasRecord(now ?? before) || this.#ours.has(key);
     if (now === undefined) this.#ours.delete(key);

@@ -168,11 +168,11 @@ export class Performer {
   }
 
   /** Throws ApiError, NetworkError and RuntimeError; the pod is as before then, unless the record says otherwise. */
-  async attach(sandboxed: Sandboxed, step: Step & { kind: 'attach' }): Promise<void> {
+  async attach(sandboxed: Sandboxed, step: Step & { kind: 'attach' }, read?: Read): Promise<void> {
     const { records } = this.#options;
     const { ifname, selection, keepMac } = step;
     const { network, request } = selection;
-    const { list, input } = await this.prepareAttach(sandboxed, step);
+    const { list, input } = await this.prepareAttach(sandboxed, step, read);
     // Right before ADD: a failed ADD is followed by DEL, which must not meet an interface of somebody else.
     if (this.#hasLink(sandboxed, [ifname])) {
       throw new NetworkError(`the pod has an interface ${ifname} of somebody else`);
@@ -290,7 +290,7 @@ export class Performer {
   }
 
   #hasLink({ netns }: Sandboxed, names: readonly string[]): boolean {
-    const links = linksIn(this.#options.pathOf(netns));
+    const links = linksIn(this.#options.pathOf(netns), false);
     return names.some((name) => linkNamed(links, name) !== undefined);
   }
 }

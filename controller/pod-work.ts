@@ -16,7 +16,7 @@ export type PodWorkOptions = {
   readonly cri: Pick<RuntimeService, 'sandboxes'>;
   readonly records: Records;
   readonly performer: Pick<Performer, 'release'>;
-  readonly reconciler: Pick<Reconciler, 'reconcile'>;
+  readonly reconciler: Pick<Reconciler, 'reconcile' | 'readAhead'>;
   readonly definitions: Pick<Definitions, 'wait'>;
   readonly liveRoutes: Pick<LiveRoutes, 'forget'>;
   readonly healing: Pick<Healing, 'failures'>;
@@ -69,6 +69,11 @@ export class PodWork {
     return this.#memories.has(key);
   }
 
+  /** Is this the status that we have written into the pod, or are about to? */
+  hasWritten(key: string, status: string | undefined): boolean {
+    return status !== undefined && this.#memories.get(key)?.written === status;
+  }
+
   failuresOf(key: string): Failures | undefined {
     return this.#memories.get(key)?.failures;
   }
@@ -116,6 +121,8 @@ export class PodWork {
     const [namespace = '', name = ''] = key.split('/');
     const known = records.ofPod(namespace, name);
     const uids = new Set([...known.map((record) => record.pod.uid), ...(pod?.isRunning ? [pod.sandboxUid] : [])]);
+    const memory = this.#memories.get(key) ?? newMemory();
+    const ahead = pod?.isRunning ? reconciler.readAhead(pod, memory, known) : undefined;
     const sandboxes: Sandbox[] = [];
     for (const uid of uids) sandboxes.push(...(await cri.sandboxes(uid)));
     // What cannot be released of an older pod must not hold up the one of the same name that is there now.
@@ -130,10 +137,9 @@ export class PodWork {
       if (released instanceof Error) throw released;
       return lingering;
     }
-    const memory = this.#memories.get(key) ?? newMemory();
     this.#memories.set(key, memory);
     const mine = sandboxes.filter(({ uid }) => uid === pod.sandboxUid);
-    const again = await reconciler.reconcile(pod, mine, memory);
+    const again = await reconciler.reconcile(pod, mine, memory, ahead);
     if (released instanceof Error) throw released;
     return again === undefined || lingering === undefined ? (again ?? lingering) : Math.min(again, lingering);
   }

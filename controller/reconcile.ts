@@ -5,11 +5,13 @@ import { furtherSelectionsOf } from '../lib/attachments/kactus.ts';
 import { linkNamed, linkNames, linksIn } from '../lib/attachments/links.ts';
 import { type Pod, podKey } from '../lib/attachments/pod.ts';
 import { publishStatus } from '../lib/attachments/publish.ts';
+import { isolated } from '../lib/attachments/selection.ts';
 import { SlotsClosed } from '../lib/attachments/slots.ts';
 import {
   type Attached,
   defaultEntries,
   defaultOf,
+  formatStatus,
   isOfDefinition,
   parseStatus,
   statusOf,
@@ -22,13 +24,15 @@ import { Failures } from './failures.ts';
 import { type LiveMemory, type LiveRoutes, newLiveMemory } from './live-routes.ts';
 import { type Looked, type LookOptions, lookAt, observe } from './look.ts';
 import type { Performer } from './perform.ts';
+import { networkToCome, ReadAhead } from './read-ahead.ts';
+import type { SandboxRecord } from './records.ts';
 import type { StepReport } from './step-report.ts';
 
 export type ReconcilerOptions = LookOptions & {
   readonly client: Pick<ApiClient, 'get' | 'mergePatch'>;
   readonly performer: Performer;
   readonly liveRoutes: LiveRoutes;
-  readonly definitions: Pick<Definitions, 'wait'>;
+  readonly definitions: Pick<Definitions, 'wait' | 'get'>;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly report?: (report: StepReport) => void;
   readonly log?: (pod: Pod, what: string, error: Error | undefined) => void;
@@ -44,12 +48,19 @@ export type Memory = {
   /** What was reported about the annotation as it is. */
   reported: Set<string>;
   defaults: readonly JsonObject[];
+  /** The annotations for which a definition was read ahead: what is refused is not asked for again and again. */
+  aheadOf: string;
+  /** The status that was written last, or is about to be. */
+  written: string | undefined;
   /** Of its attachments whose routes follow their sources. */
   live: LiveMemory;
 };
 
 export function newMemory(failures: Failures = new Failures()): Memory {
-  return { failures, about: '', reported: new Set(), defaults: [], live: newLiveMemory() };
+  return {
+    ...{ failures, about: '', reported: new Set(), defaults: [], aheadOf: '', written: undefined },
+    live: newLiveMemory(),
+  };
 }
 
 /** A plugin says what it likes, and its words are kept, logged and sent. */
@@ -58,7 +69,7 @@ const MAX_REASON = 500;
 /** The runtime has no sandbox yet: it comes within moments. */
 const NO_SANDBOX_MS = 500;
 
-type View = Looked & { readonly memory: Memory };
+type View = Looked & { readonly memory: Memory; readonly ahead: ReadAhead };
 
 /** Makes what a running pod's namespace holds equal to what its annotation selects. */
 export class Reconciler {
@@ -69,11 +80,31 @@ export class Reconciler {
   }
 
   /**
+   * Begins to read the definition of a network that a pod newly selects, so that this and the questions to the container
+   * runtime take their time together.
+   */
+  readAhead(pod: Pod, memory: Memory, records: readonly SandboxRecord[]): ReadAhead {
+    const { definitions, globalNamespaces } = this.#options;
+    const selected = `${pod.uid} ${selectedBy(pod)}`;
+    const isNew = memory.aheadOf !== selected && !pod.isOnHostNetwork;
+    memory.aheadOf = selected;
+    if (!isNew) return new ReadAhead(definitions, undefined);
+    const { selections } = isolated(furtherSelectionsOf(pod), pod.namespace, globalNamespaces);
+    const recorded = records.flatMap(({ attachments }) => attachments.map(({ network }) => network));
+    return new ReadAhead(definitions, networkToCome(selections, pod, recorded));
+  }
+
+  /**
    * Looks at a running pod, given the sandboxes that the runtime has for it, and makes what steps there are to be made.
    * When to look again, in milliseconds; undefined: when something changes. Failed steps do not make it throw; GrpcError,
    * NetlinkError, NamespaceError and, for the status, ApiError do.
    */
-  async reconcile(pod: Pod, sandboxes: readonly Sandbox[], memory: Memory): Promise<number | undefined> {
+  async reconcile(
+    pod: Pod,
+    sandboxes: readonly Sandbox[],
+    memory: Memory,
+    ahead: ReadAhead = new ReadAhead(this.#options.definitions, undefined),
+  ): Promise<number | undefined> {
     const { liveRoutes } = this.#options;
     if (pod.isOnHostNetwork) return this.#reject(pod, memory);
     const looked = await lookAt(this.#options, pod, sandboxes);
@@ -82,7 +113,7 @@ export class Reconciler {
       return NO_SANDBOX_MS;
     }
     this.#refresh(pod, looked.containerID, memory);
-    const view = { ...looked, memory };
+    const view = { ...looked, memory, ahead };
     this.#refuse(pod, memory, looked.plan);
     const heldUp = await this.#perform(view, looked.plan, looked.observed);
     await this.#publish(view, looked.plan);
@@ -95,7 +126,7 @@ export class Reconciler {
 
   // Whatever failed for the annotation or the sandbox as they were is tried at once with the new one.
   #refresh(pod: Pod, containerID: string, memory: Memory): void {
-    const about = `${pod.uid} ${containerID} ${pod.networks ?? ''} ${pod.kactusNetworks ?? ''}`;
+    const about = `${pod.uid} ${containerID} ${selectedBy(pod)}`;
     if (memory.about !== about) {
       memory.failures.retry();
       memory.live.failures.retry();
@@ -140,12 +171,12 @@ export class Reconciler {
 
   async #make(view: View, step: Step, observed: Observed): Promise<boolean> {
     const { performer, events, report, log } = this.#options;
-    const { pod, memory } = view;
+    const { pod, memory, ahead } = view;
     const network = step.kind === 'attach' ? step.selection.network : step.network;
     const begun = performance.now();
     const seconds = () => (performance.now() - begun) / 1000;
     try {
-      if (step.kind === 'attach') await performer.attach(view, step);
+      if (step.kind === 'attach') await performer.attach(view, step, (wanted) => ahead.get(wanted));
       else await performer.detach(view, step, attachmentOf(observed, step.ifname));
       memory.failures.forget(stepKey(step));
       report?.({ kind: step.kind, outcome: 'done', seconds: seconds() });
@@ -195,7 +226,10 @@ export class Reconciler {
     if (attached.length === 0 && view.pod.status === undefined) return;
     await publishStatus(client, view.pod, (before) => {
       const needs = defaultEntries(before).length === 0 ? defaults() : [];
-      return statusOf(before, needs, attached, links);
+      const entries = statusOf(before, needs, attached, links);
+      // Before the answer: the watch may be faster.
+      view.memory.written = formatStatus(entries);
+      return entries;
     });
   }
 
@@ -218,6 +252,11 @@ export class Reconciler {
 export function concernsUs(pod: Pod): boolean {
   if ([pod.networks, pod.kactusNetworks].some((text) => text !== undefined && text.trim() !== '')) return true;
   return (parseStatus(pod.status) ?? []).some(isOfDefinition);
+}
+
+/** What of a pod says which networks it selects. */
+function selectedBy({ networks = '', kactusNetworks = '' }: Pod): string {
+  return `${networks} ${kactusNetworks}`;
 }
 
 function attachmentOf({ attachments }: Observed, ifname: string): Attachment {

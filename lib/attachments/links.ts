@@ -1,5 +1,5 @@
 import type { JsonObject } from '../cni/json.ts';
-import { listAddresses } from '../netlink/address.ts';
+import { listAllAddresses } from '../netlink/address.ts';
 import { findDefaultRoutes } from '../netlink/default-routes.ts';
 import { DumpTooLarge } from '../netlink/errors.ts';
 import { listLinks } from '../netlink/link.ts';
@@ -22,17 +22,18 @@ export type PodLink = {
  * the node's own: a pod on the node's network must never be taken for one of its own.
  */
 export function linksIn(path: string, isWithAddresses = true): PodLink[] {
-  return inside(path, (socket) =>
-    listLinks(socket).map(({ index, name, altnames, mac, mtu }) => ({
+  return inside(path, (socket) => {
+    const links = listLinks(socket);
+    const all = isWithAddresses ? listAllAddresses(socket) : [];
+    const lasting = all.filter(({ scope, permanent }) => scope === RT_SCOPE_UNIVERSE && permanent);
+    return links.map(({ index, name, altnames, mac, mtu }) => ({
       name,
       altnames,
       ...(mac !== undefined && { mac }),
       mtu,
-      addresses: (isWithAddresses ? listAddresses(socket, index) : [])
-        .filter(({ scope, permanent }) => scope === RT_SCOPE_UNIVERSE && permanent)
-        .map(({ prefix }) => prefix.address),
-    })),
-  );
+      addresses: lasting.filter(({ link }) => link === index).map(({ prefix }) => prefix.address),
+    }));
+  });
 }
 
 /** A pod with more routes than this has others than we gave it. */

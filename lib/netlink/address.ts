@@ -72,6 +72,11 @@ export function listAddresses(socket: RouteSocket, linkIndex: number): LinkAddre
   return dumpAddresses(socket, { family: AF_UNSPEC, index: linkIndex }).filter(({ link }) => link === linkIndex);
 }
 
+/** The addresses of every link, both families, in the kernel's order. Throws NetlinkError. */
+export function listAllAddresses(socket: RouteSocket): LinkAddress[] {
+  return dumpAddresses(socket, { family: AF_UNSPEC });
+}
+
 /** The addresses of one family on every link, in the kernel's order. Throws NetlinkError. */
 export function listAddressesOf(socket: RouteSocket, family: Family): LinkAddress[] {
   return dumpAddresses(socket, { family: afOf(family) });

@@ -69,7 +69,7 @@ export function recorded({ call, config }: Work): BirthAttachment[] {
 }
 
 async function attach({ call, delegation }: Work, { name, list, input }: Network): Promise<JsonObject> {
-  const links = linksIn(call.place.pathOf(input.netns));
+  const links = linksIn(call.place.pathOf(input.netns), false);
   if (linkNamed(links, input.ifname) !== undefined) {
     throw new CniError(CniCode.nameTaken, `network ${name}: the pod has an interface ${input.ifname} already`);
   }
@@ -112,7 +112,7 @@ function alreadyAttached(
   const key = ({ network, ifname, list, request }: BirthAttachment) => canonicalJson([network, ifname, list, request]);
   const isSame = before.length === mine.length && before.every((entry, at) => key(entry) === key(mine[at] ?? entry));
   if (!isSame || before.some(({ state }) => state !== 'attached')) return undefined;
-  const links = linksIn(call.place.pathOf(call.request.netns));
+  const links = linksIn(call.place.pathOf(call.request.netns), false);
   const there = networks.map((network): Attached | undefined => {
     const result = delegation.cached(network.list, network.input)?.result;
     const names = linksOf(result);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Failures } from '../../controller/failures.ts';
 import { PodWork, type PodWorkOptions } from '../../controller/pod-work.ts';
+import { ReadAhead } from '../../controller/read-ahead.ts';
 import type { Memory } from '../../controller/reconcile.ts';
 import type { SandboxRecord } from '../../controller/records.ts';
 import { type Pod, podOf } from '../../lib/attachments/pod.ts';
@@ -54,6 +55,7 @@ function workOn(world: Partial<World>) {
   };
   const did: string[] = [];
   const memories: Memory[] = [];
+  const ahead = new ReadAhead({ get: async () => Promise.reject(new Error('nobody asks')) }, undefined);
   const work = new PodWork({
     pods: () => state.pods,
     cri: {
@@ -70,8 +72,14 @@ function workOn(world: Partial<World>) {
       },
     },
     reconciler: {
-      reconcile: async (_, sandboxes, memory) => {
+      readAhead: (_, memory) => {
+        did.push('read ahead');
+        memory.written = 'what we wrote';
+        return ahead;
+      },
+      reconcile: async (_, sandboxes, memory, given) => {
         did.push(`reconcile ${sandboxes.map(({ id }) => id)}`);
+        if (given !== ahead) did.push('nothing was read ahead');
         memories.push(memory);
         if (state.fault !== undefined) throw state.fault;
         return state.again;
@@ -98,7 +106,10 @@ t.test(
       again: 700,
     });
     t.strictSame(await work.work(KEY), { afterMs: 700 });
-    t.strictSame(did, ['list u', 'reconcile a,b']);
+    t.strictSame(did, ['read ahead', 'list u', 'reconcile a,b'], 'the definition and the sandboxes at once');
+    t.ok(work.hasWritten(KEY, 'what we wrote'));
+    t.notOk(work.hasWritten(KEY, 'what another wrote'));
+    t.notOk(work.hasWritten(KEY, undefined));
     t.ok(work.knows(KEY));
     state.again = undefined;
     t.equal(await work.work(KEY), undefined);
@@ -109,7 +120,8 @@ t.test('one that selects nothing, does not run, or is gone is forgotten', async 
   const forgotten = [`wait ${KEY} 0`, `forget ${KEY}`];
   const none = workOn({ pods: new Map([[KEY, podWith(undefined)]]) });
   t.equal(await none.work.work(KEY), undefined);
-  t.strictSame(none.did, ['list u', ...forgotten]);
+  t.strictSame(none.did, ['read ahead', 'list u', ...forgotten]);
+  t.notOk(none.work.hasWritten(KEY, 'what we wrote'));
   const pending = workOn({ pods: new Map([[KEY, podWith('blue', 'Pending')]]) });
   await pending.work.work(KEY);
   t.strictSame(pending.did, forgotten, 'the runtime is not asked');
@@ -136,6 +148,7 @@ t.test('what sandboxes had that are not there any more is released', async (t) =
   t.equal(await work.work(KEY), undefined);
   const released = 'info released what a sandbox had';
   t.strictSame(did, [
+    'read ahead',
     'list u',
     'list before',
     'release stopped',

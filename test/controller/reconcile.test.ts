@@ -35,6 +35,7 @@ function worldOf(t: Test, { networks, status, isOnHostNetwork = false, isStoppin
     });
   const did: string[] = [];
   const statuses: JsonObject[][] = [];
+  const written: (string | undefined)[] = [];
   const fails: { [line: string]: Error } = {};
   const world = { netns: scratch.path as string | undefined, liveMs: undefined as number | undefined };
   const make = async (line: string, change: () => void) => {
@@ -82,6 +83,7 @@ function worldOf(t: Test, { networks, status, isOnHostNetwork = false, isStoppin
         { metadata: { annotations } }: { metadata: { annotations: { [key: string]: string } } },
       ) => {
         statuses.push(JSON.parse(annotations[STATUS] ?? ''));
+        written.push(annotations[STATUS], memory.written);
         return {};
       },
     },
@@ -93,6 +95,7 @@ function worldOf(t: Test, { networks, status, isOnHostNetwork = false, isStoppin
       forget: (key: string) => void did.push(`forget ${key}`),
     },
     definitions: {
+      get: async (network: string) => void did.push(`get ${network}`),
       wait: (key: string, waited: ReadonlySet<string>) => void did.push(['wait', key, ...waited].join(' ')),
     },
     events: { record: (_: unknown, reason: string, message: string) => void did.push(`${reason}: ${message}`) },
@@ -110,7 +113,13 @@ function worldOf(t: Test, { networks, status, isOnHostNetwork = false, isStoppin
     const again = await reconciler.reconcile(podWith(text), sandboxes, memory);
     return { did: [...did], again };
   };
-  return { scratch, records, statuses, fails, world, memory, reconcile };
+  /** Which definitions are read ahead for the pod with this annotation. */
+  const readAhead = (text = networks) => {
+    did.length = 0;
+    reconciler.readAhead(podWith(text), memory, records.all());
+    return [...did];
+  };
+  return { scratch, records, statuses, written, fails, world, memory, reconcile, readAhead };
 }
 
 const steps = ({ did }: { did: string[] }) => did.filter((line) => /^(attach|detach) net/.test(line));
@@ -145,6 +154,24 @@ t.test('what is selected is attached, told, and written into the status', { skip
     ],
   );
   t.strictSame(steps(await reconcile()), [], 'and then nothing is left to do');
+});
+
+t.test('the text of a status is known before it is written', { skip: noNamespaces }, async (t) => {
+  const { reconcile, written } = worldOf(t, { networks: 'blue' });
+  await reconcile();
+  t.equal(written.length, 2);
+  t.equal(written[0], written[1]);
+});
+
+t.test('the definition of the first network to come is read ahead, once', { skip: noNamespaces }, async (t) => {
+  const { readAhead, reconcile } = worldOf(t, { networks: 'blue,green' });
+  t.strictSame(readAhead(), ['get shop/blue']);
+  t.strictSame(readAhead(), [], 'the annotation is the same');
+  await reconcile();
+  t.strictSame(readAhead('blue,green,red'), ['get shop/red']);
+  t.strictSame(readAhead('blue'), [], 'it has all of these');
+  t.strictSame(readAhead('other/grey'), [], 'of a namespace that is not allowed');
+  t.strictSame(worldOf(t, { networks: 'blue', isOnHostNetwork: true }).readAhead(), []);
 });
 
 t.test('what is not selected any more is detached before others are attached', { skip: noNamespaces }, async (t) => {
