@@ -1,5 +1,4 @@
 import { existsSync, readlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { Controller, type ControllerStatus } from '../controller/controller.ts';
@@ -11,6 +10,7 @@ import type { Plugin } from '../lib/cni/runner.ts';
 import type { Attachment } from '../lib/inventory/inventory.ts';
 import { type ApiAccess, inClusterAccess, kubeconfigAccess } from '../lib/kubernetes/access.ts';
 import { ApiClient, type RequestReport, VERBS } from '../lib/kubernetes/client.ts';
+import type { Through } from '../lib/runtime/limited.ts';
 import { VERSION } from '../lib/version.ts';
 import { UPDATABLE } from '../plugins/index.ts';
 import { multiNetworkWith } from '../plugins/multi-network/main.ts';
@@ -40,7 +40,7 @@ export type HotPlugOptions = {
   readonly reached?: Reached;
 };
 
-type Reached = { readonly place: Place; readonly through?: readonly string[] };
+type Reached = { readonly place: Place; readonly through?: Through };
 
 /** What `waymark status` shows of it. */
 export type HotPlugStatus = ControllerStatus & {
@@ -210,15 +210,10 @@ class HotPlug implements AgentPart {
   }
 }
 
-/** What runs a program in the node's mount namespace; beside the executable in the image. */
-const RUN_ON_NODE = join(dirname(process.execPath), '../libexec/run-on-node');
-
 // In a container the node's files and plugins are those of process 1, which `hostPID` lets us see.
 function nodeAsSeenFromHere(): Reached {
   if (isInMountsOfProcess1()) return { place: HERE };
-  if (!existsSync(RUN_ON_NODE))
-    throw new Error(`${RUN_ON_NODE} is missing, which runs the node's plugins from a container`);
-  return { place: callerOf(1), through: [RUN_ON_NODE, '/proc/1/ns/mnt'] };
+  return { place: callerOf(1), through: '/proc/1/ns/mnt' };
 }
 
 function isInMountsOfProcess1(): boolean {

@@ -15,6 +15,7 @@ import { PodResources } from '../lib/kubelet/pod-resources.ts';
 import { POD_RESOURCES_SOCKET } from '../lib/kubelet/socket.ts';
 import type { ApiClient } from '../lib/kubernetes/client.ts';
 import { Watch } from '../lib/kubernetes/watch.ts';
+import type { Through } from '../lib/runtime/limited.ts';
 import { UPDATABLE } from '../plugins/index.ts';
 import { isAmiss } from './amiss.ts';
 import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } from './explain.ts';
@@ -54,8 +55,8 @@ export type ControllerOptions = {
   readonly binDirs: readonly string[];
   readonly stateDir: string;
   readonly pathOf: PathOf;
-  /** What runs a program of the node's; else it is run as it is. */
-  readonly through?: readonly string[] | undefined;
+  /** How the node's programs are reached; else they are run as they are. */
+  readonly through?: Through | undefined;
   readonly deadlineMs?: number;
   readonly globalNamespaces?: ReadonlySet<string> | undefined;
   readonly allowedTypes?: ReadonlySet<string> | undefined;

@@ -1,5 +1,5 @@
 /*
- * startProcess(argv, environment, onEnd) -> { pid, stdin, stdout, stderr }; onEnd(code, signal)
+ * startProcess(argv, environment, onEnd, mounts) -> { pid, stdin, stdout, stderr }; onEnd(code, signal)
  *
  * Starts a program with these arguments and this environment and no other, in `/`, in a session and process group of
  * its own, with every signal as a new process has it, and nothing open but its standard streams. The descriptors are our
@@ -9,16 +9,22 @@
  * It does what uv_spawn() does, but by vfork(2): fork copies the page tables of the whole process first, and each page
  * that is written to afterwards is copied too. The caller waits until the program has been loaded, and no longer.
  *
+ * `mounts` is -1, or an open mount namespace (/proc/1/ns/mnt): the process enters it, so that the program finds its libraries,
+ * files and sockets where they are on the node, and is killed with the thread that calls. setns(2) refuses that to a process
+ * that shares its folder with another, as threads do, and not to one that shares its memory.
+ *
  * On failure it throws as the other functions do.
  *
- * Sources: vfork(2), execve(2), setsid(2), signal(7), waitid(2), Node-API.
+ * Sources: vfork(2), execve(2), setsid(2), setns(2), PR_SET_PDEATHSIG(2const), signal(7), waitid(2), Node-API.
  */
 #define _GNU_SOURCE
 #include "addon.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -40,6 +46,10 @@ typedef struct {
   char **argv;
   char **environment;
   int streams[STREAMS];
+  /* The mount namespace that it enters, or -1. */
+  int32_t mounts;
+  /* What failed, where something did. */
+  const char *volatile syscall;
 } Program;
 
 typedef struct {
@@ -49,7 +59,7 @@ typedef struct {
 } Child;
 
 /* Runs in the new process, in our memory, while we wait. It comes back only through `failure`. */
-static _Noreturn void become(const Program *program, volatile int *failure) {
+static _Noreturn void become(Program *program, volatile int *failure) {
   const struct sigaction by_default = {.sa_handler = SIG_DFL};
   sigset_t none;
   sigemptyset(&none);
@@ -57,17 +67,21 @@ static _Noreturn void become(const Program *program, volatile int *failure) {
   /* Those that cannot be changed are refused. */
   for (int number = 1; number < NSIG; number++) sigaction(number, &by_default, NULL);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  int done = chdir("/") == 0;
+  program->syscall = "setns";
+  int done = program->mounts < 0 ||
+             (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && setns(program->mounts, CLONE_NEWNS) == 0);
+  if (done) program->syscall = "execve";
+  done = done && chdir("/") == 0;
   for (int stream = 0; stream < STREAMS; stream++) done = done && dup2(program->streams[stream], stream) >= 0;
   /* Ours close on exec; what we were started with need not. */
-  syscall(SYS_close_range, STREAMS, ~0U, 0);
+  if (done) syscall(SYS_close_range, STREAMS, ~0U, 0);
   if (done) execve(program->argv[0], program->argv, program->environment);
   *failure = errno;
   _exit(127);
 }
 
 /* The process, or -1 with errno. None of our handlers may run in it, so no signal comes in between. */
-static __attribute__((noinline)) pid_t start(const Program *program) {
+static __attribute__((noinline)) pid_t start(Program *program) {
   volatile int failure = 0;
   sigset_t all, before;
   sigfillset(&all);
@@ -182,9 +196,9 @@ static pid_t start_watched(napi_env env, Program *program, napi_value on_end, co
     errno = failure;
     return -1;
   }
-  *syscall = "execve";
   const pid_t pid = start(program);
   failure = errno;
+  *syscall = program->syscall;
   close_all(program->streams);
   if (pid >= 0) {
     *syscall = "uv_thread_create";
@@ -200,11 +214,12 @@ static pid_t start_watched(napi_env env, Program *program, napi_value on_end, co
 
 napi_value start_process(napi_env env, napi_callback_info info) {
   static const char *const names[STREAMS] = {"stdin", "stdout", "stderr"};
-  size_t count = 3;
-  napi_value arguments[3], result, value;
-  Program program = {0};
+  size_t count = 4;
+  napi_value arguments[4], result, value;
+  Program program = {.syscall = "vfork"};
   napi_valuetype type = napi_undefined;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count == 3 &&
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count == 4 &&
+      napi_get_value_int32(env, arguments[3], &program.mounts) == napi_ok &&
       napi_typeof(env, arguments[2], &type) == napi_ok && type == napi_function) {
     program.argv = strings_of(env, arguments[0]);
     program.environment = strings_of(env, arguments[1]);
@@ -220,7 +235,7 @@ napi_value start_process(napi_env env, napi_callback_info info) {
   free_strings(program.argv);
   free_strings(program.environment);
   if (syscall == NULL) {
-    napi_throw_type_error(env, NULL, "startProcess(argv: string[], environment: string[], onEnd: function)");
+    napi_throw_type_error(env, NULL, "startProcess(argv: string[], environment: string[], onEnd: function, mounts: number)");
     return NULL;
   }
   if (pid < 0) return throw_errno(env, syscall, failure);

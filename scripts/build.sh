@@ -37,8 +37,6 @@ plugins=$(node scripts/plugin-names.ts)
 bash scripts/build-single.sh "$WAYMARK_RUNTIME" native/build/socket.node build/dist/bin
 bash scripts/build-shim.sh build/dist/shim
 echo "built dist/shim"
-bash scripts/build-run-on-node.sh build/dist/libexec
-echo "built dist/libexec"
 
 # The third-party packages in them, for the licenses and the bill of materials.
 node scripts/bundled-packages.ts build/stats >build/dist/bundled.json

@@ -75,4 +75,4 @@ node scripts/third-party-licenses.ts "$dist" >"$root/usr/share/doc/waymark/THIRD
 # A single copy command for all names, so that hard links stay hard links.
 mkdir -p "$root/opt/waymark"
 (cd "$dist" && cp --parents --preserve=links,mode -t "$root/opt/waymark" \
-  bin/waymark "${PLUGINS[@]/#/bin/}" "${PLUGINS[@]/#/shim/}" libexec/run-on-node)
+  bin/waymark "${PLUGINS[@]/#/bin/}" "${PLUGINS[@]/#/shim/}")

@@ -48,7 +48,6 @@ const FILES = [
   ...LIBRARIES.map((name) => `lib/${triplet}/lib${name}`),
   loader,
   ...[...PLUGINS, 'waymark'].map((name) => `opt/waymark/bin/${name}`),
-  'opt/waymark/libexec/run-on-node',
   ...PLUGINS.map((name) => `opt/waymark/shim/${name}`),
   ...PACKAGES.map((name) => `usr/share/doc/${name}/copyright`),
   'usr/share/doc/waymark/LICENSE',

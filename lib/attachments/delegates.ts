@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { isJsonObject, type JsonObject } from '../cni/json.ts';
 import { HERE, type PathOf } from '../cni/place.ts';
 import type { AttachmentInput } from '../runtime/derive.ts';
-import { limitedRun } from '../runtime/limited.ts';
+import { limitedRun, type Through } from '../runtime/limited.ts';
 import { type NetworkList, parseNetwork } from '../runtime/network.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { ownedBy } from './orphans.ts';
@@ -18,8 +18,8 @@ export type DelegatesOptions = {
   readonly running: number;
   readonly runningPerNetwork: number;
   readonly pathOf?: PathOf;
-  /** What runs a program of the node's; else it is run as it is. */
-  readonly through?: readonly string[];
+  /** How the node's programs are reached; else they are run as they are. */
+  readonly through?: Through;
   readonly said?: (path: string, text: string) => void;
 };
 

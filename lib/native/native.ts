@@ -23,12 +23,14 @@ export type NativeSockets = {
   lockFile(fd: number): boolean;
   /**
    * Starts a program, in a process group of its own; the descriptors of our ends of its standard streams are the caller's.
-   * `onEnd` gets the exit code, or the number of the signal that ended it. Throws as the others do.
+   * `onEnd` gets the exit code, or the number of the signal that ended it. `mounts` is -1, or the descriptor of a mount
+   * namespace that it enters; then it is killed when we end. Throws as the others do.
    */
   startProcess(
     argv: readonly string[],
     environment: readonly string[],
     onEnd: (code: number | null, signal: number | null) => void,
+    mounts: number,
   ): { pid: number; stdin: number; stdout: number; stderr: number };
   /** Opens a socket in a namespace that is told of its changes, and never blocks. Throws as `openSocket` does. */
   openNotifications(namespaceFd: number): number;

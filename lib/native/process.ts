@@ -1,3 +1,4 @@
+import { closeSync, constants as flags, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -18,11 +19,13 @@ export type RunningProcess = {
  * Starts a program, by its path, with this environment and no other, in `/`. What it takes does not depend on how much
  * memory we have, as it does with `node:child_process`, which copies our page tables.
  *
- * Throws what `spawn` would emit: an Error with `code`, such as ENOENT, ETXTBSY or EMFILE.
+ * `mounts` is a mount namespace (`/proc/1/ns/mnt`) in which the program is looked for and runs; then it is killed when this
+ * process ends. Throws what `spawn` would emit: an Error with `code`, such as ENOENT, ETXTBSY or EMFILE.
  */
 export function startProcess(
   argv: readonly string[],
   variables: { readonly [name: string]: string | undefined },
+  mounts?: string,
 ): RunningProcess {
   const environment = Object.entries(variables).flatMap(([key, value]) =>
     value === undefined ? [] : `${key}=${value}`,
@@ -33,9 +36,9 @@ export function startProcess(
   const ended = new Promise<number | string>((resolve) => {
     hasEnded = resolve;
   });
-  const { pid, stdin, stdout, stderr } = start(argv, environment, (code, signal) =>
-    hasEnded(code ?? signalName(signal)),
-  );
+  const onEnd = (code: number | null, signal: number | null) => hasEnded(code ?? signalName(signal));
+  const namespace = mounts === undefined ? -1 : openSync(mounts, flags.O_RDONLY);
+  const { pid, stdin, stdout, stderr } = start(argv, environment, onEnd, namespace);
   return {
     pid,
     stdin: new Socket({ fd: stdin, readable: false, writable: true }),
@@ -45,14 +48,16 @@ export function startProcess(
   };
 }
 
-const start: ReturnType<typeof nativeSockets>['startProcess'] = (argv, ...more) => {
+const start: ReturnType<typeof nativeSockets>['startProcess'] = (argv, environment, onEnd, namespace) => {
   try {
-    return nativeSockets().startProcess(argv, ...more);
+    return nativeSockets().startProcess(argv, environment, onEnd, namespace);
   } catch (error) {
     const { errno, syscall } = error as { errno?: number; syscall?: string };
     if (errno === undefined) throw error;
     const code = getSystemErrorName(-errno);
     throw Object.assign(new Error(`${syscall} ${argv[0]} ${code}`, { cause: error }), { code, errno, syscall });
+  } finally {
+    if (namespace >= 0) closeSync(namespace);
   }
 };
 

@@ -3,14 +3,16 @@ import { type RunningProcess, startProcess } from '../native/process.ts';
 import { RuntimeError } from './errors.ts';
 import type { Ended, RunPlugin } from './execute.ts';
 
+/**
+ * How the node is reached that has the plugin: by its mount namespace (`/proc/1/ns/mnt`), and then the plugin ends with us; or
+ * by a program and its arguments, which are given the plugin's path and no more.
+ */
+export type Through = string | readonly string[];
+
 export type Limits = {
   /** What runs longer is killed, with all that it started in its process group. */
   readonly deadlineMs: number;
-  /**
-   * A program and its arguments that run the plugin, whose path and no more they are given: to enter the node's mount
-   * namespace, for example.
-   */
-  readonly through?: readonly string[] | undefined;
+  readonly through?: Through | undefined;
   /** What the plugin wrote on stderr, once it has ended; at most so much as a log line takes. */
   readonly said?: (path: string, text: string) => void;
 };
@@ -27,9 +29,10 @@ const AFTER_EXIT_MS = 500;
  * so that what they started ends with them if they exceed either. It rejects with RuntimeError then.
  */
 export function limitedRun({ deadlineMs, through = [], said }: Limits): RunPlugin {
+  const [mounts, command] = typeof through === 'string' ? [through, []] : [undefined, through];
   return (path, env, stdin) =>
     new Promise((resolve, reject) => {
-      const child = startProcess([...through, path], env);
+      const child = startProcess([...command, path], env, mounts);
       const tooMuch = () => end(new RuntimeError(`the plugin printed more than ${MAX_STDOUT_BYTES >> 20} MiB`));
       const stdout = collected(child.stdout, MAX_STDOUT_BYTES, tooMuch);
       const stderr = collected(child.stderr, MAX_STDERR_BYTES);

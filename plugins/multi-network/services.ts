@@ -1,5 +1,6 @@
 import type { Slots } from '../../lib/attachments/slots.ts';
 import type { Call } from '../../lib/cni/runner.ts';
+import type { Through } from '../../lib/runtime/limited.ts';
 import type { Cluster } from './cluster.ts';
 import type { MultiNetworkConfig } from './config.ts';
 
@@ -7,8 +8,8 @@ import type { MultiNetworkConfig } from './config.ts';
 export type Services = {
   /** Who answers about pods and definitions; undefined where nobody can be asked. */
   cluster(config: MultiNetworkConfig, call: Call): Promise<Cluster | undefined>;
-  /** A program and its arguments that run a plugin of the node's; else it is run as it is. */
-  readonly through?: readonly string[] | undefined;
+  /** How the node's programs are reached; else they are run as they are. */
+  readonly through?: Through | undefined;
   /** Bounds how many plugins run at the same time. */
   readonly slots?: Slots | undefined;
   /** Where the kubelet says which devices it has given to pods, on the node; by default its own. */

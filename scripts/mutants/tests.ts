@@ -100,6 +100,4 @@ const BUILDS: { [path: string]: string | readonly string[] } = {
   'native/build/socket.node': ADDON_SOURCES,
   'build-shim.sh': 'native/shim.c',
   'scripts/build-shim.sh': 'native/shim.c',
-  'build-run-on-node.sh': 'native/run-on-node.c',
-  'scripts/build-run-on-node.sh': 'native/run-on-node.c',
 };

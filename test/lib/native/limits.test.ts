@@ -20,7 +20,7 @@ const TRIED = `
   const native = nativeSockets();
   const tried = () => {
     try {
-      return native.startProcess(['/bin/sleep', '1000'], [], () => undefined).pid > 0;
+      return native.startProcess(['/bin/sleep', '1000'], [], () => undefined, -1).pid > 0;
     } catch ({ syscall, errno }) {
       return [syscall, errno];
     }
@@ -90,7 +90,7 @@ t.test('what a process was to be started with is let go of, whether it could be 
   ];
   const before = process.memoryUsage.rss();
   for (const [argv, environment] of cases) {
-    for (let i = 0; i < 100; i++) assert.throws(() => startProcess(argv, environment, nothing));
+    for (let i = 0; i < 100; i++) assert.throws(() => startProcess(argv, environment, nothing, -1));
   }
   const grown = (process.memoryUsage.rss() - before) / (1 << 20);
   t.ok(grown < 80, `${grown} MiB more than before`);
@@ -103,12 +103,14 @@ t.test('what are no arguments, environment or function of a process', async (t) 
   for (const args of [
     [],
     [['/bin/true'], []],
-    [['/bin/true'], [], 'x'],
-    [[], [], nothing],
-    [['/bin/true', 1], [], nothing],
-    ['/bin/true', [], nothing],
-    [['/bin/true'], 'A=1', nothing],
-    [['/bin/true'], ['A=1', null], nothing],
+    [['/bin/true'], [], nothing],
+    [['/bin/true'], [], nothing, '/proc/1/ns/mnt'],
+    [['/bin/true'], [], 'x', -1],
+    [[], [], nothing, -1],
+    [['/bin/true', 1], [], nothing, -1],
+    ['/bin/true', [], nothing, -1],
+    [['/bin/true'], 'A=1', nothing, -1],
+    [['/bin/true'], ['A=1', null], nothing, -1],
   ])
     t.throws(() => startProcess(...args), TypeError, JSON.stringify(args));
   t.equal(readdirSync('/proc/self/fd').length, before);

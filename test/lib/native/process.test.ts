@@ -1,8 +1,11 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startProcess } from '../../../lib/native/process.ts';
+import { noNamespaces, scratchFolder } from '../../support/namespaces/namespace.ts';
+import { until } from '../../support/until.ts';
 
 // The oracle of what a new process has is /proc, as the process itself sees it.
 
@@ -89,3 +92,56 @@ t.test('a hundred at once, in a process that is large: all of them end, and none
   t.equal(readdirSync('/proc/self/fd').length, before);
   t.equal(ballast.length, 64 << 20);
 });
+
+t.test('a program of another mount namespace is found and runs there', { skip: noNamespaces }, async (t) => {
+  const folder = scratchFolder(t);
+  mkdirSync(join(folder, 'node'));
+  writeFileSync(join(folder, 'node/plugin'), '#!/bin/sh\ncat; echo "$A"; pwd; ls /proc/self/fd; exit 7\n', {
+    mode: 0o755,
+  });
+  const mounts = await otherMounts(t, `${folder}/node`);
+  const child = startProcess(['/mnt/plugin'], { A: '1', PATH: process.env.PATH }, mounts);
+  child.stdin.end('in\n');
+  const [out, error, code] = await Promise.all([textOf(child.stdout), textOf(child.stderr), child.ended]);
+  t.strictSame([out, error, code], ['in\n1\n/\n0\n1\n2\n3\n', '', 7], 'with no descriptor of ours');
+  t.notOk(existsSync('/mnt/plugin'), 'we stay where we are');
+
+  const before = [readdirSync('/proc/self/fd').length, children()];
+  t.throws(() => startProcess(['/mnt/plugin'], {}, '/proc/self/ns/mnt'), { code: 'ENOENT', syscall: 'execve' });
+  t.throws(() => startProcess(['/mnt/plugin'], {}, '/nowhere'), { code: 'ENOENT', syscall: 'open' });
+  t.throws(() => startProcess(['/mnt/plugin'], {}, join(folder, 'node/plugin')), { code: 'EINVAL', syscall: 'setns' });
+  t.strictSame([readdirSync('/proc/self/fd').length, children()], before, 'none of these leaves anything');
+});
+
+t.test('a program of another mount namespace ends with us', { skip: noNamespaces }, async (t) => {
+  const folder = scratchFolder(t);
+  const mounts = await otherMounts(t, folder);
+  writeFileSync(join(folder, 'slow'), '#!/bin/sh\necho $$ >/mnt/pid\nexec sleep 1000\n', { mode: 0o755 });
+  const module = JSON.stringify(join(import.meta.dirname, '../../../lib/native/process.ts'));
+  const start = `import(${module}).then(({ startProcess }) =>
+    startProcess(['/mnt/slow'], { PATH: process.env.PATH }, ${JSON.stringify(mounts)}))`;
+  const agent = spawn(process.execPath, ['--no-warnings', '-e', start], { stdio: ['ignore', 'ignore', 'inherit'] });
+  t.teardown(() => agent.kill('SIGKILL'));
+  const read = (path: string) => {
+    try {
+      return readFileSync(path, 'utf8').trim();
+    } catch {
+      return '';
+    }
+  };
+  const pid = () => read(join(folder, 'pid'));
+  await until(() => pid() !== '', 'the program does not start');
+  agent.kill('SIGKILL');
+  // What has ended and waits for its parent to notice has no command.
+  await until(() => read(`/proc/${pid()}/cmdline`) === '', 'it outlives the process that started it');
+  t.match(pid(), /^\d+$/);
+});
+
+/** A mount namespace in which /mnt is a folder that nobody else sees there, until the test ends. */
+async function otherMounts(t: Test, folder: string): Promise<string> {
+  const script = `mount --bind ${folder} /mnt && echo up && exec sleep 1000`;
+  const node = spawn('unshare', ['--mount', 'sh', '-c', script]);
+  t.teardown(() => node.kill('SIGKILL'));
+  await new Promise((resolve) => node.stdout.once('data', resolve));
+  return `/proc/${node.pid}/ns/mnt`;
+}

@@ -53,7 +53,6 @@ export function standInBuild(folder: string, machines: { [folder: string]: numbe
   for (const [name, machine] of Object.entries(machines)) {
     writeStandIns(join(folder, name), machine, name.startsWith('shim') ? PLUGIN_NAMES : undefined);
   }
-  writeStandIns(join(folder, 'libexec'), Object.values(machines)[0] ?? 0, ['run-on-node']);
   cpSync(join(ROOT, 'dist/bundled.json'), join(folder, 'bundled.json'));
   return folder;
 }
