@@ -5,10 +5,11 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { ROOT } from '../cluster/folder.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import { Api } from './cluster/api.ts';
-import { definitionOf, deletePods } from './cluster/pods.ts';
+import { deletePods } from './cluster/pods.ts';
 import { withCluster } from './cluster/with-cluster.ts';
 import { runCases } from './hot-plug/cases.ts';
-import { Monitor, namespaceOf } from './hot-plug/monitor.ts';
+import { editInTurn, type Times } from './hot-plug/edits.ts';
+import { define } from './hot-plug/networks.ts';
 import { type Selection, startPods, untilRight, wrong } from './hot-plug/pods.ts';
 import { installSides, missingForSides, type Side, type Usage, usageOf } from './hot-plug/sides.ts';
 import type { Report } from './report.ts';
@@ -18,15 +19,10 @@ import type { Report } from './report.ts';
 
 const EDITS = 100;
 const PODS = 30;
-/** What takes longer never comes: both take well below a second. */
-const EDIT_SECONDS = 5;
 const BURST_SECONDS = 90;
-/** Between two edits of a pod: the peer loses those that come before its status of the last one. */
-const PAUSE_MS = 700;
 /** What a burst or a start has made grow is given back by then. */
 const REST_MS = 120_000;
 const net1: Selection = { name: 'plain', interface: 'net1' };
-const net2: Selection = { name: 'tenant', interface: 'net2' };
 
 /** The report, or that there is none here. */
 export async function benchHotPlug(): Promise<Report> {
@@ -48,7 +44,7 @@ async function compare(cluster: Cluster): Promise<Report> {
     const atRest = await restingUsage();
     const cases = [await runCases(cluster, api, ours, 20), await runCases(cluster, api, peer, 20)] as const;
     const before = [usageOf(ours), usageOf(peer)] as const;
-    const edits = await editInTurn(cluster, api, [ours, peer]);
+    const edits = await editInTurn(cluster, api, [ours, peer], EDITS);
     const cpu = [ours, peer].map((side, index) => usageOf(side).cpu - (before[index]?.cpu ?? 0));
     const bursts = [await burst(cluster, api, ours), await burst(cluster, api, peer)] as const;
     const after = await restingUsage();
@@ -60,68 +56,6 @@ async function compare(cluster: Cluster): Promise<Report> {
     writeFileSync(join(ROOT, 'build/hot-plug-peer.log'), log);
     api.close();
   }
-}
-
-// As the peer's own suite has them, but on a bridge: macvlan of one parent does not let two nodes of one machine share it.
-function define(cluster: Cluster): void {
-  const ipam = { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]] };
-  const networks = [
-    { name: 'plain', config: { cniVersion: '0.4.0', name: 'plain', type: 'bridge', bridge: 'br-plain', ipam } },
-    {
-      name: 'tenant',
-      config: {
-        ...{ cniVersion: '0.4.0', name: 'tenant' },
-        plugins: [
-          { type: 'bridge', bridge: 'br-tenant', capabilities: { ips: true }, ipam: { type: 'static' } },
-          { type: 'tuning', capabilities: { mac: true } },
-        ],
-      },
-    },
-  ];
-  cluster.apply(networks.map(({ name, config }) => definitionOf(name, config)));
-}
-
-/** From the request of the edit to the kernel, in milliseconds. */
-type Times = { attach: number[]; detach: number[]; failed: string[] };
-
-async function editInTurn(cluster: Cluster, api: Api, sides: readonly Side[]): Promise<readonly Times[]> {
-  const pods = sides.map((side) => `turns-${side.node.name}`);
-  for (const [index, side] of sides.entries()) await startPods(cluster, side, [pods[index] ?? ''], [net1]);
-  const monitors = sides.map(
-    (side, index) => new Monitor(side.node, namespaceOf(cluster, side.node, pods[index] ?? '')),
-  );
-  const times: Times[] = sides.map(() => ({ attach: [], detach: [], failed: [] }));
-  const added: Selection = { ...net2, ips: ['10.10.10.111/24'] };
-  const onEach = async (edit: (pod: string, monitor: Monitor, took: Times) => Promise<void>) => {
-    for (const [index, monitor] of monitors.entries()) await edit(pods[index] ?? '', monitor, times[index] as Times);
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-  };
-  for (let round = 0; round < EDITS; round++) {
-    await onEach((pod, monitor, { attach, failed }) => {
-      const select = () => api.select(pod, [net1, added]);
-      return timed(monitor, /net2 +inet 10\.10\.10\.111/, select, attach, failed);
-    });
-    await onEach((pod, monitor, { detach, failed }) => {
-      return timed(monitor, /Deleted \d+: net2/, () => api.select(pod, [net1]), detach, failed);
-    });
-  }
-  for (const monitor of monitors) monitor.close();
-  deletePods(cluster, pods);
-  return times;
-}
-
-async function timed(
-  monitor: Monitor,
-  pattern: RegExp,
-  edit: () => Promise<{ sent: number }>,
-  took: number[],
-  failed: string[],
-): Promise<void> {
-  const seen = monitor.next(pattern, EDIT_SECONDS).catch((error: Error) => error.message);
-  const { sent } = await edit();
-  const time = await seen;
-  if (typeof time === 'number') took.push(time - sent);
-  else failed.push(time);
 }
 
 type Burst = { readonly seconds: number; readonly wrong: readonly string[] };
@@ -160,37 +94,37 @@ const at = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
 
 function report(
-  [ours, peer]: readonly Times[],
+  [ours, peer, alone]: readonly [Times, Times, Times],
   memory: { atRest: readonly Usage[]; after: readonly Usage[]; cpu: readonly number[] },
   bursts: readonly [Burst, Burst],
   cases: readonly [Map<string, string | false>, Map<string, string | false>],
 ): Report {
-  if (ours === undefined || peer === undefined) throw new Error('two sides are compared');
   const ms = (value: number) => value.toFixed(0);
-  const row = (title: string, pick: (times: Times) => number) => `| ${title} | ${ms(pick(ours))} | ${ms(pick(peer))} |`;
+  const row = (title: string, pick: (times: Times) => number) =>
+    `| ${title} | ${[ours, peer, alone].map((times) => ms(pick(times))).join(' | ')} |`;
   const usage = (title: string, pick: (usage: Usage) => number, when: readonly Usage[]) =>
-    `| ${title} | ${when.map((each) => pick(each).toFixed(0)).join(' | ')} |`;
+    `| ${title} | ${when.map((each) => pick(each).toFixed(0)).join(' | ')} | |`;
   const failures = ['Waymark', 'peer'].flatMap((side, index) => [
     ...[...(cases[index] ?? [])].flatMap(([title, reason]) => (reason ? [`${side}, ${title}: ${reason}`] : [])),
     ...(bursts[index]?.wrong ?? []).slice(0, 1).map((reason) => `${side}, in the burst: ${reason}`),
   ]);
   const passed = cases.map((outcomes) => [...outcomes.values()].filter((reason) => reason === false).length);
   const tables = [
-    '| from the edit to the kernel, ms | Waymark | peer and Multus |',
-    '| --- | ---: | ---: |',
+    '| from the edit to the kernel, ms | Waymark | peer and Multus | the plugins alone |',
+    '| --- | ---: | ---: | ---: |',
     row('attach, median', ({ attach }) => at(attach, 0.5)),
     row('attach, p99', ({ attach }) => at(attach, 0.99)),
     row('detach, median', ({ detach }) => at(detach, 0.5)),
     row('detach, p99', ({ detach }) => at(detach, 0.99)),
-    `| edits of ${2 * EDITS} that never came true | ${ours.failed.length} | ${peer.failed.length} |`,
-    `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} |`,
-    `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} |`,
-    `| the peer's ${cases[0].size} end-to-end cases that pass | ${passed.join(' | ')} |`,
+    `| edits of ${2 * EDITS} that never came true | ${[ours, peer, alone].map(({ failed }) => failed.length).join(' | ')} |`,
+    `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} | |`,
+    `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} | |`,
+    `| the peer's ${cases[0].size} end-to-end cases that pass | ${passed.join(' | ')} | |`,
     usage('resident memory at rest before the edits, MiB', ({ resident }) => resident, memory.atRest),
     usage('… of it its own', ({ own }) => own, memory.atRest),
     usage('resident memory two minutes after them, MiB', ({ resident }) => resident, memory.after),
     usage('… of it its own', ({ own }) => own, memory.after),
-    `| CPU of ${2 * EDITS} edits, s | ${memory.cpu.map((cpu) => cpu.toFixed(2)).join(' | ')} |`,
+    `| CPU of ${2 * EDITS} edits, s | ${memory.cpu.map((cpu) => cpu.toFixed(2)).join(' | ')} | |`,
     '',
     ...failures.map((line) => `- ${line}`),
   ].join('\n');

@@ -5,10 +5,10 @@
  *
  * starts that many at once, waits for all, and prints a line for each, in the order of their ends:
  *
- *   <wall microseconds> <user + system microseconds> <peak resident KiB>
+ *   <wall microseconds> <user + system microseconds> <peak resident KiB> <start, in microseconds since the epoch>
  *
- * and one for all of them together: from the first start to the last end, the sum of their CPU times, and the sum of the
- * peaks of those that lived at one time, at its highest. The environment is passed on. `{n}` in a variable's value, in an
+ * and one for all of them together: from the first start to the last end, the sum of their CPU times, the sum of the
+ * peaks of those that lived at one time, at its highest, and the first start. The environment is passed on. `{n}` in a variable's value, in an
  * argument and in the name of the stdin file is the process's number, from 0 on.
  *
  *   measure rounds <rounds> <plan file>
@@ -40,7 +40,7 @@ extern char **environ;
 
 struct child {
   pid_t pid;
-  int64_t start, end, peak;
+  int64_t start, end, peak, date;
 };
 
 static void fail(const char *what, int number) {
@@ -48,11 +48,13 @@ static void fail(const char *what, int number) {
   exit(2);
 }
 
-static int64_t now(void) {
+static int64_t read_clock(clockid_t clock) {
   struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
+  clock_gettime(clock, &time);
   return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
 }
+
+static int64_t now(void) { return read_clock(CLOCK_MONOTONIC); }
 
 static int64_t microseconds(struct timeval time) { return time.tv_sec * INT64_C(1000000) + time.tv_usec; }
 
@@ -78,15 +80,15 @@ static struct child start(char **arguments, char **variables, const char *input,
   posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output, 1);
   posix_spawn_file_actions_adddup2(&actions, output, 2);
-  struct child child = {.start = now()};
+  struct child child = {.start = now(), .date = read_clock(CLOCK_REALTIME)};
   int failure = posix_spawnp(&child.pid, arguments[0], &actions, NULL, arguments, variables);
   if (failure != 0) fail(arguments[0], failure);
   posix_spawn_file_actions_destroy(&actions);
   return child;
 }
 
-static void print(int64_t wall, int64_t cpu, int64_t peak) {
-  printf("%lld %lld %lld\n", (long long)wall, (long long)cpu, (long long)peak);
+static void print(int64_t wall, int64_t cpu, int64_t peak, int64_t date) {
+  printf("%lld %lld %lld %lld\n", (long long)wall, (long long)cpu, (long long)peak, (long long)date);
 }
 
 /* As if each had its peak all its life: never less than what they really had, and the same for every program. */
@@ -147,7 +149,9 @@ static int run_plan(int rounds, const char *path, int output) {
     int status;
     struct child child = start(command->words, command->variables, command->input, output);
     if (wait4(child.pid, &status, 0, &usage) < 0) fail("wait4", errno);
-    print(now() - child.start, microseconds(usage.ru_utime) + microseconds(usage.ru_stime), usage.ru_maxrss);
+    const int64_t end = now();
+    const int64_t used = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+    print(end - child.start, used, usage.ru_maxrss, child.date);
     if (status != 0) {
       tell(output);
       return 1;
@@ -192,11 +196,11 @@ int main(int count, char **arguments) {
       if (children[i].pid != pid) continue;
       children[i].end = end;
       children[i].peak = usage.ru_maxrss;
-      print(end - children[i].start, used, usage.ru_maxrss);
+      print(end - children[i].start, used, usage.ru_maxrss, children[i].date);
     }
     cpu += used;
   }
-  print(now() - children[0].start, cpu, peak_at_once(children, processes));
+  print(now() - children[0].start, cpu, peak_at_once(children, processes), children[0].date);
   if (failed) tell(output);
   return failed;
 }

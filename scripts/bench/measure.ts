@@ -81,6 +81,11 @@ export function parseSamples(printed: string, commands: number): Sample[][] {
   return Array.from({ length: commands }, (_, place) => samples.filter((_, i) => i % commands === place));
 }
 
+/** When the first of the processes was started that `measure rounds` prints, in milliseconds since the epoch. */
+export function firstStart(printed: string): number {
+  return Number(printed.split('\n')[0]?.split(' ')[3]) / 1000;
+}
+
 function parseSample(line: string): Sample {
   const [wall = Number.NaN, cpu = Number.NaN, peak = Number.NaN] = line.split(' ').map(Number);
   return { wallMs: wall / 1000, cpuMs: cpu / 1000, peakMiB: peak / 1024 };

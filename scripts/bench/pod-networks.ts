@@ -8,13 +8,13 @@ import { definitionOf, selecting, sleepingPod } from './cluster/pods.ts';
 import { withCluster } from './cluster/with-cluster.ts';
 import { type Command, compileMeasure, parseSamples, planText, type Sample } from './measure.ts';
 import type { Report } from './report.ts';
-import { median } from './statistics.ts';
+import { median, percentile } from './statistics.ts';
 
 // CNI ADD and DEL of a pod with eth0 and two more networks, on one node of a cluster: through Multus' daemon (thick), its plugin
 // (thin), and multi-network in the agent. The container runtime's part is played by the measuring program; the pods are real
 // ones of the API server, on the host's network, so that the kubelet leaves their CNI calls to us.
 
-const ROUNDS = 30;
+const ROUNDS = 100;
 /** Not counted: the first calls load what the others find loaded. */
 const WARM_UP = 3;
 /** What the calls have made grow is given back by then. */
@@ -65,36 +65,51 @@ function compare(cluster: Cluster, multus: string): Report {
   const cpu = ({ cpuMs }: Sample) => cpuMs;
   const sum = (places: readonly number[], of: (sample: Sample) => number) =>
     places.reduce((total, place) => total + took(place, of), 0);
+  // Of a round, all of these calls one after another.
+  const slowest = (places: readonly number[]) =>
+    percentile(
+      Array.from({ length: ROUNDS }, (_, round) =>
+        places.reduce((total, place) => total + (samples[place]?.[round]?.wallMs ?? Number.NaN), 0),
+      ),
+      99,
+    );
   const first = sides.length * 2;
   const [adds, dels] = [
     [0, 1, 2],
     [3, 4, 5],
   ].map((places) => places.map((place) => first + place)) as [number[], number[]];
   const plain = { add: sum(adds, wall), del: sum(dels, wall), cpu: sum([...adds, ...dels], cpu) };
+  const plainSlowest = [slowest(adds), slowest(dels)];
   const rows = sides.map(({ name, daemon }, index) => {
     const [add, del] = [took(index * 2, wall), took(index * 2 + 1, wall)];
     const ofDaemon = ((after[index]?.cpuMs ?? 0) - (before[index]?.cpuMs ?? 0)) / ROUNDS;
     const own = { add: add - plain.add, del: del - plain.del };
     const all = sum([index * 2, index * 2 + 1], cpu) + ofDaemon;
-    return { name, add, del, own, cpu: all, resident: daemon ? atRest[index]?.residentMiB : undefined };
+    const p99 = [slowest([index * 2]), slowest([index * 2 + 1])];
+    return { name, add, del, p99, own, cpu: all, resident: daemon ? atRest[index]?.residentMiB : undefined };
   });
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+  const times = (add: number, del: number, [addP99 = Number.NaN, delP99 = Number.NaN]: readonly number[]) =>
+    [add, addP99, del, delP99].map((value) => value.toFixed(0));
   const tables = [
     line([
       'a pod with eth0 and two networks',
       'ADD ms',
+      'p99',
       'DEL ms',
+      'p99',
       'own part of ADD',
       'of DEL',
       'CPU of both ms',
       'resident MiB at rest',
     ]),
-    line(['---', ...Array.from({ length: 6 }, () => '---:')]),
-    line([ALONE, plain.add.toFixed(0), plain.del.toFixed(0), '', '', plain.cpu.toFixed(0), '']),
+    line(['---', ...Array.from({ length: 8 }, () => '---:')]),
+    line([ALONE, ...times(plain.add, plain.del, plainSlowest), '', '', plain.cpu.toFixed(0), '']),
     ...rows.map((row) =>
       line([
         row.name,
-        ...[row.add, row.del, row.own.add, row.own.del, row.cpu].map((value) => value.toFixed(0)),
+        ...times(row.add, row.del, row.p99),
+        ...[row.own.add, row.own.del, row.cpu].map((value) => value.toFixed(0)),
         row.resident?.toFixed(0) ?? 'none',
       ]),
     ),

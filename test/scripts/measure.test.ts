@@ -1,7 +1,15 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { compileMeasure, measure, measureRounds, type Sample } from '../../scripts/bench/measure.ts';
+import {
+  compileMeasure,
+  firstStart,
+  measure,
+  measureRounds,
+  planText,
+  type Sample,
+} from '../../scripts/bench/measure.ts';
 import { medianOf, ratiosOf } from '../../scripts/bench/statistics.ts';
 import { scratchFolder, works } from '../support/namespaces/namespace.ts';
 
@@ -62,6 +70,15 @@ t.test('measure', { skip }, async (t) => {
       });
     },
   );
+
+  t.test('tells when the first of a plan was started', async (t) => {
+    const plan = join(folder, 'dated');
+    writeFileSync(plan, planText([shell('exec sleep 0.3'), shell('exit 0')]));
+    const before = Date.now();
+    const printed = execFileSync(measurer, ['rounds', '1', plan], { encoding: 'utf8' });
+    const after = Date.now();
+    t.ok(firstStart(printed) >= before && firstStart(printed) <= after - 200, printed);
+  });
 
   t.test('throws with their output if one of them fails or does not exist', async (t) => {
     t.throws(() => measure(measurer, shell('echo no room >&2; exit 3')), { message: /no room/ });
