@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, closeSync, openSync, readFileSync } from 'node:fs';
+import * as fs from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import type { Command, CommanderError } from 'commander';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { EXPLAIN_PAGE } from '../../agent/explain-page.ts';
 import { program } from '../../cli/main.ts';
 import { VERSION } from '../../lib/version.ts';
@@ -98,23 +98,48 @@ t.test('words are those that are known, and some options can be repeated', async
 const PROCESS = join(import.meta.dirname, '../../cli/process.ts');
 
 /** The command as a process of its own, with what it does not write to `stdout`. */
-async function waymark(args: string[], { stdout = 'pipe', env = {} }: { stdout?: 'pipe' | number; env?: object } = {}) {
-  const child = spawn(process.execPath, [PROCESS, ...args], {
-    env: { PATH: process.env.PATH, ...COMPILED, ...env },
-    stdio: ['ignore', stdout, 'pipe'],
-  });
+async function processOf(args: string[], stdout: 'pipe' | number = 'pipe') {
+  const env = { PATH: process.env.PATH, ...COMPILED };
+  const child = spawn(process.execPath, [PROCESS, ...args], { env, stdio: ['ignore', stdout, 'pipe'] });
   const textOf = async (stream: Readable | null) => (stream === null ? '' : Buffer.concat(await stream.toArray()));
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   const [out, err, status] = await Promise.all([textOf(child.stdout), textOf(child.stderr), ended]);
   return { status, stdout: String(out), stderr: String(err) };
 }
 
+/** The command in this process, which takes a tenth of that: its exit code, and what it writes. */
+async function waymarkOf(t: Test) {
+  let written: [fd: number, bytes: Buffer][] = [];
+  const writeSync = (fd: number, data: string | Buffer, at = 0) => {
+    const bytes = Buffer.from(data).subarray(at);
+    written.push([fd, bytes]);
+    return bytes.length;
+  };
+  const { runProgram } = await t.mockImport<typeof import('../../cli/main.ts')>('../../cli/main.ts', {
+    'node:fs': { ...fs, writeSync },
+  });
+  return async (...args: string[]) => {
+    const { argv, exitCode } = process;
+    written = [];
+    process.exitCode = undefined;
+    process.argv = [process.execPath, PROCESS, ...args];
+    await runProgram();
+    const status = process.exitCode ?? 0;
+    process.argv = argv;
+    process.exitCode = exitCode;
+    const of = (fd: number) => Buffer.concat(written.flatMap(([to, bytes]) => (to === fd ? [bytes] : [])));
+    const others = written.filter(([fd]) => fd !== 1 && fd !== 2);
+    return { status, stdout: String(of(1)), stderr: String(of(2)), bytes: of(1), others };
+  };
+}
+
 t.test('output is on stdout, errors are a sentence on stderr with exit code 1', async (t) => {
-  t.strictSame(await waymark(['--version']), { status: 0, stdout: `${VERSION}\n`, stderr: '' });
-  const full = openSync('/dev/full', 'w');
-  t.teardown(() => closeSync(full));
-  t.match(await waymark(['--version'], { stdout: full }), { status: 1, stderr: /^waymark: ENOSPC/ });
-  t.match(await waymark(['--versio']), { status: 1, stdout: '', stderr: /^error: unknown option '--versio'/ });
+  t.strictSame(await processOf(['--version']), { status: 0, stdout: `${VERSION}\n`, stderr: '' });
+  const full = fs.openSync('/dev/full', 'w');
+  t.teardown(() => fs.closeSync(full));
+  t.match(await processOf(['--version'], full), { status: 1, stderr: /^waymark: ENOSPC/ });
+  t.match(await processOf(['--versio']), { status: 1, stdout: '', stderr: /^error: unknown option '--versio'/ });
+  const waymark = await waymarkOf(t);
   const socket = join(scratchFolder(t), 'none.sock');
   const failing: [args: string[], message: string][] = [
     [['status', '--socket', socket], 'no agent answers at '],
@@ -126,27 +151,29 @@ t.test('output is on stdout, errors are a sentence on stderr with exit code 1', 
     [['cni', 'add', 'net', '/n'], ''],
   ];
   for (const [args, message] of failing) {
-    const { status, stdout, stderr } = await waymark(args);
+    const { status, stdout, stderr, others } = await waymark(...args);
     t.strictSame([status, stdout, stderr.startsWith(`waymark: ${message}`)], [1, '', true], stderr);
+    t.strictSame(others, []);
   }
 });
 
 t.test('what is known is printed for people, or as JSON', async (t) => {
+  const waymark = await waymarkOf(t);
   const folder = t.testdir({
     ...{ data: {}, bin: {}, net: {} },
     good: '{"cniVersion":"1.0.0","name":"n","type":"static-route","routes":[{"dst":"10.0.0.0/8","gw":"10.1.1.1"}]}',
     bad: '{"cniVersion":"1.0.0","name":"n","type":"static-route","routes":7}',
   });
   const path = (name: string) => join(folder, name);
-  t.match(await waymark(['list', '--data-dir', path('data')]), { status: 0, stdout: 'no attachments\n' });
-  const { status, stdout } = await waymark(['list', '--data-dir', path('data'), '--json']);
+  t.match(await waymark('list', '--data-dir', path('data')), { status: 0, stdout: 'no attachments\n' });
+  const { status, stdout } = await waymark('list', '--data-dir', path('data'), '--json');
   t.equal(status, 0);
   t.strictSame(stdout, `${JSON.stringify({ attachments: [], failures: [] }, undefined, 4)}\n`);
-  const good = await waymark(['explain', path('good')]);
+  const good = await waymark('explain', path('good'));
   t.match(good, { status: 0, stdout: /add route 10\.0\.0\.0\/8 via 10\.1\.1\.1/ });
-  t.match(JSON.parse((await waymark(['explain', path('good'), '--json'])).stdout), { network: 'n' });
-  t.match(await waymark(['explain', path('bad')]), { status: 1, stdout: /error 7/ });
-  t.match(await waymark(['install', '--uninstall', '--bin-dir', path('bin')]), {
+  t.match(JSON.parse((await waymark('explain', path('good'), '--json')).stdout), { network: 'n' });
+  t.match(await waymark('explain', path('bad')), { status: 1, stdout: /error 7/ });
+  t.match(await waymark('install', '--uninstall', '--bin-dir', path('bin')), {
     ...{ status: 0, stdout: `nothing is installed in ${path('bin')}\n` },
   });
 
@@ -160,17 +187,16 @@ t.test('what is known is printed for people, or as JSON', async (t) => {
     '--socket',
     path('s'),
   ];
-  t.match(await waymark(['doctor', ...places]), { status: 2, stdout: /^problem executables: /m });
-  const diagnosis = await waymark(['doctor', ...places, '--json']);
+  t.match(await waymark('doctor', ...places), { status: 2, stdout: /^problem executables: /m });
+  const diagnosis = await waymark('doctor', ...places, '--json');
   t.equal(diagnosis.status, 2);
   t.match(JSON.parse(diagnosis.stdout), { level: 'problem' });
-  t.strictSame(await waymark(['report', ...places, '--out', path('report')]), {
+  t.match(await waymark('report', ...places, '--out', path('report')), {
     ...{ status: 0, stdout: `${path('report')}\n`, stderr: '' },
   });
-  const report = openSync(path('stdout'), 'w');
-  t.equal((await waymark(['report', ...places, '--out', '-'], { stdout: report })).status, 0);
-  closeSync(report);
-  t.ok(gunzipSync(readFileSync(path('stdout'))).includes('doctor.json'), 'nothing but the archive');
+  const { status: reported, bytes } = await waymark('report', ...places, '--out', '-');
+  t.equal(reported, 0);
+  t.ok(gunzipSync(bytes).includes('doctor.json'), 'nothing but the archive');
 });
 
 t.test('the answer of a plugin is printed, and nothing where there is none', async (t) => {
@@ -178,12 +204,15 @@ t.test('the answer of a plugin is printed, and nothing where there is none', asy
     'a.conflist': '{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"fake"}]}',
     bin: { fake: '#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND = CHECK ] || echo \'{"cniVersion":"1.0.0","ips":[]}\'\n' },
   });
-  chmodSync(join(folder, 'bin/fake'), 0o755);
-  const env = { NETCONFPATH: folder, CNI_PATH: join(folder, 'bin') };
-  const cni = (verb: string) => waymark(['cni', verb, 'net', '/n', '--cache-dir', join(folder, 'cache')], { env });
+  fs.chmodSync(join(folder, 'bin/fake'), 0o755);
+  const { NETCONFPATH, CNI_PATH } = process.env;
+  t.teardown(() => Object.assign(process.env, { NETCONFPATH: NETCONFPATH ?? '', CNI_PATH: CNI_PATH ?? '' }));
+  Object.assign(process.env, { NETCONFPATH: folder, CNI_PATH: join(folder, 'bin') });
+  const waymark = await waymarkOf(t);
+  const cni = (verb: string) => waymark('cni', verb, 'net', '/n', '--cache-dir', join(folder, 'cache'));
   const added = await cni('add');
   t.strictSame(JSON.parse(added.stdout), { cniVersion: '1.0.0', ips: [] });
-  t.strictSame(await cni('check'), { status: 0, stdout: '', stderr: '' });
+  t.match(await cni('check'), { status: 0, stdout: /^$/, stderr: /^$/ });
 });
 
 t.test('what the agent says is shown, and the exit code is 1 if a pod does not get what it selects', async (t) => {
@@ -199,7 +228,8 @@ t.test('what the agent says is shown, and the exit code is 1 if a pod does not g
   const server = createServer(({ url = '' }, response) => void response.end(JSON.stringify(pages[url])));
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   t.teardown(() => server.close());
-  const ask = (...args: string[]) => waymark([...args, '--socket', socket]);
+  const waymark = await waymarkOf(t);
+  const ask = (...args: string[]) => waymark(...args, '--socket', socket);
   t.match(await ask('status'), { status: 0, stdout: /^waymark agent 1\.2\.3, process 7, [^{]*\n$/ });
   t.strictSame(JSON.parse((await ask('status', '--json')).stdout), pages['/status']);
   t.match(await ask('explain', '--pod', 'shop/web'), {
