@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
+import { readTopologyFile } from '../../../plugins/static-route/topology.ts';
 import {
   noNamespaces,
   type Scratch,
@@ -226,4 +227,18 @@ t.test('an interface without an address is refused with 101', { skip: noNamespac
   pod.ip('address flush dev net1');
   const { document } = await pod.verb('ADD', { topology: V6 });
   t.match(document, { code: 101, msg: /interface "net1" has no address/ });
+});
+
+t.test('a file is parsed again only after an edit, since a large one takes a second', async (t) => {
+  const file = join(scratchFolder(t), 'map.yaml');
+  const read = () => readTopologyFile(file);
+  const write = (gw: string) => writeFileSync(file, `vrf: {a: {subnets: {10.1.0.0/16: {gw: ${gw}}}}}`);
+  write('10.1.0.1');
+  const first = await read();
+  t.equal(await read(), first);
+  write('10.1.0.2');
+  t.match(await read(), [{ gw: '10.1.0.2' }]);
+  const other = join(file, '../other.yaml');
+  writeFileSync(other, readFileSync(file));
+  t.not(await readTopologyFile(other), await read(), 'each by its own name');
 });
