@@ -177,6 +177,8 @@ export class Definitions {
         changed: (_, now) => this.#changed(network, watched, now?.metadata.resourceVersion),
         listed: () => {
           watched.isListed = true;
+          // It went between its reading and the list, in which nobody can tell.
+          if (watched.watch.items.size === 0) this.#changed(network, watched, undefined);
         },
         failed,
       }),

@@ -121,6 +121,18 @@ t.test('tells of a definition that comes or changes, of either kind, and not of 
   t.strictSame(failures, []);
 });
 
+t.test('tells of one that went after it was read and before the watch of it began', async (t) => {
+  const { api, definitions, changes, put } = await definitionsOf(t);
+  for (const network of ['shop/blue', 'shop/green']) put(standard(network));
+  await definitions.get('shop/blue');
+  await definitions.get('shop/green');
+  api.delete(standard('shop/blue'));
+  definitions.wait('shop/web', new Set(['shop/blue', 'shop/green', 'shop/never-read']));
+  await until(() => changes.length > 0, 'nobody is told');
+  await until(() => api.watching === 3);
+  t.strictSame(changes, ['shop/blue for shop/web']);
+});
+
 t.test('does not watch a kind that the cluster does not have, nor more than there is room for', async (t) => {
   const { api, definitions } = await definitionsOf(t);
   await t.rejects(definitions.get('shop/blue'));
