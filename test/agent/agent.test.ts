@@ -98,7 +98,7 @@ t.test(
       ask(socket, { plugin: 'held', env: variables(verb, pod.path, { CNI_ARGS: args }), stdin: CONFIG });
     const named = 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web';
     for (const [verb, args] of [
-      ['DEL', named],
+      ['DEL', named.replace('web', 'gone')],
       ['ADD', ''],
       ['ADD', named],
     ] as const)

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { release } from 'node:os';
@@ -98,6 +99,21 @@ t.test('the agent: whether it answers and is ready, and why not', async (t) => {
   const absent = (await nodeWith(t).facts()).agent;
   t.match(absent, { hasSocket: false, problem: /^no agent answers at \/nonexistent\/agent\.sock: .*ENOENT/ });
   t.equal(absent.status, undefined);
+});
+
+t.test('an agent is a process of the command that is told to be one', async (t) => {
+  const folder = scratchFolder(t);
+  for (const name of ['agent', 'status']) writeFileSync(join(folder, name), 'read x');
+  const pids = [
+    ['waymark', 'status'],
+    ['other', 'agent'],
+  ].map(([argv0 = '', script = '']) => {
+    const child = spawn('sh', [script], { argv0, cwd: folder, stdio: ['pipe', 'ignore', 'ignore'] });
+    t.teardown(() => child.kill('SIGKILL'));
+    return child.pid;
+  });
+  const { processes } = (await nodeWith(t).facts()).agent;
+  t.notOk(processes.some((pid) => pids.includes(pid)));
 });
 
 t.test('the folders that a runtime’s config names, the last file before the others', async (t) => {
