@@ -164,19 +164,26 @@ t.test('the release of the build', async (t) => {
   });
 });
 
-t.test('each folder of executables becomes the tarball of the machine that they are for', async (t) => {
-  const folder = scratchFolder(t);
-  const machines = { bin: Machine.amd64, 'bin-other': Machine.arm64, shim: Machine.amd64 };
-  const build = standInBuild(join(folder, 'dist'), machines);
-  const { stderr } = mustRunScript('release.sh', [join(folder, 'release'), build]);
-  for (const [architecture, machine] of Object.entries(Machine)) {
-    const name = `waymark-${version}-linux-${architecture}`;
-    output('tar', ['-xzf', join(folder, `release/${name}.tar.gz`), '-C', folder]);
-    t.equal(readFileSync(join(folder, name, 'bin/waymark')).readUInt16LE(18), machine);
-    t.equal(existsSync(join(folder, name, 'shim')), architecture === 'amd64');
-  }
-  t.match(stderr, 'no shims for arm64');
-});
+for (const [what, others] of [
+  ['executables', []],
+  ['executables, and each of shims,', ['shim-other']],
+] as const) {
+  t.test(`each folder of ${what} becomes the tarball of the machine that they are for`, async (t) => {
+    const folder = scratchFolder(t);
+    const foreign = Object.fromEntries(['bin-other', ...others].map((name) => [name, Machine.arm64]));
+    const build = standInBuild(join(folder, 'dist'), { bin: Machine.amd64, shim: Machine.amd64, ...foreign });
+    const { stderr } = mustRunScript('release.sh', [join(folder, 'release'), build]);
+    const machineOf = (file: string) => readFileSync(join(folder, file)).readUInt16LE(18);
+    for (const [architecture, machine] of Object.entries(Machine)) {
+      const name = `waymark-${version}-linux-${architecture}`;
+      output('tar', ['-xzf', join(folder, `release/${name}.tar.gz`), '-C', folder]);
+      t.equal(machineOf(`${name}/bin/waymark`), machine);
+      if (machine === Machine.amd64 || others.length > 0) t.equal(machineOf(`${name}/shim/static-route`), machine);
+      else t.notOk(existsSync(join(folder, name, 'shim')));
+    }
+    t.equal(stderr.includes('no shims for arm64'), others.length === 0);
+  });
+}
 
 t.test('two releases of one build are the same bytes, whatever the clock, the mask and the zone', async (t) => {
   const sums = ['022', '077'].map((mask, index) => {
