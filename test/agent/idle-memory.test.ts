@@ -78,3 +78,14 @@ t.test('the process shrinks', async (t) => {
     `it stays at ${before} MiB`,
   );
 });
+
+t.test('a collection has no pool of pages, and what comes later has one again', async (t) => {
+  const did: string[] = [];
+  const { IdleMemory } = await t.mockImport<typeof import('../../agent/idle-memory.ts')>('../../agent/idle-memory.ts', {
+    'node:v8': { setFlagsFromString: (flag: string) => did.push(flag) },
+    'node:vm': { runInNewContext: () => () => did.push('gc') },
+  });
+  const resident = () => ({ own: 90 * MIB, mapped: 0 });
+  new IdleMemory({ everyMs: 1000, resident, busyMs: () => 0, unmap: () => {} }).look();
+  t.strictSame(did, ['--expose-gc', '--memory-pool-timeout=0', 'gc', '--memory-pool-timeout=8']);
+});

@@ -141,6 +141,7 @@ t.test('who holds a lock is what the kernel’s table says of its file', async (
     [entry(ino + 1) + entry(ino), true, own],
     [entry(ino, 'FLOCK', 0), true, 'another process'],
     [entry(ino, 'FLOCK', -1), true, 'another process'],
+    [entry(ino, 'FLOCK', 1), true, `process 1 (${readFileSync('/proc/1/comm', 'utf8').trim()})`],
     [entry(ino, 'FLOCK', 4_194_999), true, 'process 4194999'],
     [entry(ino + 1), false, 'another process'],
     [entry(ino, 'POSIX'), false, 'another process'],
