@@ -57,6 +57,12 @@ t.test('says what is wrong with a definition', async (t) => {
     t.throws(() => networkOf(definition(config)), { message: reason }, String(reason));
 });
 
+t.test('takes a config of 32 levels, and none of 33', async (t) => {
+  const config = (levels: number) => `{"type":"a","x":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
+  t.equal(networkOf(definition(config(32))).plugins.length, 1);
+  t.throws(() => networkOf(definition(config(33))), /not a network configuration/);
+});
+
 t.test('makes a list of kactus’ Network: the plugin, with the keys of its config', async (t) => {
   const config = '{"cniVersion":"0.3.1","name":"blue-net","type":"vlan","vlanId":43}';
   const network = (spec: object) => ({ ...definition(''), apiVersion: 'kaloom.com/v1', kind: 'Network', spec });
