@@ -15,10 +15,13 @@ report=$(mktemp)
 trap 'rm -f "$report" "$report.kernel"; kill $(jobs -p) 2>/dev/null || true' EXIT
 failed=0
 export PATH="$PWD/.tools/bin:/usr/sbin:/sbin:$PATH"
-run() { tap run --reporter=tap "$@" >>"$report" || failed=$?; }
+# By its path, since one of the CNI plugins in .tools/bin has its name.
+run() { node_modules/.bin/tap run --reporter=tap "$@" >>"$report" || failed=$?; }
+files=1
 if (($# > 0)); then
   run "$@"
 else
+  files=$(find test -name '*.test.ts' | wc -l)
   # What runs on an emulated machine takes only what the others leave of the processors.
   kernel=test/scripts/kernel.test.ts
   nice -n 19 node --import=./test/support/warnings.ts "$kernel" >"$report.kernel" </dev/null &
@@ -28,5 +31,5 @@ else
   wait $! || failed=$?
   cat "$report.kernel" >>"$report"
 fi
-node scripts/summary.ts "$report"
+node scripts/summary.ts "$report" "$files" || failed=$?
 exit "$failed"

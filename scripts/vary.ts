@@ -95,7 +95,7 @@ function underCondition({ begin, by = [], env = {} }: Condition): { failed: bool
   }
   const report = mkdtempSync(join(tmpdir(), 'waymark-vary-'));
   try {
-    const [program = '', ...args] = [...by, 'tap', 'run', '--reporter=tap', ...files];
+    const [program = '', ...args] = [...by, join(ROOT, 'node_modules/.bin/tap'), 'run', '--reporter=tap', ...files];
     const PATH = `${ROOT}/.tools/bin:/usr/sbin:/sbin:${process.env.PATH}`;
     const ran = spawnSync(program, args, {
       cwd: ROOT,
@@ -104,9 +104,11 @@ function underCondition({ begin, by = [], env = {} }: Condition): { failed: bool
       maxBuffer: 1 << 30,
     });
     writeFileSync(join(report, 'tap'), ran.stdout);
-    const summary = spawnSync('node', [join(ROOT, 'scripts/summary.ts'), join(report, 'tap')], { encoding: 'utf8' });
+    const summary = spawnSync('node', [join(ROOT, 'scripts/summary.ts'), join(report, 'tap'), `${files.length}`], {
+      encoding: 'utf8',
+    });
     const lines = summary.stdout.trim().split('\n');
-    const isGreen = ran.status === 0;
+    const isGreen = ran.status === 0 && summary.status === 0;
     return { failed: !isGreen, words: isGreen ? (lines.at(-1) ?? '') : lines.filter(isOfInterest).join('\n') };
   } finally {
     rmSync(report, { recursive: true });
