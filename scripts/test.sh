@@ -12,24 +12,21 @@ bash scripts/lint.sh
 # Node.js keeps what it has compiled: most of the time that a test's processes take is that of reading TypeScript.
 export NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE:-$PWD/build/compiled}
 report=$(mktemp)
-trap 'rm -f "$report" "$report.kernel"; kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'rm -f "$report"' EXIT
 failed=0
 export PATH="$PWD/.tools/bin:/usr/sbin:/sbin:$PATH"
 # By its path, since one of the CNI plugins in .tools/bin has its name.
-run() { node_modules/.bin/tap run --reporter=tap "$@" >>"$report" || failed=$?; }
+run() {
+  node_modules/.bin/tap run --reporter=tap "$@" >>"$report" || { failed=$?; echo "test: tap ended with $failed: $*" >&2; }
+}
 files=1
 if (($# > 0)); then
   run "$@"
 else
   files=$(find test -name '*.test.ts' | wc -l)
-  # What runs on an emulated machine takes only what the others leave of the processors.
-  kernel=test/scripts/kernel.test.ts
-  nice -n 19 node --import=./test/support/warnings.ts "$kernel" >"$report.kernel" </dev/null &
   # Tests on a cluster mostly wait: four of them keep two cores busy.
   run --jobs=4 test/cluster/*.test.ts
-  run --exclude='test/cluster/**' --exclude="$kernel"
-  wait $! || failed=$?
-  cat "$report.kernel" >>"$report"
+  run --exclude='test/cluster/**'
 fi
 node scripts/summary.ts "$report" "$files" || failed=$?
 exit "$failed"

@@ -48,6 +48,8 @@ export async function makePods(t: Test, count: number, node?: { name: string }):
   const state = (path: string) => stateOf(nameOf(path));
   for (const name of names) {
     while (JSON.parse(run('ip', ['-n', name, '-j', 'link', 'show', 'eth0']))[0].operstate !== 'UP') await sleep(20);
+    // The kernel adds it some time after the address.
+    while (run('ip', ['-n', name, '-6', 'route', 'show', 'table', 'local', 'fd00:131::5']) === '') await sleep(20);
   }
   const paths = names.map((name) => `/run/netns/${name}`);
   return { paths, state, remove, ip: (path, commands) => batch(['-n', nameOf(path)], commands) };
