@@ -28,6 +28,8 @@ export function mergedRoutes(listed: readonly WantedRoute[], linkName: (link: nu
 
 /** The routes that follow from a map or the like that no listed route stands for: a listed one with the same destination, table and priority wins. */
 export function withoutListed(mapped: readonly WantedRoute[], listed: readonly WantedRoute[]): WantedRoute[] {
+  // Of 10,000 routes, the keys take a while.
+  if (mapped.length === 0) return [];
   const keys = new Set(listed.map(({ route }) => routeKey(route)));
   return mapped.filter(({ route }) => !keys.has(routeKey(route)));
 }
@@ -37,6 +39,7 @@ export function withoutListed(mapped: readonly WantedRoute[], listed: readonly W
  * `waymark explain` reports it without a pod.
  */
 export function clashes({ routes, addroutes }: { routes: RouteConfig[]; addroutes: RouteConfig[] }): Problem[] {
+  if (addroutes.length === 0) return [];
   const known = new Map(routes.map((route, index) => [routeConfigKey(route), { route, index }]));
   return addroutes.flatMap((route, index) => {
     const other = known.get(routeConfigKey(route));
