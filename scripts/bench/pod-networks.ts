@@ -4,7 +4,8 @@ import { installMultus, installWaymark, multusFolder } from '../cluster/addons.t
 import type { Cluster } from '../cluster/cluster.ts';
 import { missingForCluster } from '../cluster/missing.ts';
 import type { ClusterNode } from '../cluster/node.ts';
-import { definitionOf, selecting, sleepingPod } from './cluster/pods.ts';
+import { definitionOf } from '../cluster/objects.ts';
+import { selecting, sleepingPod } from './cluster/pods.ts';
 import { withCluster } from './cluster/with-cluster.ts';
 import { type Command, compileMeasure, parseSamples, planText, type Sample } from './measure.ts';
 import type { Report } from './report.ts';

@@ -1,5 +1,6 @@
 import type { Cluster } from './cluster.ts';
 import { SHELL_IMAGE } from './images.ts';
+import { definitionOf } from './objects.ts';
 import { until, WAIT_SECONDS } from './process.ts';
 
 // What Waymark does in a cluster, step by step: docs/cluster.md shows what it prints.
@@ -16,12 +17,7 @@ const NETWORKS = [
 function network(name: string, number: number, plugins: object[]): object {
   const ipam = { type: 'host-local', ranges: [[{ subnet: `192.168.4${number}.0/24` }]] };
   const bridge = { type: 'bridge', bridge: `wm-${name}`, isGateway: true, ipam };
-  return {
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name },
-    spec: { config: JSON.stringify({ cniVersion: '1.0.0', name, plugins: [bridge, ...plugins] }) },
-  };
+  return definitionOf(name, { cniVersion: '1.0.0', name, plugins: [bridge, ...plugins] });
 }
 
 function pod(name: string, networks: string): object {

@@ -54,13 +54,3 @@ export async function untilPodsGet(cluster: Cluster, ifname: string, options: Po
     return status.includes(ifname);
   });
 }
-
-/** A NetworkAttachmentDefinition. */
-export function definitionOf(name: string, config: object): object {
-  return {
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name },
-    spec: { config: JSON.stringify(config) },
-  };
-}

@@ -1,5 +1,5 @@
 import type { Cluster } from '../../cluster/cluster.ts';
-import { definitionOf } from '../cluster/pods.ts';
+import { definitionOf } from '../../cluster/objects.ts';
 
 // As the peer's own suite has them, but on a bridge: macvlan of one parent does not let two nodes of one machine share it.
 

@@ -1,5 +1,6 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import { SHELL_IMAGE } from '../../cluster/images.ts';
+import { definitionOf } from '../../cluster/objects.ts';
 import type { Api } from '../cluster/api.ts';
 import { startPods } from '../cluster/pods.ts';
 
@@ -33,10 +34,9 @@ export async function fill(api: Api, pods: number, definitions: number): Promise
   await api.each(definitions, (index) => {
     const namespace = index === 0 ? 'default' : `tenant-${index % NAMESPACES}`;
     const ipam = { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]] };
-    const config = JSON.stringify({ cniVersion: '1.0.0', type: 'bridge', bridge: 'br-scale', ipam });
+    const config = { cniVersion: '1.0.0', type: 'bridge', bridge: 'br-scale', ipam };
     const path = `/apis/k8s.cni.cncf.io/v1/namespaces/${namespace}/network-attachment-definitions`;
-    const [apiVersion, kind] = ['k8s.cni.cncf.io/v1', 'NetworkAttachmentDefinition'];
-    return ['POST', path, { apiVersion, kind, metadata: { name: `network-${index}` }, spec: { config } }];
+    return ['POST', path, definitionOf(`network-${index}`, config)];
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Cluster } from '../../../scripts/cluster/cluster.ts';
 import { SHELL_IMAGE } from '../../../scripts/cluster/images.ts';
+import { definitionOf } from '../../../scripts/cluster/objects.ts';
 import { until, WAIT_SECONDS } from '../../../scripts/cluster/process.ts';
 
 // Objects that the tests make, and how they come and go.
@@ -13,14 +14,7 @@ export type Manifest = {
 };
 
 /** A definition of a network with this network configuration list, or this single plugin. */
-export function networkOf(name: string, config: object): Manifest {
-  return {
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name },
-    spec: { config: JSON.stringify(config) },
-  };
-}
+export const networkOf: (name: string, config: object) => Manifest = definitionOf;
 
 /** A pod that sleeps, on these networks, as the annotation names them. */
 export function podOf(
