@@ -13,6 +13,7 @@ import { define } from './hot-plug/networks.ts';
 import { type Selection, startPods, untilRight, wrong } from './hot-plug/pods.ts';
 import { installSides, missingForSides, type Side, type Usage, usageOf } from './hot-plug/sides.ts';
 import type { Report } from './report.ts';
+import { median, percentile } from './statistics.ts';
 
 // Networks of running pods, beside multus-dynamic-networks-controller: on one cluster, with Multus thick on both nodes. The
 // peer follows the pods of one node, Waymark those of the other; edits go to both in turn.
@@ -90,9 +91,6 @@ async function burst(cluster: Cluster, api: Api, side: Side): Promise<Burst> {
   return { seconds, wrong: reasons };
 }
 
-const at = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
-
 function report(
   [ours, peer, alone]: readonly [Times, Times, Times],
   memory: { atRest: readonly Usage[]; after: readonly Usage[]; cpu: readonly number[] },
@@ -112,10 +110,10 @@ function report(
   const tables = [
     '| from the edit to the kernel, ms | Waymark | peer and Multus | the plugins alone |',
     '| --- | ---: | ---: | ---: |',
-    row('attach, median', ({ attach }) => at(attach, 0.5)),
-    row('attach, p99', ({ attach }) => at(attach, 0.99)),
-    row('detach, median', ({ detach }) => at(detach, 0.5)),
-    row('detach, p99', ({ detach }) => at(detach, 0.99)),
+    row('attach, median', ({ attach }) => median(attach)),
+    row('attach, p99', ({ attach }) => percentile(attach, 99)),
+    row('detach, median', ({ detach }) => median(detach)),
+    row('detach, p99', ({ detach }) => percentile(detach, 99)),
     `| edits of ${2 * EDITS} that never came true | ${[ours, peer, alone].map(({ failed }) => failed.length).join(' | ')} |`,
     `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} | |`,
     `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} | |`,
@@ -132,9 +130,17 @@ function report(
   return {
     tables,
     figures: [
-      { name: 'hot-plug, attach, median beside the peer', value: at(ours.attach, 0.5) / at(peer.attach, 0.5), aim: 1 },
-      { name: 'hot-plug, attach, p99 beside the peer', value: at(ours.attach, 0.99) / at(peer.attach, 0.99), aim: 0.5 },
-      { name: 'hot-plug, detach, p99 beside the peer', value: at(ours.detach, 0.99) / at(peer.detach, 0.99), aim: 0.5 },
+      { name: 'hot-plug, attach, median beside the peer', value: median(ours.attach) / median(peer.attach), aim: 1 },
+      {
+        name: 'hot-plug, attach, p99 beside the peer',
+        value: percentile(ours.attach, 99) / percentile(peer.attach, 99),
+        aim: 0.5,
+      },
+      {
+        name: 'hot-plug, detach, p99 beside the peer',
+        value: percentile(ours.detach, 99) / percentile(peer.detach, 99),
+        aim: 0.5,
+      },
       { name: 'resident memory beside peer and Multus', value: restOurs.resident / restPeer.resident, aim: 1 },
       { name: 'own memory beside peer and Multus', value: restOurs.own / restPeer.own, aim: 1 },
     ],
