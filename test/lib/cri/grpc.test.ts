@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { GrpcClient, MAX_ANSWER_BYTES } from '../../../lib/cri/grpc.ts';
@@ -12,12 +12,17 @@ type Answer = (stream: ServerHttp2Stream) => void;
 
 /** A client of a server that answers so. */
 async function clientOf(t: Test, answer: Answer, maxBytes?: number, timeoutMs = 60_000): Promise<GrpcClient> {
-  const socket = join(scratchFolder(t), 'grpc.sock');
   const server = createServer();
   server.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => undefined);
     answer(stream);
   });
+  return clientAt(t, server, timeoutMs, maxBytes);
+}
+
+/** A client of this server, until the test ends. */
+async function clientAt(t: Test, server: Http2Server, timeoutMs?: number, maxBytes?: number): Promise<GrpcClient> {
+  const socket = join(scratchFolder(t), 'grpc.sock');
   server.listen(socket);
   await once(server, 'listening');
   const client = new GrpcClient(socket, timeoutMs, maxBytes);
@@ -78,18 +83,11 @@ t.test('an answer has 64 MiB at most', async (t) => {
 });
 
 t.test('one connection serves all calls, until the service breaks it off', async (t) => {
-  const socket = join(scratchFolder(t), 'grpc.sock');
   const sessions: ServerHttp2Session[] = [];
   const server = createServer();
   server.on('session', (session) => sessions.push(session));
   server.on('stream', message('0000000000'));
-  server.listen(socket);
-  await once(server, 'listening');
-  const client = new GrpcClient(socket);
-  t.teardown(() => {
-    client.close();
-    server.close();
-  });
+  const client = await clientAt(t, server);
   const call = () => client.call('/a.B/C', Buffer.alloc(0));
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
   const before = timers();
@@ -116,20 +114,13 @@ t.test('an answer that does not come in time is not waited for by the service ei
 t.test('a question has its method, how long it waits, and a message behind its length', async (t) => {
   const asked: unknown[] = [];
   const pieces: Buffer[] = [];
-  const socket = join(scratchFolder(t), 'grpc.sock');
   const server = createServer();
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     asked.push(...[':method', ':path', 'content-type', 'te', 'grpc-timeout'].map((name) => headers[name]));
     stream.on('data', (piece: Buffer) => pieces.push(piece));
     stream.on('end', () => message('0000000000')(stream));
   });
-  server.listen(socket);
-  await once(server, 'listening');
-  const client = new GrpcClient(socket);
-  t.teardown(() => {
-    client.close();
-    server.close();
-  });
+  const client = await clientAt(t, server);
   await client.call('/a.B/C', Buffer.from('0a0178', 'hex'));
   t.strictSame(asked, ['POST', '/a.B/C', 'application/grpc', 'trailers', '10000m']);
   t.equal(Buffer.concat(pieces).toString('hex'), '00000000030a0178');
