@@ -68,7 +68,7 @@ pod_packages() {
   SYSTEMD_OFFLINE=1 install_missing_packages
 }
 
-# Programs that boot another kernel, and one.
+# A kernel of another version, and the programs that boot it.
 kernel_packages() {
   [[ $(uname -m) == x86_64 ]] || return 0
   debian_package qemu-system-x86_64 qemu-system-x86
