@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the single-file executable from build/js: build-single.sh <runtime> <addon> <folder>. For this machine's
-# architecture it starts from a snapshot with the plugins loaded; for another, which cannot run here, from the script.
+# Builds the single-file executable from build/js: build-single.sh <runtime> <addon> <folder>. It starts from a snapshot with the
+# plugins loaded, which the runtime makes; for another architecture, with $EMULATOR before it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -35,16 +35,14 @@ printf %s "$build_id" >"$work/build-id"
 
 # V8 would let the young generation of an agent grow to 32 MB. With a quarter of that it takes a quarter less memory in all, and a fifth
 # more CPU for 10,000 routes. A call ends before code that is compiled for speed has paid; the agent asks for it (cli/agent.ts).
-options='"--max-semi-space-size=8", "--no-sparkplug"'
 # The snapshot includes its hashes: see docs/decisions/0009-fixed-hashes.md.
-[[ $runtime == "$WAYMARK_RUNTIME" ]] && snapshot=true options+=', "--no-rehash-snapshot"' || snapshot=false
 cat >"$work/sea.json" <<CONFIG
 {
   "main": "$work/main.js",
   "executable": "$work/runtime",
   "output": "$out/waymark",
-  "useSnapshot": $snapshot,
-  "execArgv": [$options],
+  "useSnapshot": true,
+  "execArgv": ["--max-semi-space-size=8", "--no-sparkplug", "--no-rehash-snapshot"],
   "execArgvExtension": "none",
   "disableExperimentalSEAWarning": true,
   "assets": {
@@ -62,8 +60,8 @@ in_one_place true 2>/dev/null || {
   echo "cannot create namespaces: another build of this commit will differ in ${out/build\/dist/dist}" >&2
   in_one_place() { "$@"; }
 }
-in_one_place "${WAYMARK_RUNTIME#"$PWD"/}" --random-seed=1 --hash-seed=1 --no-rehash-snapshot --build-sea "$work/sea.json" >"$work/log" 2>&1 ||
-  { cat "$work/log" >&2; exit 1; }
+in_one_place ${EMULATOR:-} "${runtime#"$PWD"/}" --random-seed=1 --hash-seed=1 --no-rehash-snapshot --build-sea "$work/sea.json" \
+  >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 chmod 755 "$out/waymark"
 for plugin in $plugins; do
   ln -f "$out/waymark" "$out/$plugin"
