@@ -33,42 +33,16 @@ const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
 
 t.test('follows the pods of its node, with plugins in the mount namespace of process 1', { skip }, async (t) => {
   const folder = scratchFolder(t);
-  const [api, cri] = [new ApiStandIn(), new CriStandIn()];
-  await api.start();
-  await cri.start(join(folder, 'cri.sock'));
-  t.teardown(() => Promise.all([api.stop(), cri.stop()]));
+  const { api, cri } = await clusterIn(t, folder);
   const calls = join(folder, 'calls');
   mkdirSync(join(folder, 'bin'));
   const plugin = `#!/bin/sh\necho "$CNI_COMMAND $CNI_IFNAME $0" >>${calls}\necho '{"cniVersion":"1.0.0"}'\n`;
   writeFileSync(join(folder, 'bin/note'), plugin, { mode: 0o755 });
-  const cluster = { server: api.url };
-  const config = {
-    'current-context': 'c',
-    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-    clusters: [{ name: 'c', cluster }],
-    users: [{ name: 'u', user: { token: 'secret' } }],
-  };
-  writeFileSync(join(folder, 'kubeconfig'), JSON.stringify(config));
   api.put('/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue', {
     metadata: { name: 'blue', namespace: 'default' },
     spec: { config: '{"cniVersion":"1.0.0","type":"note"}' },
   });
-  const pod = scratchPod(t);
-  const select = (networks: string) =>
-    api.put(POD, {
-      metadata: { name: 'web', namespace: 'default', uid: 'uid-1', annotations: { [NETWORKS]: networks } },
-      spec: { nodeName: 'node-1' },
-      status: { phase: 'Running' },
-    });
-  cri.sandboxes.push({
-    id: 'c1',
-    uid: 'uid-1',
-    name: 'web',
-    namespace: 'default',
-    attempt: 0,
-    ready: true,
-    netns: pod.path,
-  });
+  const select = runsPod(t, api, cri);
   select('blue,missing');
 
   const args = ['--kubeconfig', join(folder, 'kubeconfig'), '--cri-socket', join(folder, 'cri.sock')];
@@ -127,6 +101,7 @@ t.test('follows the pods of its node, with plugins in the mount namespace of pro
   const silent = curl('explain/default/web');
   t.equal(silent, 'the container runtime does not answer within 1.5 s\n', 'while this process waits, nobody answers');
   const body = curl('metrics');
+  t.equal(parseMetrics(body).get('waymark_hotplug_pending'), 1);
   const page = readFileSync(join(import.meta.dirname, '../../docs/hot-plug.md'), 'utf8');
   const documented = [...page.matchAll(/^\| `(waymark_\w+)` \|/gm)].map(([, name]) => name);
   const registered = [...body.matchAll(/^# TYPE (waymark_\w+)/gm)].map(([, name]) => name ?? '');
@@ -156,6 +131,28 @@ t.test('without an account it serves shims as before, and says so', { skip: noRo
   const agent = await agentProcess(t, { args: ['--node', 'node-1'] });
   await until(() => agent.stderr().includes('pods are not followed'), 'it does not say so');
 });
+
+/** Stand-ins for an API server, to which a kubeconfig in the folder leads, and for a container runtime. */
+async function clusterIn(t: Test, folder: string) {
+  const [api, cri] = [new ApiStandIn(), new CriStandIn()];
+  await api.start();
+  await cri.start(join(folder, 'cri.sock'));
+  t.teardown(() => Promise.all([api.stop(), cri.stop()]));
+  writeFileSync(join(folder, 'kubeconfig'), kubeconfig(api.url));
+  return { api, cri };
+}
+
+/** Has a pod run on the node, which is there once it has selected networks. */
+function runsPod(t: Test, api: ApiStandIn, cri: CriStandIn): (networks: string) => void {
+  const of = { name: 'web', namespace: 'default', uid: 'uid-1' };
+  cri.sandboxes.push({ ...of, id: 'c1', attempt: 0, ready: true, netns: scratchPod(t).path });
+  return (networks) =>
+    api.put(POD, {
+      metadata: { ...of, annotations: { [NETWORKS]: networks } },
+      spec: { nodeName: 'node-1' },
+      status: { phase: 'Running' },
+    });
+}
 
 /** The part for a node, with an API server that nobody is at. */
 async function partOf(t: Test, more: Partial<HotPlugOptions> = {}) {
@@ -203,6 +200,19 @@ t.test('the part of the agent', { skip: noRoot }, async (t) => {
     for (const name of zeros) t.equal(values.get(`waymark_${name}`), 0, name);
     const steps = registry.getSingleMetric('waymark_hotplug_step_duration_seconds');
     t.match(steps, { upperBounds: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120] });
+  });
+
+  t.test('counts what is pending', { skip: noMounts }, async (t) => {
+    const folder = scratchFolder(t);
+    const { api, cri } = await clusterIn(t, folder);
+    runsPod(t, api, cri)('missing');
+    const [account, runtime] = [join(folder, 'kubeconfig'), join(folder, 'cri.sock')];
+    const part = await partOf(t, { kubeconfig: account, criSocket: runtime });
+    const registry = new Registry();
+    part?.register(registry);
+    part?.start();
+    await until(async () => parseMetrics(await registry.metrics()).get('waymark_hotplug_pending') === 1);
+    t.pass('the network that is missing');
   });
 
   t.test('knows since when the API server says nothing', async (t) => {
