@@ -402,9 +402,10 @@ function mutate(document: Json, { where, what, value, key }: Mutation): void {
   }
 }
 
-// As JSON.parse does it: `__proto__` is a key like any other.
+// As JSON.parse does it: `__proto__` is a key like any other. A list has no keys but those of its elements.
 function set(parent: Json, key: string, value: unknown): void {
-  Object.defineProperty(parent, key, { value, enumerable: true, configurable: true, writable: true });
+  if (Array.isArray(parent) && !Object.keys(parent).includes(key)) parent.push(value);
+  else Object.defineProperty(parent, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
 /** Every key of every object and list in it, as [the object, the key]. */
