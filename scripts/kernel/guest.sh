@@ -29,9 +29,11 @@ export PATH="$(dirname "$WAYMARK_RUNTIME"):$PWD/.tools/bin:/usr/local/sbin:/usr/
 export WAYMARK_STRIPPED=$(value waymark.stripped) WAYMARK_KERNEL_BRIEF=$(value waymark.brief)
 export HOME=/root TAP_TIMEOUT=$(value waymark.seconds) NODE_OPTIONS="--import=$PWD/scripts/kernel/stripped.mjs"
 
-# Loading tap takes ten seconds, so one process runs several files; there are two processors, so there are two processes.
+# Loading tap takes ten seconds, so one process runs several files; where there are two processors, there are two processes.
 shares=("" "")
-for file in $(value waymark.tests | tr , ' '); do shares=("${shares[1]}" "${shares[0]} $file"); done
+for file in $(value waymark.tests | tr , ' '); do
+  if (($(nproc) == 1)); then shares[1]+=" $file"; else shares=("${shares[1]}" "${shares[0]} $file"); fi
+done
 share() { # share <number> <file>...: their TAP, as a subtest
   echo "# Subtest: ${*:2}"
   node --import=./test/support/warnings.ts scripts/kernel/run-tests.ts "${@:2}" </dev/null | sed -u '/^TAP version\|^# { total/d; s/^/    /'

@@ -27,6 +27,13 @@ const TIER = [
 /** What differs most from the machine's own kernel. These files run less of themselves, too. */
 const BRIEF = ['test/kernel/links.test.ts', 'test/kernel/rename.test.ts'];
 
+/**
+ * Before QEMU 8.1, a processor may still meet a breakpoint that another one has taken out of the code, with which the kernel
+ * patches itself, most of all while it starts: https://github.com/ClangBuiltLinux/boot-utils/issues/111.
+ */
+const LOST_BREAKPOINT = 'int3: 0000 [';
+const BOOTS = 3;
+
 const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '900' }, brief: { type: 'boolean', default: false } },
   allowPositionals: true,
@@ -40,14 +47,23 @@ process.once('exit', () => {
   for (const folder of [stripped, scratch]) rmSync(folder, { recursive: true, force: true });
 });
 stripTypes(stripped);
-const machine = boot(resolve(folder), tests);
+let machine = boot(resolve(folder), tests);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => machine.kill('SIGKILL'));
-const code = await reported(machine);
-if (code === undefined) {
-  console.log(`Bail out! ${machine.killed ? `not done after ${values.seconds} s` : 'the machine has stopped'}`);
-  console.error(readFileSync(log, 'utf8').trimEnd().split('\n').slice(-30).join('\n'));
+let ended = await reported(machine);
+for (let again = 1; again < BOOTS && !ended.hasBegun && consoleOf().includes(LOST_BREAKPOINT); again++) {
+  console.error('kernel: the emulator has stopped the kernel while it started; once more');
+  machine = boot(resolve(folder), tests);
+  ended = await reported(machine);
 }
-process.exitCode = code ?? 1;
+if (ended.code === undefined) {
+  console.log(`Bail out! ${machine.killed ? `not done after ${values.seconds} s` : 'the machine has stopped'}`);
+  console.error(consoleOf().trimEnd().split('\n').slice(-30).join('\n'));
+}
+process.exitCode = ended.code ?? 1;
+
+function consoleOf(): string {
+  return readFileSync(log, 'utf8');
+}
 
 // What the machine's Node.js would take half a minute for. See stripped.mjs.
 function stripTypes(out: string): void {
@@ -72,7 +88,8 @@ function boot(kernel: string, files: readonly string[]): ChildProcess {
     ['-machine', 'q35'],
     ['-accel', 'tcg,thread=multi'],
     ['-cpu', 'max'],
-    ['-smp', '2'],
+    // With one, there is no breakpoint to lose, and it leaves a processor to the tests that run beside it.
+    ['-smp', values.brief ? '1' : '2'],
     ['-m', String(MEBIBYTES)],
     ['-kernel', join(kernel, 'vmlinuz')],
     ['-initrd', join(kernel, 'initramfs.gz')],
@@ -90,15 +107,17 @@ function boot(kernel: string, files: readonly string[]): ChildProcess {
   });
 }
 
-// Prints what the machine says; the exit code with which it ends, undefined if it does not get that far.
-async function reported(child: ChildProcess): Promise<number | undefined> {
-  let exit: number | undefined;
+// Prints what the machine says. `code` is that with which it ends, undefined if it does not get that far.
+async function reported(child: ChildProcess): Promise<{ hasBegun: boolean; code: number | undefined }> {
+  let code: number | undefined;
+  let hasBegun = false;
   const ended = new Promise((done) => child.once('close', done));
   for await (const line of createInterface({ input: child.stdout ?? process.stdin })) {
     const last = /^exit (\d+)$/.exec(line)?.[1];
     if (last === undefined) console.log(line);
-    else exit = Number(last);
+    else code = Number(last);
+    hasBegun = true;
   }
   await ended;
-  return exit;
+  return { hasBegun, code };
 }
