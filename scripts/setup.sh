@@ -188,7 +188,7 @@ go_tools
 [[ ${1:-} == start ]] && exit
 [[ ${1:-} != kernel ]] || { kernel_packages; test_class; exit; }
 [[ ${1:-} == cluster ]] || test_packages
-[[ ${1:-} == cluster ]] || kernel_packages
+[[ ${1:-} == cluster || ${WAYMARK_KERNEL:-} == 0 ]] || kernel_packages
 pod_packages
 cluster_programs
 [[ ${1:-} == cluster ]] && exit
