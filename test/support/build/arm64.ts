@@ -11,21 +11,15 @@ const LIBRARIES = '/usr/aarch64-linux-gnu';
 
 /** Why they cannot be built and run here, or false. Nothing is fetched for a test. */
 export const noArm64: string | false =
-  process.arch !== 'x64'
-    ? 'is for x86-64'
-    : !works('aarch64-linux-gnu-gcc', ['--version'])
-      ? 'needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu)'
-      : runtime === undefined
-        ? 'needs the arm64 runtime, which scripts/build-arm64.sh fetches'
-        : !existsSync(join(ROOT, 'build/js'))
-          ? 'needs scripts/build.sh'
-          : !works('qemu-aarch64', ['--version'])
-            ? 'needs qemu-aarch64 (Debian: qemu-user)'
-            : ['ld-linux-aarch64.so.1', 'libstdc++.so.6', 'libatomic.so.1'].every((name) =>
-                  existsSync(`${LIBRARIES}/lib/${name}`),
-                )
-              ? false
-              : 'needs arm64 libraries (Debian: libstdc++6-arm64-cross libatomic1-arm64-cross libgcc-s1-arm64-cross)';
+  (process.arch !== 'x64' && 'is for x86-64') ||
+  (!works('aarch64-linux-gnu-gcc', ['--version']) && 'needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu)') ||
+  (runtime === undefined && 'needs the arm64 runtime, which scripts/build-arm64.sh fetches') ||
+  (!existsSync(join(ROOT, 'build/js')) && 'needs scripts/build.sh') ||
+  (!works('qemu-aarch64', ['--version']) && 'needs qemu-aarch64 (Debian: qemu-user)') ||
+  (['ld-linux-aarch64.so.1', 'libstdc++.so.6', 'libatomic.so.1'].some(
+    (name) => !existsSync(`${LIBRARIES}/lib/${name}`),
+  ) &&
+    'needs arm64 libraries (Debian: libstdc++6-arm64-cross libatomic1-arm64-cross libgcc-s1-arm64-cross)');
 
 /** The program that runs them, with its arguments. */
 export const EMULATOR: readonly [string, ...string[]] = ['qemu-aarch64', '-L', LIBRARIES];
