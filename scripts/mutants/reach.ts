@@ -61,10 +61,11 @@ async function measure(copy: string, test: string): Promise<Reach> {
 type Range = { readonly startOffset: number; readonly endOffset: number; readonly count: number };
 type Script = { readonly url: string; readonly functions: readonly { readonly ranges: readonly Range[] }[] };
 
-// The innermost range decides. A file that a killed process left half written says nothing.
+// The innermost range decides. A file that a killed process left half written says nothing. A module that a test gave mocks has a
+// query in its URL.
 function mark(marks: Map<string, Uint8Array>, copy: string, path: string): void {
   for (const { url, functions } of scriptsIn(path)) {
-    const file = url.replace(`file://${copy}/`, '');
+    const file = url.replace(`file://${copy}/`, '').replace(/\?.*$/, '');
     if (!/^(?:lib|plugins|agent|cli|controller)\//.test(file)) continue;
     const ranges = functions.flatMap((one) => one.ranges);
     ranges.sort((a, b) => a.startOffset - b.startOffset || b.endOffset - a.endOffset);
