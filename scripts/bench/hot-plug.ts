@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Cluster } from '../cluster/cluster.ts';
 import { ROOT } from '../cluster/folder.ts';
 import { missingForCluster } from '../cluster/missing.ts';
+import type { Figure } from './chart.ts';
 import { Api } from './cluster/api.ts';
 import { deletePods } from './cluster/pods.ts';
 import { withCluster } from './cluster/with-cluster.ts';
@@ -23,14 +24,33 @@ const PODS = 30;
 const BURST_SECONDS = 90;
 /** What a burst or a start has made grow is given back by then. */
 const REST_MS = 120_000;
+const WITH_LIMITS = 'with the limits of the manifests';
+const WITH_BOTH_CORES = 'with both cores';
 const net1: Selection = { name: 'plain', interface: 'net1' };
 
 /** The report, or that there is none here. */
 export async function benchHotPlug(): Promise<Report> {
   const missing = missingForCluster() || missingForSides();
   if (missing) return { tables: `not available here: ${missing}` };
-  // Each has the memory of its manifest. The peers' share of the processor is small there.
-  return withCluster(2, compare);
+  // Each has the memory of its manifest. The peers' share of the processor is small there, so all but the times is without it.
+  const limited = await withCluster(2, compareTimes, { cpuLimits: true });
+  const whole = await withCluster(2, compare);
+  return {
+    tables: [limited, whole].map(({ tables }) => tables).join('\n'),
+    figures: [limited, whole].flatMap(({ figures = [] }) => figures),
+  };
+}
+
+async function compareTimes(cluster: Cluster): Promise<Report> {
+  const { ours, peer } = await installSides(cluster);
+  define(cluster);
+  const api = new Api(cluster);
+  try {
+    const edits = await editInTurn(cluster, api, [ours, peer], EDITS);
+    return { tables: `${timesTable(edits, WITH_LIMITS)}\n`, figures: figuresOf(edits, WITH_LIMITS) };
+  } finally {
+    api.close();
+  }
 }
 
 async function compare(cluster: Cluster): Promise<Report> {
@@ -91,15 +111,43 @@ async function burst(cluster: Cluster, api: Api, side: Side): Promise<Burst> {
   return { seconds, wrong: reasons };
 }
 
+type TimesOfAll = readonly [Times, Times, Times];
+
+function timesTable(all: TimesOfAll, processor: string): string {
+  const row = (title: string, pick: (times: Times) => number) =>
+    `| ${title} | ${all.map((times) => pick(times).toFixed(0)).join(' | ')} |`;
+  return [
+    `| from the edit to the kernel, ms, ${processor} | Waymark | peer and Multus | the plugins alone |`,
+    '| --- | ---: | ---: | ---: |',
+    row('attach, median', ({ attach }) => median(attach)),
+    row('attach, p99', ({ attach }) => percentile(attach, 99)),
+    row('detach, median', ({ detach }) => median(detach)),
+    row('detach, p99', ({ detach }) => percentile(detach, 99)),
+    `| edits of ${2 * EDITS} that never came true | ${all.map(({ failed }) => failed.length).join(' | ')} |`,
+  ].join('\n');
+}
+
+function figuresOf([ours, peer]: TimesOfAll, processor: string): Figure[] {
+  return (['attach', 'detach'] as const).flatMap((kind) => [
+    {
+      name: `hot-plug, ${kind}, median beside the peer, ${processor}`,
+      value: median(ours[kind]) / median(peer[kind]),
+      aim: 1,
+    },
+    {
+      name: `hot-plug, ${kind}, p99 beside the peer, ${processor}`,
+      value: percentile(ours[kind], 99) / percentile(peer[kind], 99),
+      aim: 0.5,
+    },
+  ]);
+}
+
 function report(
-  [ours, peer, alone]: readonly [Times, Times, Times],
+  edits: TimesOfAll,
   memory: { atRest: readonly Usage[]; after: readonly Usage[]; cpu: readonly number[] },
   bursts: readonly [Burst, Burst],
   cases: readonly [Map<string, string | false>, Map<string, string | false>],
 ): Report {
-  const ms = (value: number) => value.toFixed(0);
-  const row = (title: string, pick: (times: Times) => number) =>
-    `| ${title} | ${[ours, peer, alone].map((times) => ms(pick(times))).join(' | ')} |`;
   const usage = (title: string, pick: (usage: Usage) => number, when: readonly Usage[]) =>
     `| ${title} | ${when.map((each) => pick(each).toFixed(0)).join(' | ')} | |`;
   const failures = ['Waymark', 'peer'].flatMap((side, index) => [
@@ -108,13 +156,7 @@ function report(
   ]);
   const passed = cases.map((outcomes) => [...outcomes.values()].filter((reason) => reason === false).length);
   const tables = [
-    '| from the edit to the kernel, ms | Waymark | peer and Multus | the plugins alone |',
-    '| --- | ---: | ---: | ---: |',
-    row('attach, median', ({ attach }) => median(attach)),
-    row('attach, p99', ({ attach }) => percentile(attach, 99)),
-    row('detach, median', ({ detach }) => median(detach)),
-    row('detach, p99', ({ detach }) => percentile(detach, 99)),
-    `| edits of ${2 * EDITS} that never came true | ${[ours, peer, alone].map(({ failed }) => failed.length).join(' | ')} |`,
+    timesTable(edits, WITH_BOTH_CORES),
     `| ${PODS} pods, five edits each at once: pods that are wrong | ${bursts.map(({ wrong }) => wrong.length).join(' | ')} | |`,
     `| … seconds until all are right, or given up | ${bursts.map(({ seconds }) => seconds.toFixed(1)).join(' | ')} | |`,
     `| the peer's ${cases[0].size} end-to-end cases that pass | ${passed.join(' | ')} | |`,
@@ -130,17 +172,7 @@ function report(
   return {
     tables,
     figures: [
-      { name: 'hot-plug, attach, median beside the peer', value: median(ours.attach) / median(peer.attach), aim: 1 },
-      {
-        name: 'hot-plug, attach, p99 beside the peer',
-        value: percentile(ours.attach, 99) / percentile(peer.attach, 99),
-        aim: 0.5,
-      },
-      {
-        name: 'hot-plug, detach, p99 beside the peer',
-        value: percentile(ours.detach, 99) / percentile(peer.detach, 99),
-        aim: 0.5,
-      },
+      ...figuresOf(edits, WITH_BOTH_CORES),
       { name: 'resident memory beside peer and Multus', value: restOurs.resident / restPeer.resident, aim: 1 },
       { name: 'own memory beside peer and Multus', value: restOurs.own / restPeer.own, aim: 1 },
     ],

@@ -184,8 +184,10 @@ onNode('a refused edit leaves all as it was, and is told once', async (t) => {
   ]);
   const explained = await node.controller.explain('default/web');
   t.strictSame(explained.updates?.[0]?.changes.length, 3, 'what is pending is explained');
-  const tries = () => node.logs.filter((line) => line.includes('refused')).length;
-  await until(() => tries() >= 2, 'it is tried again');
+  const logged = (what: string) => node.logs.filter((line) => line.startsWith(what) && line.includes('refused')).length;
+  await until(() => logged('info an update') >= 2, 'it is tried again');
+  await idle(node);
+  t.equal(logged('warn update routes of net1'), 1);
   t.equal(pod.scratch.routes(), before);
   await until(() => node.events('FailedUpdatingRoutes').length > 0);
   t.match(node.events('FailedUpdatingRoutes'), [

@@ -3,10 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster } from '../../cluster/cluster.ts';
 
-/** What comes of some work on a cluster, which is gone then. Its containers may use as much of the processor as there is. */
-export async function withCluster<T>(nodes: number, work: (cluster: Cluster) => Promise<T>): Promise<T> {
+/**
+ * What comes of some work on a cluster, which is gone then. Without `cpuLimits` its containers may use as much of the processor
+ * as there is.
+ */
+export async function withCluster<T>(
+  nodes: number,
+  work: (cluster: Cluster) => Promise<T>,
+  { cpuLimits = false } = {},
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'waymark-cluster-'));
-  const cluster = await Cluster.start(folder, { nodes, owned: true, cpuLimits: false });
+  const cluster = await Cluster.start(folder, { nodes, owned: true, cpuLimits });
   try {
     return await work(cluster);
   } finally {

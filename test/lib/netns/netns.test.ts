@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import {
+  isNamespaceAt,
   isSameNamespace,
   type Namespace,
   NamespaceError,
@@ -138,6 +139,16 @@ t.test('isSameNamespace', { skip: noNamespaces }, async (t) => {
   t.test('is false for our namespace of another kind', async (t) => {
     t.notOk(isSameNamespace(open(OWN_NAMESPACE), open('/proc/self/ns/mnt')));
   });
+});
+
+t.test('isNamespaceAt tells whether a path still leads to a namespace, and leaves no descriptor open', async (t) => {
+  const own = openNamespace(OWN_NAMESPACE);
+  t.teardown(() => own.close());
+  const before = readdirSync('/proc/self/fd').length;
+  t.ok(isNamespaceAt(`/proc/${process.pid}/ns/net`, own));
+  t.notOk(isNamespaceAt('/proc/self/ns/mnt', own));
+  t.throws(() => isNamespaceAt('/proc/self/status', own), NamespaceError);
+  t.equal(readdirSync('/proc/self/fd').length, before);
 });
 
 t.test('a namespace without its name lives on while it is open', { skip: noNamespaces }, async (t) => {
