@@ -35,6 +35,8 @@ export class HealAccount {
   #isMissing = false;
   /** A link or an address has changed, so the kernel may have taken what is missing. */
   #isKernels = false;
+  /** … since the last look began, so it may also have been after what that saw. */
+  #isKernelsStill = false;
   /** How often in a row it did not come to an end. */
   #attempts = 0;
   /** What was told, by the changes that it is about. */
@@ -54,8 +56,13 @@ export class HealAccount {
   isReason(notices: Notices): boolean {
     if (notices === 'lost') return true;
     const isOfKernel = notices.some(({ of }) => of === 'link' || of === 'address');
-    this.#isKernels ||= isOfKernel;
+    if (isOfKernel) this.#isKernels = this.#isKernelsStill = true;
     return isOfKernel || notices.some(({ isGone, replaces }) => this.#isMissing || isGone || replaces);
+  }
+
+  /** A look begins. */
+  begin(): void {
+    this.#isKernelsStill = false;
   }
 
   /** May this change be put back now? */
@@ -104,7 +111,7 @@ export class HealAccount {
     if (state === 'busy') return pauseMs(++this.#attempts, BUSY_BACKOFF);
     if (this.#failures.length === 0) {
       this.#attempts = 0;
-      this.#isKernels = false;
+      this.#isKernels = this.#isKernelsStill;
       return undefined;
     }
     const isWaiting = [...this.#told.values()].includes('waiting');

@@ -130,13 +130,16 @@ export class Healing {
     }
   }
 
-  async #heal({ sandboxed, healables, account }: Watched): Promise<Found['state']> {
+  async #heal({ sandboxed, healables, account, watch }: Watched): Promise<Found['state']> {
     const { plugins, pacing, pathOf } = this.#options;
     const namespace = openNamespace(pathOf(sandboxed.netns));
     try {
       const mayTry = (change: string) => account.mayTry(change, Date.now());
       const pod = { containerID: sandboxed.containerID, namespace, plugins, pacing, mayTry };
+      account.begin();
       const { state, healed } = await heal(healables, pod);
+      // What took that may not have been read yet.
+      watch.catchUp();
       for (const news of account.add(healed, Date.now())) this.#tell(sandboxed.pod, news);
       return state;
     } finally {

@@ -65,6 +65,11 @@ export class NamespaceWatch {
     if (!this.#isLooking) this.#timer = setTimeout(() => this.#begin(), Math.max(0, due - performance.now()));
   }
 
+  /** Has it noticed what has changed until now. Throws NetlinkError. */
+  catchUp(): void {
+    if (!this.#isClosed) this.#notice();
+  }
+
   /** Closes the socket at once, and resolves when a look that runs has ended. */
   async close(): Promise<void> {
     if (!this.#isClosed) {
@@ -88,12 +93,17 @@ export class NamespaceWatch {
   #read(): void {
     const begun = processorMs();
     try {
-      if (this.#options.noticed(this.#notifications.read())) this.lookIn(this.#options.settleMs ?? SETTLE_MS);
+      this.#notice();
       this.#rest(this.#restAfter(processorMs() - begun));
     } catch (error) {
       this.#rest(MAX_REST_MS);
       this.#options.failed(error as Error);
     }
+  }
+
+  // Throws NetlinkError.
+  #notice(): void {
+    if (this.#options.noticed(this.#notifications.read())) this.lookIn(this.#options.settleMs ?? SETTLE_MS);
   }
 
   #rest(ms: number): void {

@@ -124,11 +124,22 @@ t.test('what is put back again and again has to rest, but not what the kernel ta
   const kernels = new HealAccount(rounds);
   for (let round = 0; round < 3; round++) {
     kernels.isReason([notice('address')]);
+    kernels.begin();
     kernels.add([healed({ back: lost('a') })], NOW);
     t.equal(kernels.mayTry('a', NOW), true);
     kernels.nextMs('whole', NOW);
   }
-  for (let round = 0; round < 2; round++) kernels.add([healed({ back: lost('a') })], NOW);
+  const putBackTwice = () => {
+    for (let round = 0; round < 2; round++) kernels.add([healed({ back: lost('a') })], NOW);
+  };
+  kernels.begin();
+  kernels.isReason([notice('address')]);
+  kernels.nextMs('whole', NOW);
+  kernels.begin();
+  putBackTwice();
+  t.equal(kernels.mayTry('a', NOW), true, 'what changed during a look may have taken what the next one finds');
+  kernels.nextMs('whole', NOW);
+  putBackTwice();
   t.equal(kernels.mayTry('a', NOW), false, 'once that has come to an end, it is somebody again');
 });
 

@@ -70,6 +70,28 @@ t.test(
   },
 );
 
+t.test(
+  'what happened during a look can be noticed in it, and is looked at after it',
+  { skip: noNamespaces },
+  async (t) => {
+    const pod = scratchPod(t);
+    const noticed: number[] = [];
+    const { watch, did } = watchOf(t, pod, async () => {
+      if (did.looks > 1) return undefined;
+      pod.ip('route add blackhole 10.1.0.0/16');
+      watch.catchUp();
+      noticed.push(did.notices);
+      return undefined;
+    });
+    watch.lookIn(0);
+    await until(() => did.looks === 2);
+    t.strictSame(noticed, [1]);
+    await watch.close();
+    watch.catchUp();
+    t.strictSame([did.notices, did.errors], [1, []], 'nothing after the end');
+  },
+);
+
 t.test('a flood is looked at now and then, and one that is closed rests no more', { skip: noNamespaces }, async (t) => {
   const pod = scratchPod(t);
   const workMs = () => process.threadCpuUsage().user / 1000;
