@@ -170,6 +170,13 @@ t.test('a list that was updated is written down, for the interface that has it',
   t.strictSame(read()[1]?.request, { mac: 'm' });
 });
 
+t.test('what Multus wrote stays as it is when one of its networks is updated', async (t) => {
+  const content = [{ Bytes: base64({ cniVersion: '0.4.0', name: 'own', type: 'a' }), ifnameRequest: 'net1' }];
+  const folder = recordOf(t, content);
+  setBirthList(folder, 'c', 'net1', '{}', undefined);
+  t.strictSame(JSON.parse(readFileSync(join(folder, 'c'), 'utf8')), content);
+});
+
 t.test('one that was taken away is forgotten with its result, the others stay', async (t) => {
   const folder = join(t.testdir(), 'a');
   writeBirthRecord(folder, 'c', BOTH);

@@ -105,6 +105,20 @@ t.test('host bits, and the paths of problems', async (t) => {
   t.match(configError('wrong', [{ path: 'a', message: 'x' }]), { code: 7, message: 'wrong: a: x' });
 });
 
+t.test('a schema is compiled once, when it is used the second time', async (t) => {
+  let compiled = 0;
+  compileSchemas((schema) => {
+    compiled++;
+    return z.compile(schema);
+  });
+  const schema = make();
+  const counts = Array.from({ length: 4 }, () => {
+    readBySchema(schema, {});
+    return compiled;
+  });
+  t.strictSame(counts, [0, 1, 1, 1]);
+});
+
 t.test('a schema that is used again, and is compiled by then, reads and refuses what it did at first', async (t) => {
   compileSchemas(z.compile);
   const known = make();

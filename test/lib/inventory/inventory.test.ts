@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { tryLock } from '../../../lib/files/lock.ts';
@@ -176,6 +176,20 @@ t.test('an inventory of a data folder', { skip: noNamespaces }, async (t) => {
       failures: [`${journal}: is damaged, so whose journal it is cannot be read`],
       attachments: [],
     });
+  });
+
+  t.test('leaves no descriptor open, whatever it finds', async (t) => {
+    const { add, dataDir, inventory, pod } = worldOf(t);
+    await add([{ dst: '172.16.0.0/12' }]);
+    const open = () => readdirSync('/proc/self/fd').length;
+    await inventory();
+    const before = open();
+    t.match(await inventory(), { attachments: [{ state: 'in place' }] });
+    const tooMuch = { breathe: async () => undefined, dumpBytes: 64 };
+    t.match(await takeInventory(dataDir, PLUGIN_NAMES, tooMuch), { attachments: [{ state: 'unknown' }] });
+    pod.remove();
+    t.match(await inventory(), { attachments: [{ state: 'gone' }] });
+    t.equal(open(), before);
   });
 
   t.test('is empty after DEL, and where there is no folder', async (t) => {
