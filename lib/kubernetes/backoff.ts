@@ -12,7 +12,7 @@ export function pauseMs(failures: number, { firstMs, maxMs }: Backoff, random: (
   return whole / 2 + (whole / 2) * random();
 }
 
-/** Resolves after so long, or at once when `signal` is aborted. The process does not stay for it. */
+/** Resolves after so long, or at once when `signal` is aborted. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) {

@@ -258,8 +258,11 @@ const noActivation =
 t.test('systemd starts it with the first call', { skip: noActivation }, async (t) => {
   const folder = scratchFolder(t);
   const socket = join(folder, 'agent.sock');
-  const child = spawn('systemd-socket-activate', ['-l', socket, process.execPath, bundleOf('waymark'), 'agent'], {
-    env: { PATH: process.env.PATH, WAYMARK_SOCKET: join(folder, 'run/other.sock') },
+  // It passes on no variable that is not named.
+  const variable = `--setenv=WAYMARK_SOCKET=${join(folder, 'run/other.sock')}`;
+  const command = [process.execPath, bundleOf('waymark'), 'agent'];
+  const child = spawn('systemd-socket-activate', ['-l', socket, variable, ...command], {
+    env: { PATH: process.env.PATH },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   t.teardown(() => child.kill('SIGKILL'));
