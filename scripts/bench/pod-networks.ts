@@ -41,7 +41,7 @@ export async function benchPodNetworks(): Promise<Report> {
   for (const cpuLimits of [true, false]) {
     const work = async (cluster: Cluster) => {
       await Promise.all([installMultus(cluster, 'thick', '50Mi'), installWaymark(cluster, 'multi-network')]);
-      return compare(cluster, multus.folder, cpuLimits ? 'with the limits of the manifests' : 'with both cores');
+      return compare(cluster, multus.folder, cpuLimits ? 'CPU as the manifests limit it' : 'CPU without limits');
     };
     parts.push(await withCluster(1, work, { cpuLimits }));
   }
@@ -51,7 +51,7 @@ export async function benchPodNetworks(): Promise<Report> {
   };
 }
 
-function compare(cluster: Cluster, multus: string, processor: string): Report {
+function compare(cluster: Cluster, multus: string, limits: string): Report {
   const node = cluster.node('node-1');
   prepare(cluster, node, multus);
   const failures: string[] = [];
@@ -103,7 +103,7 @@ function compare(cluster: Cluster, multus: string, processor: string): Report {
     [add, addP99, del, delP99].map((value) => value.toFixed(0));
   const tables = [
     line([
-      `a pod with eth0 and two networks, ${processor}`,
+      `a pod with eth0 and two networks, ${limits}`,
       'ADD ms',
       'p99',
       'DEL ms',
@@ -129,12 +129,12 @@ function compare(cluster: Cluster, multus: string, processor: string): Report {
   if (thick === undefined || ours === undefined) return { tables };
   const figures = [
     {
-      name: `own part of ADD of a pod, beside Multus thick, ${processor}`,
+      name: `own part of ADD of a pod, beside Multus thick, ${limits}`,
       value: ours.own.add / thick.own.add,
       aim: 0.25,
     },
     {
-      name: `own part of DEL of a pod, beside Multus thick, ${processor}`,
+      name: `own part of DEL of a pod, beside Multus thick, ${limits}`,
       value: ours.own.del / thick.own.del,
       aim: 0.25,
     },

@@ -19,7 +19,7 @@ import {
 
 // Waymark as the cluster's CNI entry, by manifests/overlays/multi-network, without Multus.
 
-const onCluster = await clusterTier(t, { nodes: 1, waymark: 'multi-network' }, async (cluster) => {
+const onCluster = await clusterTier(t, { nodes: 1, waymark: 'multi-network', cpuLimits: true }, async (cluster) => {
   await installNetworkDefinition(cluster);
   for (const [index, name] of ['green', 'blue'].entries()) apply(cluster, macvlan(name, index));
 });
