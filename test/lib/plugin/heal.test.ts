@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { tryLock } from '../../../lib/files/lock.ts';
@@ -54,6 +55,8 @@ t.test(
     const { pod, before, act, healing } = await healedPod(t, ROUTES);
     const after = pod.routes();
     t.strictSame(await healing(), { state: 'whole', healed: [] });
+    const open = () => readdirSync('/proc/self/fd').length;
+    const openBefore = open();
     for (const command of ['route flush proto 87', '-6 route flush proto 87', 'rule del priority 70']) pod.ip(command);
     const { state, healed } = await healing();
     t.equal(state, 'lost');
@@ -72,6 +75,7 @@ t.test(
     t.equal(pod.routes(), before);
     t.strictSame(await healing(), { state: 'none', healed: [] });
     t.equal(pod.routes(), before);
+    t.equal(open(), openBefore, 'nothing stays open');
   },
 );
 

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { cacheResult } from '../../../lib/runtime/cache.ts';
@@ -31,6 +32,9 @@ t.test('two paths of one namespace are one place, those of two are not', { skip:
   const input = { containerID: 'c', netns: pod.path, ifname: 'eth0', args: [], capabilityArgs: {} };
   cacheResult(folder, LIST, input, {});
   const asSeen = `/proc/self/root${pod.path}`;
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
   t.equal(attachmentsIn(asSeen, 'blue', [folder]).length, 1);
   t.equal(attachmentsIn(other.path, 'blue', [folder]).length, 0);
+  t.equal(open(), before, 'nothing stays open');
 });
