@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { getEventListeners } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -351,4 +352,13 @@ t.test('a request that is broken off before it is sent is not sent', async (t) =
   t.teardown(() => client.close());
   await t.rejects(client.list('/api/v1/pods', {}, AbortSignal.abort()), /cannot be reached: aborted/);
   t.strictSame(server.asked, []);
+});
+
+t.test('a request that has ended waits for no signal any more', async (t) => {
+  const server = await standIn(t);
+  const client = server.client();
+  t.teardown(() => client.close());
+  const { signal } = new AbortController();
+  for (let asked = 0; asked < 3; asked++) await client.list('/api/v1/pods', {}, signal);
+  await until(() => getEventListeners(signal, 'abort').length === 0, 'it still listens to the signal', 20);
 });
