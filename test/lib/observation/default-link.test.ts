@@ -37,3 +37,17 @@ t.test('a link with an address comes before one with a carrier, and that before 
   t.equal(preferred({ name: 'only' }), 'only');
   t.equal(preferred(), undefined);
 });
+
+t.test('of a link that is the only one, nothing more is read', async (t) => {
+  const routes = [{ hops: [{ oif: 1 }] }, { hops: [{ oif: 1 }, { oif: 9 }] }] as unknown as Route[];
+  const read: number[] = [];
+  const found = preferredLink(routes, 4, {
+    linkAt: (index) => (index === 1 ? ({ index, name: 'eth0', carrier: true } as unknown as Link) : undefined),
+    addresses: (index) => {
+      read.push(index);
+      return [];
+    },
+  });
+  t.equal(found?.name, 'eth0');
+  t.strictSame(read, []);
+});

@@ -107,6 +107,8 @@ t.test('ADD', async (t) => {
       const error = `echo '{"code":104,"msg":"no","details":"why"}'; exit 1`;
       const { runtime, calls, folder } = worldWith(t, { one: onAdd(RESULT), two: onAdd(error), three: SILENT });
       const list = listOf([{ type: 'one' }, { type: 'two' }, { type: 'three' }]);
+      mkdirSync(join(folder, 'cache/results'), { recursive: true });
+      writeFileSync(join(folder, 'cache/results/net-c1-eth0'), '{"kind":"cniCac');
       await t.rejects(runtime.add(list, INPUT), {
         message: 'plugin type="two" failed (add): no',
         code: 104,
@@ -117,7 +119,7 @@ t.test('ADD', async (t) => {
         calls().map(({ plugin, command }) => `${command} ${plugin}`),
         ['ADD one', 'ADD two', 'DEL two', 'DEL one'],
       );
-      t.notOk(existsSync(join(folder, 'cache/results/net-c1-eth0')));
+      t.strictSame(readdirSync(join(folder, 'cache/results')), [], 'nor is a result left that was cut short before');
     },
   );
 
