@@ -22,7 +22,10 @@ function isContainer(value: unknown): value is object {
 
 /** The same text for values that differ only in the order of their keys. The value must not be deep. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, item: unknown) =>
-    isJsonObject(item) ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1))) : item,
-  );
+  return JSON.stringify(value, (_, item: unknown) => (isJsonObject(item) ? withSortedKeys(item) : item));
+}
+
+function withSortedKeys(object: JsonObject): JsonObject {
+  const keys = Object.keys(object).sort();
+  return Object.fromEntries(keys.map((key) => [key, object[key]]));
 }

@@ -160,7 +160,8 @@ t.test('what is deleted of the kernel’s routes out of some links, and because 
       pod,
       wanted.map((each) => ({ route: each, source: 'routes[0]' })),
     ).map(({ route, source }) => `${route.dst} ${source}`);
-  t.strictSame(removed({}), []);
+  const unread = new Proxy(pod, { get: (_, name) => t.fail(`reads ${String(name)}`) });
+  t.strictSame(removedRoutes(KEEPS, links, unread, []), [], 'what deletes nothing reads no table');
   t.strictSame(removed({ flushgateway: true }), ['0.0.0.0/0 flushgateway', '::/0 flushgateway']);
   const flushed = ['0.0.0.0/0', '10.1.0.0/16', '10.4.0.0/16', '::/0', '2001:db8::/32'];
   t.strictSame(
