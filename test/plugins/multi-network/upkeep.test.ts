@@ -23,6 +23,15 @@ function worldOf(t: Test, options: Parameters<typeof workOf>[2] = {}, path = '/n
   return { ...work, record };
 }
 
+/** A cluster of which nothing is asked, and how often it was closed. */
+function closing() {
+  const close = async () => {
+    seen.closed++;
+  };
+  const seen = { closed: 0, services: { cluster: async () => ({ close }) as unknown as Cluster } };
+  return seen;
+}
+
 t.test('CHECK asks about each network, also for the default routes that were chosen', async (t) => {
   const { record, standIn, ...work } = worldOf(t);
   record([entryOf(CLUSTER), entryOf({ ...BLUE, request: { defaultRoute: ['10.0.0.1'] } })]);
@@ -63,9 +72,11 @@ t.test('CHECK without a record', async (t) => {
 
 t.test('GC takes away what containers have that are not valid any more', async (t) => {
   const valid = { 'cni.dev/valid-attachments': [{ containerID: 'kept', ifname: 'eth0' }] };
+  const cluster = closing();
   const { record, standIn, folder, ...work } = worldOf(t, {
     document: valid,
     keys: { delegates: [{ type: 'a', name: 'own' }] },
+    services: cluster.services,
   });
   record([entryOf(CLUSTER), entryOf(BLUE)], 'gone');
   record([entryOf(CLUSTER)], 'kept');
@@ -82,6 +93,7 @@ t.test('GC takes away what containers have that are not valid any more', async (
   t.strictSame(standIn.asked.slice(0, 2), ['DEL blue net1', 'DEL cluster eth0']);
   t.notOk(existsSync(join(folder, 'gone')));
   t.ok(existsSync(join(folder, 'kept')) && existsSync(join(folder, 'odd')));
+  t.equal(cluster.closed, 1);
 });
 
 t.test('GC tries all of it, and reports what failed', async (t) => {
@@ -100,18 +112,16 @@ t.test('GC tries all of it, and reports what failed', async (t) => {
 
 t.test('STATUS asks the plugins of each network of the config', async (t) => {
   const delegates = ['one', 'two'].map((name) => ({ type: 'a', name }));
-  let closed = 0;
-  const cluster = async () => ({ close: async () => void closed++ }) as unknown as Cluster;
-  const world = (options: object = {}) => worldOf(t, { keys: { delegates }, services: { cluster }, ...options });
-  const { standIn, ...work } = world();
+  const cluster = closing();
+  const { standIn, ...work } = worldOf(t, { keys: { delegates }, services: cluster.services });
   await status({ ...work });
-  t.strictSame([standIn.asked, closed], [['STATUS one', 'STATUS two'], 1]);
+  t.strictSame([standIn.asked, cluster.closed], [['STATUS one', 'STATUS two'], 1]);
   standIn.fails['STATUS one'] = failed('no addresses');
   await t.rejects(status({ ...work }), {
     code: 50,
     message: 'this node cannot serve an ADD: network one: no addresses',
   });
-  t.equal(closed, 2);
+  t.equal(cluster.closed, 2);
 });
 
 t.test('GC and STATUS are for all networks of the config, those that every pod gets too', async (t) => {
