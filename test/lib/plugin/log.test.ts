@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
+import type { Call } from '../../../lib/cni/runner.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
 import { noNamespaces, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
@@ -46,5 +47,29 @@ t.test('each change is a line at debug, the whole plan is at trace', { skip: noN
       `${verb} says how many at info`,
     );
     if (verb === 'ADD') t.strictSame(await linesOf(verb, 'info'), [], 'a second one has changed nothing');
+  }
+});
+
+t.test('no line about a change is made up where nobody reads it', { skip: noNamespaces }, async (t) => {
+  const pod = scratchPod(t);
+  const dataDir = join(scratchFolder(t), 'data');
+  const config = { cniVersion: '1.1.0', name: 'net', type: 'static-route', dataDir, routes: ROUTES };
+  const made: string[] = [];
+  const make = (line: string) => void made.push(line);
+  const heard = (asked: Call): Call => ({ ...asked, log: { ...asked.log, debug: make, trace: make } });
+  const { ADD, DEL } = staticRoute.handlers;
+  const handlers = {
+    ...staticRoute.handlers,
+    ADD: (asked: Call) => ADD(heard(asked)),
+    DEL: (asked: Call) => DEL(heard(asked)),
+  };
+  for (const [logLevel, lines] of [
+    ['trace', 6],
+    ['debug', 4],
+    ['info', 0],
+  ] as const) {
+    for (const verb of ['ADD', 'DEL'])
+      success(await call({ ...staticRoute, handlers }, variables(verb, pod.path), { ...config, logLevel }));
+    t.equal(made.splice(0).length, lines, logLevel);
   }
 });
