@@ -98,6 +98,22 @@ t.test('only what an annotation asks for, or shapes', async (t) => {
   t.equal(refusal(bad, 'toString', { routes: [] }), '');
 });
 
+t.test('what is protected is looked up for what an annotation asks for, and for nothing else', async (t) => {
+  let lookedUp = 0;
+  const pacing = {
+    get protectedPrefixes() {
+      lookedUp++;
+      return PROTECTED;
+    },
+  };
+  const ask = (cni: object) => {
+    const call = { request: { document: { args: { cni } } }, pacing } as unknown as Call;
+    assertUnprotected({}, call, [{ change: add('10.112.0.0/12'), source: 'routes[0]' }], POD);
+    return lookedUp;
+  };
+  t.strictSame([ask({}), ask({ rules: [] }), ask({ routes: [] })], [0, 0, 1]);
+});
+
 t.test(
   'what is protected is read from the agent’s file; none protects nothing, and a wrong one is an error',
   async (t) => {
