@@ -57,7 +57,7 @@ const start: ReturnType<typeof nativeSockets>['startProcess'] = (argv, environme
     const code = getSystemErrorName(-errno);
     throw Object.assign(new Error(`${syscall} ${argv[0]} ${code}`, { cause: error }), { code, errno, syscall });
   } finally {
-    if (namespace >= 0) closeSync(namespace);
+    if (namespace !== -1) closeSync(namespace);
   }
 };
 

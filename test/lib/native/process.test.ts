@@ -32,6 +32,7 @@ function children(): string[] {
 
 t.test('arguments, environment and streams are those that were given', async (t) => {
   const child = startProcess(['/bin/sh', '-c', 'cat; echo "$1" >&2', 'sh', 'é'], { A: '1', B: undefined });
+  t.match([child.stdin, child.stdout, child.stderr], [{ readable: false }, { writable: false }, { writable: false }]);
   child.stdin.end('in');
   const [out, error, code] = await Promise.all([textOf(child.stdout), textOf(child.stderr), child.ended]);
   t.strictSame([out, error, code], ['in', 'é\n', 0]);

@@ -4,6 +4,7 @@ import {
   attributesOf,
   formatRequests,
   isInterrupted,
+  PayloadWriter,
   parseAcknowledgement,
   parseDone,
   payloadOf,
@@ -97,3 +98,14 @@ function parsed(bytes: Buffer) {
   if (first === undefined) throw new Error('no message');
   return first;
 }
+
+t.test('an ordinary payload is written into one buffer, and not copied', async (t) => {
+  const writer = new PayloadWriter();
+  const place = () => ({ buffer: writer.bytes().buffer, offset: writer.bytes().byteOffset });
+  const before = place();
+  writer.emit(Buffer.alloc(12));
+  for (let attribute = 0; attribute < 10; attribute++) writer.pushU32(1, 7);
+  t.equal(writer.bytes().length, 92);
+  t.equal(place().buffer, before.buffer);
+  t.equal(place().offset, before.offset);
+});

@@ -130,6 +130,15 @@ t.test('a route has what the result says of it, and what it does not say is as t
   ]);
 });
 
+t.test('where the result does not know the attachment by its name, it is the first in the pod', async (t) => {
+  const interfaces = ['cni0', 'a', 'b'].map((name) => ({ name, ...(name !== 'cni0' && { sandbox: SANDBOX }) }));
+  const pod = observationOfResult({ interfaces, ips: [{ address: '10.0.0.5/24' }] }, 'eth0');
+  t.strictSame(
+    [2, 3].map((link) => pod.addresses(link).length),
+    [1, 0],
+  );
+});
+
 t.test('a result without interfaces is about CNI_IFNAME', async (t) => {
   const pod = observationOfResult({ ips: [{ address: '10.0.0.5/32' }] }, 'net1');
   t.match(pod.links(), [
