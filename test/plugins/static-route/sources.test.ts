@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { Result } from '../../../lib/cni/result.ts';
 import { explainAdd, outlineAdd } from '../../../lib/plugin/explain.ts';
 import { staticRoute } from '../../../plugins/static-route/main.ts';
+import { clashes, withoutListed } from '../../../plugins/static-route/sources.ts';
 import { noNamespaces, type Scratch, scratchFolder, scratchPod } from '../../support/namespaces/namespace.ts';
 import { call, success, variables } from '../../support/plugins/call.ts';
 import { observed } from '../../support/plugins/observed.ts';
@@ -187,4 +188,10 @@ t.test('routes that differ in table or priority are two', { skip: noNamespaces }
   success(await pod.verb('CHECK', keys));
   success(await pod.verb('DEL', keys));
   t.equal(pod.routes(), pod.before);
+});
+
+t.test('without a map or addroutes, none of the listed routes is looked at', async (t) => {
+  const unread = <T>(): T[] => new Proxy([], { get: (_, name) => t.fail(`reads ${String(name)}`) });
+  t.strictSame(withoutListed([], unread()), []);
+  t.strictSame(clashes({ routes: unread(), addroutes: [] }), []);
 });
