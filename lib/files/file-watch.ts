@@ -119,7 +119,6 @@ export class FileWatch {
       if (watcher === undefined) continue;
       file.watchers.push({ folder: identity, watcher });
       watcher.on('error', () => {
-        watcher.close();
         file.watchers = file.watchers.filter((known) => known.watcher !== watcher);
       });
     }

@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import {
   mkdirSync,
   readdirSync,
@@ -138,6 +139,108 @@ t.test('nothing is watched once nobody uses it, however often it was looked at',
     await until(() => told.length > count);
   }
   t.equal(watched(), before + 2, 'the folder of the name, and that of the file');
-  files.close();
+  files.use('a', []);
   t.equal(watched(), before);
+});
+
+t.test('a look that comes before the one that was planned takes its place', async (t) => {
+  const planned = new Set<() => void>();
+  const works = new Map<unknown, () => void>();
+  let regular = () => {};
+  t.intercept(globalThis, 'setInterval', {
+    value: (work: () => void) => {
+      regular = work;
+      return setTimeout(() => undefined).unref();
+    },
+  });
+  t.intercept(globalThis, 'setTimeout', {
+    value: (work: () => void) => {
+      const timer = { unref: () => timer };
+      works.set(timer, work);
+      planned.add(work);
+      return timer;
+    },
+  });
+  t.intercept(globalThis, 'clearTimeout', { value: (timer: unknown) => planned.delete(works.get(timer) ?? regular) });
+  const { folder, files, told, contentOf } = watchOf(t);
+  writeFileSync(join(folder, 'map'), 'one');
+  contentOf('map');
+  planned.clear();
+  writeFileSync(join(folder, 'map'), 'two');
+  contentOf('map');
+  t.equal(planned.size, 1);
+  regular();
+  t.strictSame([told, planned.size], [['map a'], 0]);
+  files.close();
+});
+
+t.test('a folder whose watch has failed is watched again', async (t) => {
+  const watchers: fs.FSWatcher[] = [];
+  const watch = (folder: string, options: fs.WatchOptions, listener: () => void) => {
+    const watcher = fs.watch(folder, options, listener);
+    watchers.push(watcher);
+    return watcher;
+  };
+  const { FileWatch: Watch } = await t.mockImport<typeof import('../../../lib/files/file-watch.ts')>(
+    '../../../lib/files/file-watch.ts',
+    { 'node:fs': { ...fs, watch } },
+  );
+  const folder = t.testdir({ map: 'one', 'another folder': { map: 'one' } });
+  const told: string[] = [];
+  const files = new Watch({ pathOf: (path) => join(folder, path), changed: (_, path) => told.push(path) });
+  t.teardown(() => files.close());
+  files.use('a', ['map', 'another folder/map']);
+  t.equal(watchers.length, 2);
+  for (const text of ['two', 'three']) {
+    const count = told.length;
+    // It has closed itself by then.
+    watchers.at(-1)?.close();
+    watchers.at(-1)?.emit('error', new Error('EIO'));
+    writeFileSync(join(folder, 'another folder/map'), text);
+    files.use('a', ['map', 'another folder/map']);
+    await until(() => told.length > count);
+  }
+  t.strictSame([told, watchers.length], [['another folder/map', 'another folder/map'], 4]);
+});
+
+t.test('the folder of a file that a link leads to elsewhere by now is not watched any more', async (t) => {
+  const { folder, told, contentOf } = watchOf(t);
+  for (const name of ['old', 'new']) {
+    mkdirSync(join(folder, name));
+    writeFileSync(join(folder, name, 'map'), name);
+  }
+  symlinkSync('old/map', join(folder, 'map'));
+  contentOf('map');
+  const before = watched();
+  symlinkSync('new/map', join(folder, 'next'));
+  renameSync(join(folder, 'next'), join(folder, 'map'));
+  await until(() => told.length === 1);
+  t.equal(watched(), before);
+});
+
+t.test('a file that looks as it did is not read again, once its times can tell', async (t) => {
+  let reads = 0;
+  let ctimeMs = 0n;
+  const statSync = (path: string, options: fs.StatSyncOptions) =>
+    Object.assign(fs.statSync(path, options) as fs.BigIntStats, { ctimeMs });
+  const readFileSync = (...args: Parameters<typeof fs.readFileSync>) => {
+    reads++;
+    return fs.readFileSync(...args);
+  };
+  const { FileWatch: Watch } = await t.mockImport<typeof import('../../../lib/files/file-watch.ts')>(
+    '../../../lib/files/file-watch.ts',
+    { 'node:fs': { ...fs, statSync, readFileSync } },
+  );
+  const folder = t.testdir({ map: 'one' });
+  const files = new Watch({ pathOf: (path) => join(folder, path), changed: () => undefined });
+  t.teardown(() => files.close());
+  // It was changed in the future, or long ago.
+  for (const [time, times] of [
+    [BigInt(Date.now()) * 2n, 3],
+    [0n, 1],
+  ] as const) {
+    [reads, ctimeMs] = [0, time];
+    for (let i = 0; i < 3; i++) files.use('a', ['map']);
+    t.equal(reads, times);
+  }
 });

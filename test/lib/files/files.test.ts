@@ -44,6 +44,25 @@ t.test('what another removes at the same moment is gone, and every other failure
   }
 });
 
+t.test(
+  'a file that another removes between the look and the reading is none; every other failure is one',
+  async (t) => {
+    const path = join(scratchFolder(t), 'file');
+    for (const code of ['ENOENT', 'EACCES']) {
+      writeFileSync(path, '');
+      const openSync = () => {
+        throw Object.assign(new Error(code), { code });
+      };
+      const { readFileIfThere: read } = await t.mockImport<typeof import('../../../lib/files/files.ts')>(
+        '../../../lib/files/files.ts',
+        { 'node:fs': { ...fs, openSync } },
+      );
+      if (code === 'ENOENT') t.equal(read(path), undefined);
+      else t.throws(() => read(path), { name: 'FileError', message: `${path}: cannot be read (EACCES)` });
+    }
+  },
+);
+
 t.test('ensureFolder', async (t) => {
   t.test('makes the folder and those above it with 0700, whatever the umask', async (t) => {
     const umask = process.umask(0);
@@ -101,6 +120,21 @@ t.test('ensureFolder', async (t) => {
 
   t.test('gives up where the kernel makes no folders', { timeout: 60_000 }, async (t) => {
     t.throws(() => ensureFolder('/proc/waymark/a'), { name: 'FileError', message: /cannot be made \(ENOENT\)/ });
+  });
+
+  t.test('does not try the folders above one that the kernel refuses for itself', async (t) => {
+    const tried: string[] = [];
+    const mkdirSync = (path: string) => {
+      tried.push(path);
+      throw Object.assign(new Error(path), { code: 'EACCES' });
+    };
+    const { ensureFolder: ensure } = await t.mockImport<typeof import('../../../lib/files/files.ts')>(
+      '../../../lib/files/files.ts',
+      { 'node:fs': { ...fs, mkdirSync } },
+    );
+    const folder = join(scratchFolder(t), 'above/folder');
+    t.throws(() => ensure(folder), { name: 'FileError', message: `${folder}: cannot be made (EACCES)` });
+    t.strictSame(tried, [folder]);
   });
 
   t.test('refuses a file in its place, and above it', async (t) => {
