@@ -2,7 +2,16 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { agentHere, agentProcess, freeAddress, noRoot, page, pause, until } from '../support/agent/agent.ts';
+import {
+  agentHere,
+  agentProcess,
+  freeAddress,
+  noRoot,
+  page,
+  parseMetrics,
+  pause,
+  until,
+} from '../support/agent/agent.ts';
 import { ask } from '../support/agent/agent-client.ts';
 import { datagramsAt } from '../support/agent/datagrams.ts';
 import { noCompiler } from '../support/agent/shim.ts';
@@ -50,6 +59,9 @@ t.test(
     const second = await agentHere(t, { socket, checkMs: 50 });
     await until(() => first.log.some(({ msg }) => msg === `another process listens at ${socket}`));
     t.match(await page(listen, '/readyz'), { status: 503, body: `another process listens at ${socket}\n` });
+    const answers = async (where: Parameters<typeof page>[0]) =>
+      parseMetrics((await page(where, '/metrics')).body).get('waymark_socket_answers');
+    t.strictSame([await answers(listen), await answers({ socketPath: socket })], [0, 1]);
     // Each looks at the socket once more.
     for (let i = 0; i < 5; i++) await page(listen, '/readyz');
     t.equal((await ask(socket, VERSION)).code, 0);
@@ -58,6 +70,7 @@ t.test(
     await second.agent.stop();
     await until(() => isServed(socket));
     t.match(await page(listen, '/readyz'), { status: 200 });
+    t.equal(await answers(listen), 1);
     t.match(first.log.at(-1), { msg: /served|again/ });
   },
 );

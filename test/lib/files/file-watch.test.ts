@@ -170,6 +170,8 @@ t.test('a look that comes before the one that was planned takes its place', asyn
   contentOf('map');
   t.equal(planned.size, 1);
   regular();
+  // And one more, which finds no change.
+  regular();
   t.strictSame([told, planned.size], [['map a'], 0]);
   files.close();
 });

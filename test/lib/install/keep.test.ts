@@ -1,3 +1,5 @@
+import { EventEmitter, once } from 'node:events';
+import * as fs from 'node:fs';
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -68,6 +70,50 @@ t.test(
     await until(() => isWhole(other), 'it is repaired again');
   },
 );
+
+t.test('a watch that fails is a reason to look again, and one that cannot be had is told on request', async (t) => {
+  const binDir = join(scratchFolder(t), 'bin');
+  mkdirSync(join(binDir, '.waymark'), { recursive: true, mode: 0o700 });
+  writeRecord(binDir, { version: '1.0.0', files: [] });
+  const stop = new AbortController();
+  const [open, waits]: [Set<number>, number[]] = [new Set(), []];
+  let watches = 0;
+  const watch = () => {
+    const number = ++watches;
+    if (number === 3) throw new Error('ENOSPC');
+    open.add(number);
+    const watcher = Object.assign(new EventEmitter(), { close: () => open.delete(number) });
+    // Once somebody waits for it.
+    setImmediate(() => watcher.emit('error', new Error('EIO')));
+    return watcher as unknown as fs.FSWatcher;
+  };
+  // What comes close together is handled together; the second time without a watch, time goes by.
+  const setTimeout = async (ms: number, _: undefined, { signal }: { signal: AbortSignal }) => {
+    waits.push(ms);
+    if (ms === CHECK_EVERY_MS && watches < 3 && !signal.aborted) await once(signal, 'abort');
+    if (watches === 3) stop.abort();
+  };
+  const { keepInstalled: keep } = await t.mockImport<typeof import('../../../lib/install/keep.ts')>(
+    '../../../lib/install/keep.ts',
+    { 'node:fs': { ...fs, watch }, 'node:timers/promises': { setTimeout } },
+  );
+  const lines: string[] = [];
+  const log = createLog({ level: 'debug', file: undefined, stderr: (line) => lines.push(line) }, {});
+  const installation = {
+    binDir,
+    wanted: { executables: [], lists: [] },
+    hashes: new Hashes(),
+    signal: stop.signal,
+  };
+  await keep(installation, { problem: undefined }, log, CHECK_EVERY_MS);
+  t.strictSame(waits, [CHECK_EVERY_MS, 100, CHECK_EVERY_MS, 100, CHECK_EVERY_MS, 100]);
+  t.strictSame([watches, [...open]], [3, []]);
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [{ level: 'debug', msg: `${binDir} cannot be watched: ENOSPC` }],
+  );
+  t.equal(lines.length, 1);
+});
 
 t.test('what fails because it is ended is no problem to tell', async (t) => {
   const stop = new AbortController();

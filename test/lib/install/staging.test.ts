@@ -80,6 +80,14 @@ t.test('a source that changes meanwhile, does not work, or cannot be had is an e
   await t.rejects(stage(staging, [wanted('twice')], [], new Hashes(), signal), { message: /EEXIST/ });
 });
 
+t.test('what is copied is not open any more', async (t) => {
+  const { wanted, staging } = folderOf(t);
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  await stage(staging, [wanted('waymark')], [], new Hashes(), signal);
+  t.equal(open(), before);
+});
+
 t.test('an installer that is ended begins nothing more', async (t) => {
   const { wanted, staging } = folderOf(t);
   await t.rejects(stage(staging, [wanted('a')], [], new Hashes(), AbortSignal.abort()), { name: 'AbortError' });

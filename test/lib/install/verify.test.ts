@@ -1,3 +1,4 @@
+import * as childProcess from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -32,6 +33,23 @@ for (const [what, answer, exitCode, message] of BROKEN) {
     await t.rejects(verifyPlugin(join(bin, 'static-route'), signal), { name: 'InstallError', message });
   });
 }
+
+t.test('a plugin that ends before it was told all works as well', async (t) => {
+  const path = join(scratchFolder(t), 'plugin');
+  writeFileSync(path, '#!/bin/sh\necho \'{"supportedVersions":["1.1.0"]}\'\n');
+  chmodSync(path, 0o755);
+  const execFile = ((...args: Parameters<typeof childProcess.execFile>) => {
+    const child = childProcess.execFile(...args);
+    // As the kernel may tell whoever writes to it.
+    process.nextTick(() => child.stdin?.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })));
+    return child;
+  }) as typeof childProcess.execFile;
+  const { verifyPlugin: verify } = await t.mockImport<typeof import('../../../lib/install/verify.ts')>(
+    '../../../lib/install/verify.ts',
+    { 'node:child_process': { ...childProcess, execFile } },
+  );
+  await t.resolves(verify(path, signal));
+});
 
 t.test('refuses what cannot be run, and a command that says no version', async (t) => {
   const path = join(scratchFolder(t), 'waymark');
