@@ -1,5 +1,8 @@
+import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { gatewaysIn, linkNamed, linkNames, linksIn, type PodLink } from '../../../lib/attachments/links.ts';
+import * as errors from '../../../lib/netlink/errors.ts';
+import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { noNamespaces, scratchNamespace, settle } from '../../support/namespaces/namespace.ts';
 
 const link = (name: string, ...altnames: string[]): PodLink => ({ name, altnames, mtu: 1500, addresses: [] });
@@ -52,4 +55,39 @@ t.test('the node’s own namespace is never a pod’s', async (t) => {
     t.throws(() => linksIn(path), { message });
     t.throws(() => gatewaysIn(path), { message });
   }
+});
+
+t.test('nothing that was looked at stays open', { skip: noNamespaces }, async (t) => {
+  const pod = scratchNamespace(t);
+  const open = () => readdirSync('/proc/self/fd').length;
+  linksIn(pod.path);
+  const before = open();
+  linksIn(pod.path);
+  gatewaysIn(pod.path);
+  t.throws(() => linksIn('/proc/self/ns/net'));
+  t.equal(open(), before);
+});
+
+t.test('a table of more than a mebibyte is not read; any other failure is one', { skip: noNamespaces }, async (t) => {
+  const pod = scratchNamespace(t);
+  const limits: unknown[] = [];
+  const open = (...args: Parameters<typeof RouteSocket.open>) => {
+    limits.push(args[1]);
+    return RouteSocket.open(...args);
+  };
+  const failing = async (error: Error) => {
+    const findDefaultRoutes = () => {
+      throw error;
+    };
+    return await t.mockImport<typeof import('../../../lib/attachments/links.ts')>('../../../lib/attachments/links.ts', {
+      '../../../lib/netlink/default-routes.ts': { findDefaultRoutes },
+      '../../../lib/netlink/socket.ts': { RouteSocket: { open } },
+      '../../../lib/netlink/errors.ts': errors,
+    });
+  };
+  const tooLarge = await failing(new errors.DumpTooLarge('routes', 1_048_576));
+  t.equal(tooLarge.gatewaysIn(pod.path), undefined);
+  t.strictSame(limits, [{ dumpBytes: 1_048_576 }]);
+  const odd = await failing(new Error('odd'));
+  t.throws(() => odd.gatewaysIn(pod.path), { message: 'odd' });
 });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -42,7 +42,9 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     };
     const held = { name, path: pod.path, isMount: true };
     const covered = { ...held, path: '/proc/self/status' };
+    const open = () => readdirSync('/proc/self/fd').length;
     t.strictSame(await seen([identity]), [[identity], 2]);
+    const before = open();
     t.strictSame(await seen([identity], [], [held]), [[], 2]);
     t.strictSame(await seen([identity], [held]), [[], 1]);
     t.strictSame(await seen([]), [[], 0]);
@@ -62,7 +64,10 @@ await withOwnProcesses(import.meta.filename, async (t) => {
       [covered, held],
     ])
       t.strictSame(await seen([identity, NOBODYS], order), [[NOBODYS], 2]);
+    const other = { ...covered, name: 'net:[1]' };
+    t.strictSame(await seen([identity], [held, other]), [[], 1], 'once all are found, no more is looked at');
     await t.rejects(seen([identity], [covered]), { name: 'NamespaceError', path: '/proc/self/status' });
+    t.equal(open(), before, 'nothing stays open');
   });
 
   for (const { title, hold, compiles } of HOLDERS) {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import * as http2 from 'node:http2';
 import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import * as errors from '../../../lib/cri/errors.ts';
 import { GrpcClient, MAX_ANSWER_BYTES } from '../../../lib/cri/grpc.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 import { until } from '../../support/until.ts';
@@ -98,6 +100,40 @@ t.test('one connection serves all calls, until the service breaks it off', async
   sessions[0]?.destroy();
   // A call that the broken connection still has may fail.
   await until(() => call().then(Boolean, () => false));
+  t.equal(sessions.length, 2);
+});
+
+t.test('a service that ends answers what it was asked, and what comes later goes to the next', async (t) => {
+  const [streams, sessions]: [ServerHttp2Stream[], http2.ClientHttp2Session[]] = [[], []];
+  const connect = (...args: Parameters<typeof http2.connect>) => {
+    const session = http2.connect(...args);
+    sessions.push(session);
+    return session;
+  };
+  const { GrpcClient: Client } = await t.mockImport<typeof import('../../../lib/cri/grpc.ts')>(
+    '../../../lib/cri/grpc.ts',
+    { 'node:http2': { ...http2, connect }, '../../../lib/cri/errors.ts': errors },
+  );
+  const server = createServer();
+  server.on('stream', (stream: ServerHttp2Stream) => streams.push(stream));
+  const socket = join(scratchFolder(t), 'grpc.sock');
+  server.listen(socket);
+  await once(server, 'listening');
+  const client = new Client(socket);
+  t.teardown(() => {
+    client.close();
+    server.close();
+  });
+  const call = () => client.call('/a.B/C', Buffer.alloc(0));
+  const first = call();
+  await until(() => streams.length === 1);
+  streams[0]?.session?.close();
+  await until(() => sessions[0]?.closed === true);
+  t.equal(sessions[0]?.destroyed, false, 'an answer is still to come');
+  const second = call();
+  await until(() => streams.length === 2);
+  for (const stream of streams.toReversed()) message('00000000030a0178')(stream);
+  t.strictSame((await Promise.all([first, second])).map(String), ['\n\x01x', '\n\x01x']);
   t.equal(sessions.length, 2);
 });
 
