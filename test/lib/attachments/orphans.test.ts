@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import * as fs from 'node:fs';
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { endOrphans, ownedBy } from '../../../lib/attachments/orphans.ts';
@@ -48,4 +49,45 @@ t.test('ends the plugins of these attachments with what they started, and no oth
   t.strictSame(await orphan.exit, [null, 'SIGKILL']);
   for (const other of others) t.strictSame(other.isRunning(), [true, true]);
   t.equal(await endOrphans(STATE, [{ containerID: 'c1', ifname: 'net1' }]), 0);
+});
+
+/** The module with a clock of its own, which a pause moves on; with one more process, whose environment nobody can read. */
+async function withClock(t: Test) {
+  let now = 0;
+  let looks = 0;
+  const setTimeout = async (ms: number) => {
+    now += ms;
+  };
+  t.intercept(performance, 'now', { value: () => now });
+  const readdirSync = (path: string) => {
+    looks++;
+    return [...fs.readdirSync(path), '4194999'];
+  };
+  const module = await t.mockImport<typeof import('../../../lib/attachments/orphans.ts')>(
+    '../../../lib/attachments/orphans.ts',
+    { 'node:fs': { ...fs, readdirSync }, 'node:timers/promises': { setTimeout } },
+  );
+  return { endOrphans: module.endOrphans, now: () => now, looks: () => looks };
+}
+
+t.test('what cannot be looked at is none of them, and for no attachment nothing is looked at', async (t) => {
+  const { endOrphans: end, now, looks } = await withClock(t);
+  t.equal(await end(STATE, []), 0);
+  t.equal(looks(), 0);
+  t.equal(await end(STATE, [{ containerID: 'c3', ifname: 'net1' }]), 0);
+  t.strictSame([looks(), now()], [1, 0]);
+});
+
+t.test('plugins that do not end within five seconds are an error that names them', async (t) => {
+  const orphan = await plugin(t, { ...MINE, ...NET1 });
+  const { endOrphans: end, now } = await withClock(t);
+  const killed: unknown[] = [];
+  const capture = t.intercept(process, 'kill', { value: (...args: unknown[]) => killed.push(args) });
+  await t.rejects(end(STATE, [{ containerID: 'c1', ifname: 'net1' }]), {
+    message: /^plugins do not end: processes \d+, \d+$/,
+  });
+  capture.restore();
+  t.equal(now(), 5020, 'the first look after them');
+  t.match(killed[0], [Number, 'SIGKILL']);
+  t.strictSame(orphan.isRunning(), [true, true]);
 });
