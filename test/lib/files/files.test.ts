@@ -152,6 +152,17 @@ t.test('ensureFolder', async (t) => {
       t.throws(() => ensureFolder(folder), { name: 'FileError', message: new RegExp(`another user \\(${user}\\)`) });
     }
   });
+
+  t.test('takes one of its own user, and one of root, and no other', { skip: notRoot }, async (t) => {
+    const folder = join(scratchFolder(t), 'data');
+    mkdirSync(folder, { mode: 0o700 });
+    t.intercept(process, 'geteuid', { value: () => 65534 });
+    ensureFolder(folder);
+    chownSync(folder, 65534, 65534);
+    ensureFolder(folder);
+    chownSync(folder, 1, 1);
+    t.throws(() => ensureFolder(folder), { name: 'FileError', message: /another user \(1\)/ });
+  });
 });
 
 t.test('replaceFile', async (t) => {
