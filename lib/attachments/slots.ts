@@ -10,9 +10,9 @@ export class SlotsClosed extends RuntimeError {}
 export class Slots {
   readonly #total: number;
   readonly #perKey: number;
-  readonly #running = new Map<string, number>();
+  /** Their keys. */
+  readonly #running: string[] = [];
   readonly #waiting: { key: string; start: () => void; refuse: (why: Error) => void }[] = [];
-  #count = 0;
   #isClosed = false;
 
   constructor(total: number, perKey: number) {
@@ -21,7 +21,7 @@ export class Slots {
   }
 
   get running(): number {
-    return this.#count;
+    return this.#running.length;
   }
 
   get waiting(): number {
@@ -51,19 +51,16 @@ export class Slots {
   }
 
   #hasRoom(key: string): boolean {
-    return this.#count < this.#total && (this.#running.get(key) ?? 0) < this.#perKey;
+    const ofKey = this.#running.filter((other) => other === key);
+    return this.#running.length < this.#total && ofKey.length < this.#perKey;
   }
 
   #take(key: string): void {
-    this.#count++;
-    this.#running.set(key, (this.#running.get(key) ?? 0) + 1);
+    this.#running.push(key);
   }
 
   #leave(key: string): void {
-    this.#count--;
-    const left = (this.#running.get(key) ?? 1) - 1;
-    if (left === 0) this.#running.delete(key);
-    else this.#running.set(key, left);
+    this.#running.splice(this.#running.indexOf(key), 1);
     for (let at = 0; at < this.#waiting.length; ) {
       const next = this.#waiting[at];
       if (next === undefined || !this.#hasRoom(next.key)) {

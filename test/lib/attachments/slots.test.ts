@@ -35,6 +35,24 @@ t.test('so many run in all and of one key; what waits for its key holds no other
   t.strictSame([slots.running, slots.waiting], [0, 0]);
 });
 
+t.test('who leaves makes room for one, of the same key too', async (t) => {
+  const slots = new Slots(4, 2);
+  const begun: string[] = [];
+  const b = work(slots, begun, 'b', 'b');
+  const all = [1, 2, 3, 4, 5].map((number) => work(slots, begun, 'a', `a${number}`));
+  for (let ended = 0; ended < all.length; ended++) {
+    await settled();
+    t.equal(begun.length, Math.min(1 + ended + 2, 6));
+    t.strictSame([slots.running, slots.waiting], [Math.min(3, 6 - ended), Math.max(0, 3 - ended)]);
+    all[ended]?.end();
+    await all[ended]?.done;
+  }
+  t.equal(slots.running, 1);
+  b.end();
+  await b.done;
+  t.equal(slots.running, 0);
+});
+
 t.test('who waits longest comes first', async (t) => {
   const slots = new Slots(1, 1);
   const begun: string[] = [];
