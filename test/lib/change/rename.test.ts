@@ -2,6 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { parsePrefix } from '../../../lib/address/prefix.ts';
+import * as addresses from '../../../lib/netlink/address.ts';
+import { NetlinkError } from '../../../lib/netlink/errors.ts';
+import * as neighbours from '../../../lib/netlink/neighbour.ts';
+import type { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
 import { type LinkStates, richPod, statesOf, withoutLabels } from '../../support/namespaces/link-state.ts';
 import { noNamespaces, type Scratch, scratchFolder } from '../../support/namespaces/namespace.ts';
@@ -190,6 +195,30 @@ t.test('where putting back is refused', { skip: noNamespaces }, async (t) => {
     t.strictSame(statesOf(world.pod), world.before);
     t.equal(world.journal(), undefined);
   });
+});
+
+t.test('an address that the kernel makes again and again is made anew five times, and then told', async (t) => {
+  const { renameLink } = await t.mockImport<typeof import('../../../lib/change/rename.ts')>(
+    '../../../lib/change/rename.ts',
+    {
+      '../../../lib/netlink/address.ts': { ...addresses, listAddresses: () => [] },
+      '../../../lib/netlink/neighbour.ts': { ...neighbours, listNeighbours: () => [] },
+      '../../../lib/netlink/routes.ts': { listRoutes: () => [] },
+    },
+  );
+  const refusal = new NetlinkError('put back', EEXIST);
+  let tries = 0;
+  const change = async (requests: readonly unknown[]) => {
+    // It is deleted, added and given its flags in one write.
+    if (requests.length < 3) return { sent: requests.length, refusals: [] };
+    tries++;
+    return { sent: 3, refusals: [{ index: 1, error: refusal }] };
+  };
+  const address = { link: 2, prefix: parsePrefix('fe80::1/64'), scope: 253, flags: 128, permanent: true };
+  const lost = { addresses: [address as addresses.LinkAddress], routes: [], neighbours: [] };
+  const rename = { op: 'rename-link', link: 2, from: 'eth0', to: GREEN, lost } as const;
+  t.equal(await renameLink({ change } as unknown as RouteSocket, rename, 'rename'), refusal);
+  t.equal(tries, 5);
 });
 
 t.test('a link that went away while it was down needs nothing any more', { skip: noNamespaces }, async (t) => {

@@ -91,7 +91,7 @@ t.test('a journal that cannot be written in the middle of a rename', { skip: noN
     pod.ip('link property add dev eth0 altname green');
     pod.ip('link set eth0 name blue');
     const { failed } = await undo(socket, changes);
-    t.match(failed, [{ change: { op: 'rename-link' }, error: { message: /cannot be written/ } }]);
+    t.match(failed, [{ change: { op: 'rename-link' }, error: { code: 'EIO', message: /cannot be written/ } }]);
     t.equal(pod.ipJson('link show blue')[0]?.altnames, undefined);
   });
 });

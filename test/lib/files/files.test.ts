@@ -57,6 +57,7 @@ t.test(
         '../../../lib/files/files.ts',
         { 'node:fs': { ...fs, openSync } },
       );
+      t.equal(read(`${path}.none`), undefined, 'one that is not there is not opened');
       if (code === 'ENOENT') t.equal(read(path), undefined);
       else t.throws(() => read(path), { name: 'FileError', message: `${path}: cannot be read (EACCES)` });
     }
