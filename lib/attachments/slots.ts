@@ -61,13 +61,9 @@ export class Slots {
 
   #leave(key: string): void {
     this.#running.splice(this.#running.indexOf(key), 1);
-    for (let at = 0; at < this.#waiting.length; ) {
-      const next = this.#waiting[at];
-      if (next === undefined || !this.#hasRoom(next.key)) {
-        at++;
-        continue;
-      }
-      this.#waiting.splice(at, 1);
+    for (const next of [...this.#waiting]) {
+      if (!this.#hasRoom(next.key)) continue;
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
       // Taken here, since somebody else may come before the waiting one goes on.
       this.#take(next.key);
       next.start();
