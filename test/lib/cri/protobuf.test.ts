@@ -8,6 +8,11 @@ t.test('encodes as the documentation of the format does', async (t) => {
   t.equal(field(2, 'testing').toString('hex'), '120774657374696e67');
   t.equal(field(3, field(1, 150)).toString('hex'), '1a03089601');
   t.equal(field(16, true).toString('hex'), '800101');
+  t.strictSame(
+    [127, 128, 16_383, 16_384].map((number) => field(1, number).toString('hex')),
+    ['087f', '088001', '08ff7f', '08808001'],
+    'a byte has seven bits',
+  );
 });
 
 t.test('reads numbers of which a byte has no bits but the one that says that another follows', async (t) => {
