@@ -159,3 +159,9 @@ t.test('hardware addresses are compared as the kernel prints them', async (t) =>
     t.equal(canonicalMac(text), '02:00:00:ab:cd:01');
   }
 });
+
+t.test('a name of a definition has 253 characters at most', async (t) => {
+  const read = (length: number) => parseSelections('a'.repeat(length), 'shop');
+  t.match(read(253), { selections: [{ name: 'a'.repeat(253) }], refusals: [] });
+  t.match(read(254), { selections: [], refusals: [{ reason: '"name" is not a DNS name' }] });
+});

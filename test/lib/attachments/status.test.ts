@@ -51,6 +51,18 @@ t.test('a default entry that is gone comes back; one that is there is not replac
   t.strictSame(defaultOf([link('lo')], 'cluster'), []);
 });
 
+t.test('a link without addresses has none in its entry', async (t) => {
+  const [bare, { mac: _, ...rest }] = [link('eth0'), link('net1')];
+  const { mac } = bare;
+  t.strictSame(defaultOf([bare], 'cluster'), [
+    { name: 'cluster', interface: 'eth0', mac, mtu: 1500, default: true, dns: {} },
+  ]);
+  t.strictSame(defaultOf([{ ...rest, name: 'eth0' }], 'cluster'), [
+    { name: 'cluster', interface: 'eth0', mtu: 1500, default: true, dns: {} },
+  ]);
+  t.strictSame(statusOf([], [], [own('net1')], [rest]), [{ name: 'shop/blue', interface: 'net1', mtu: 1500, dns: {} }]);
+});
+
 t.test('an entry of others stays as they wrote it, but for what is not so', async (t) => {
   const entry = { name: 'shop/blue', interface: 'net1', ips: ['10.2.0.9'], 'device-info': { type: 'pci' }, dns: {} };
   const birth: Attached = { network: 'shop/blue', ifname: 'net1', links: ['net1'], result: undefined };
