@@ -20,6 +20,17 @@ t.test('forty problems are one line of at most 300 characters, and the details h
   t.strictSame(details?.split('\n'), many(40));
 });
 
+t.test('the line has 300 characters at most, with what it says of the others', async (t) => {
+  const others = '; and 1 more, see the log';
+  const summed = (length: number) => {
+    const second = 'b'.repeat(length - 'a; '.length - others.length);
+    return { second, ...summarize('', ['a', second, 'c'.repeat(300)]) };
+  };
+  const whole = summed(300);
+  t.equal(whole.message, `a; ${whole.second}${others}`);
+  t.equal(summed(301).message, 'a; and 2 more, see the log');
+});
+
 t.test('problems that fit on the line are all there, and none is said to be missing', async (t) => {
   t.equal(summarize('', ['a', 'b', 'c']).message, 'a; b; c');
   t.equal(summarize('', ['a', 'b', 'c']).details, 'a\nb\nc');
@@ -35,4 +46,5 @@ t.test('of a thousand problems the details have fifty and the number of the othe
   t.equal(lines.length, 51);
   t.equal(lines.at(-1), 'and 950 more');
   t.strictSame(lines.slice(0, 50), many(50));
+  t.strictSame(summarize('', many(50)).details?.split('\n'), many(50), 'fifty are all');
 });

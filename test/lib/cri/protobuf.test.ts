@@ -38,6 +38,8 @@ t.test('reads what it wrote, and skips what it does not know', async (t) => {
   const fields = parseFields(Buffer.from('190102030405060708250102030408 05'.replaceAll(' ', ''), 'hex'));
   t.equal(numberIn(fields, 1), 5);
   t.equal(textIn(fields, 2), '');
+  t.equal(numberIn(fields, 2), 0, 'as proto3 has what is not there');
+  t.equal(numberIn(parseFields(field(1, 'text')), 1), 0);
   t.strictSame(messagesIn(fields, 2), []);
 });
 
