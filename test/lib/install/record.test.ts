@@ -20,6 +20,8 @@ t.test('while a file is replaced it is in the record as before and as after; aft
   t.strictSame(recordDuring('2.0.0', before, wanted).files, [...before.files, ...wanted]);
   t.strictSame(recordAfter('2.0.0', before, wanted), { version: '2.0.0', files: [list, ...wanted] });
   t.strictSame(recordAfter('2.0.0', recordDuring('2.0.0', before, wanted), wanted).files, [list, ...wanted]);
+  const both = [...wanted, { ...list, sha256: NEW }];
+  t.strictSame(recordAfter('2.0.0', before, both).files, both);
   t.strictSame(recordDuring('1.0.0', undefined, wanted).files, wanted);
   t.strictSame(recordDuring('1.0.0', before, before.files).files, before.files);
 });

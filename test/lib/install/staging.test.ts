@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -78,6 +79,17 @@ t.test('a source that changes meanwhile, does not work, or cannot be had is an e
   });
   mkdirSync(join(staging, 'twice'));
   await t.rejects(stage(staging, [wanted('twice')], [], new Hashes(), signal), { message: /EEXIST/ });
+});
+
+t.test('a staging folder that another installer removes at the same moment is gone', async (t) => {
+  const { folder } = folderOf(t);
+  const readdirSync = (path: string) => [...fs.readdirSync(path), 'staging-gone'];
+  const { removeStagings: remove } = await t.mockImport<typeof import('../../../lib/install/staging.ts')>(
+    '../../../lib/install/staging.ts',
+    { 'node:fs': { ...fs, readdirSync } },
+  );
+  remove(join(folder, 'bin'));
+  t.strictSame(fs.readdirSync(join(folder, 'bin')), []);
 });
 
 t.test('what is copied is not open any more', async (t) => {

@@ -72,6 +72,8 @@ t.test('removes the old or the new file that a killed installer has left', async
 
 t.test('does nothing where nothing is installed, and removes what was only begun', async (t) => {
   const binDir = scratchFolder(t);
+  t.strictSame(await uninstall(join(binDir, 'none'), new Hashes()), []);
+  t.strictSame(everythingIn(binDir), []);
   t.strictSame(await uninstall(binDir, new Hashes()), []);
   mkdirSync(join(ownFolder(binDir), 'staging-abcdef'), { recursive: true, mode: 0o700 });
   t.strictSame(await uninstall(binDir, new Hashes()), []);

@@ -63,7 +63,10 @@ t.test('refuses what cannot be run, and a command that says no version', async (
     writeFileSync(path, `#!/bin/sh\n${script}\n`);
     await t.rejects(versionOf(path, signal), { message: `${path} does not work: ${how}` });
   }
-  await t.rejects(versionOf(`${path}.none`, signal), { name: 'InstallError', message: /does not work: .*ENOENT/ });
+  await t.rejects(versionOf(`${path}.none`, signal), {
+    name: 'InstallError',
+    message: `${path}.none does not work: spawn ${path}.none ENOENT`,
+  });
   await t.rejects(versionOf(path, AbortSignal.abort()), { name: 'AbortError' });
   writeFileSync(path, '#!/bin/sh\necho hello\n');
   await t.rejects(versionOf(path, signal), { name: 'InstallError', message: /prints no version/ });
