@@ -68,6 +68,8 @@ t.test('what would be waited for is told where the config waits, and is an error
     'make sure that gateway 10.0.0.1 answers within 3 s',
     'add route 192.168.0.5/32 via 10.0.0.1 dev eth0',
   ]);
+  const unverified = await ask({ hostInterface: 'eth0' });
+  t.strictSame(unverified.explanation.would, verified.explanation.would.slice(1));
 });
 
 t.test('without a pod, the config’s own words; a wrong result counts there too', async (t) => {
