@@ -66,6 +66,12 @@ t.test('takes the place of the default routes of its families, and gives them ba
   t.strictSame(defaults(), ETH0, 'again, nothing');
 });
 
+t.test('an attachment that took nothing has nothing to give back, whatever its namespace is', async (t) => {
+  const dataDir = join(scratchFolder(t), 'data');
+  const input = { containerID: 'c1', netns: '/proc/self/ns/net', ifname: 'net1', args: [], capabilityArgs: {} };
+  await new DefaultRoutes({ dataDir }).reset({ network: { name: 'blue', cniVersion: '1.0.0' }, input });
+});
+
 t.test('leaves the other family alone', { skip: noRoot }, async (t) => {
   const { defaults, set, reset } = podOf(t, 'net1');
   await set('net1', 'fd00:2::1');
