@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { CachedCluster } from '../../agent/cached-cluster.ts';
 import { type Pod, podOf } from '../../lib/attachments/pod.ts';
+import { STATUS_ANNOTATION } from '../../lib/attachments/status.ts';
 import type { ApiClient } from '../../lib/kubernetes/client.ts';
 import { Watch } from '../../lib/kubernetes/watch.ts';
 import { staticRoute } from '../../plugins/static-route/main.ts';
 import { agentHere } from '../support/agent/agent.ts';
 import { callShim } from '../support/agent/shim.ts';
-import type { ApiStandIn } from '../support/kubernetes/api-stand-in.ts';
+import { ApiStandIn, type Fault } from '../support/kubernetes/api-stand-in.ts';
 import { type MultiNetworkNode, multiNetworkNode } from '../support/kubernetes/multi-network-node.ts';
 import { noReferencePlugins, REFERENCE_FOLDER } from '../support/plugins/chain.ts';
 import { until } from '../support/until.ts';
@@ -149,4 +150,73 @@ t.test('the agent serves the shims that a network’s plugins are, for the same 
   const deleted = await ask('DEL');
   t.equal(deleted.code, 0, String(deleted.stdout));
   t.strictSame(pod.links(), {});
+});
+
+/** A cluster of its own on a stand-in, with pods that nothing runs in. */
+async function clusterOn(t: Test) {
+  const api = new ApiStandIn();
+  await api.start();
+  const client = api.client();
+  t.teardown(() => {
+    client.close();
+    return api.stop();
+  });
+  const none = () => undefined;
+  const cluster = new CachedCluster({
+    ...{ client, node: 'node-1', pod: none, globalNamespaces: undefined, lost: none, watchFailed: none },
+  });
+  const pathOf = (name: string) => `/api/v1/namespaces/default/pods/${name}`;
+  const pod = (name: string) => podOf(api.put(pathOf(name), { metadata: { name, namespace: 'default' } }));
+  const statusOf = (name: string) => api.get(pathOf(name))?.metadata.annotations?.[STATUS_ANNOTATION];
+  const busy: Fault = ({ method }, response) => {
+    if (method !== 'PATCH') return undefined;
+    response.writeHead(503).end('{}');
+    return true;
+  };
+  return { api, cluster, pod, statusOf, busy };
+}
+
+t.test('what waits to be written is written before it stops; an older status in no case', async (t) => {
+  const { api, cluster, pod, statusOf, busy } = await clusterOn(t);
+  const [web, db] = [pod('web'), pod('db')];
+  api.fault = busy;
+  for (const each of [web, db])
+    await t.rejects(
+      cluster.publish(each, () => [{ name: 'older' }]),
+      { status: 503 },
+    );
+  api.fault = () => undefined;
+  await cluster.publish(web, () => [{ name: 'newer' }]);
+  await cluster.stop();
+  t.match([statusOf('web'), statusOf('db')], [/newer/, /older/]);
+});
+
+t.test('an event that was reported is written before it stops', async (t) => {
+  const { api, cluster, pod } = await clusterOn(t);
+  cluster.event(pod('web'), 'AddedInterface', 'added');
+  await cluster.stop();
+  t.equal(api.count('POST', /\/events$/), 1);
+});
+
+t.test('a server that takes no status is asked for the first of those that wait only', async (t) => {
+  const { api, cluster, pod, busy } = await clusterOn(t);
+  api.fault = busy;
+  for (const name of ['web', 'db']) await t.rejects(cluster.publish(pod(name), () => [{ name: 'blue' }]));
+  await cluster.stop();
+  const [, first, ...later] = api.asked.filter(({ method }) => method === 'PATCH').map(({ path }) => path);
+  t.match(first, /\/db\/status$/);
+  t.ok(later.length > 0 && later.every((path) => path.endsWith('/web/status')), later.join());
+});
+
+t.test('definitions are followed from the first one that is needed on, once', async (t) => {
+  const { api, cluster, pod } = await clusterOn(t);
+  pod('web');
+  const path = '/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions';
+  for (const name of ['blue', 'green']) api.put(`${path}/${name}`, { metadata: { name, namespace: 'default' } });
+  t.equal(api.asked.length, 0);
+  await Promise.all(['default/blue', 'default/green'].map((network) => cluster.definition(network)));
+  await until(() => api.watching > 0);
+  await cluster.stop();
+  const lists = api.asked.filter((asked) => asked.path.endsWith('definitions') && !asked.query.has('watch'));
+  t.equal(lists.length, 1);
 });

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { limitedRun } from '../../../lib/runtime/limited.ts';
 import { until } from '../../support/until.ts';
@@ -56,13 +57,17 @@ t.test('kills what runs too long, with all that it started', async (t) => {
 
 t.test('does not wait for what a plugin left behind with its output open, and lets it run', async (t) => {
   // It would be an error if it waited.
-  const run = limitedRun({ deadlineMs: 30_000 });
-  const { code, stdout } = await run(script(t, 'sleep 60 & echo $!'), ENV, '');
+  const said: string[] = [];
+  const run = limitedRun({ deadlineMs: 30_000, said: (_, text) => said.push(text) });
+  const { code, stdout } = await run(script(t, 'echo careful >&2; sleep 60 & echo $!'), ENV, '');
   const left = Number(stdout);
   t.equal(code, 0);
   // Killed, it would have no command line any more.
   t.match(readFileSync(`/proc/${left}/cmdline`, 'latin1'), /^sleep/);
   process.kill(left, 'SIGKILL');
+  // Its streams are closed by then.
+  for (let turn = 0; turn < 3; turn++) await nextTurn();
+  t.strictSame(said, ['careful'], 'which is said once');
 });
 
 t.test('ends what prints without end', async (t) => {
