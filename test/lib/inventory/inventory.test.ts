@@ -161,22 +161,30 @@ t.test('an inventory of a data folder', { skip: noNamespaces }, async (t) => {
     t.match((await inventory()).attachments, [{ netns: undefined, state: 'gone', changes: [{ state: 'unknown' }] }]);
   });
 
-  t.test('says that a damaged journal may lack changes, and which one cannot be read at all', async (t) => {
-    const { add, inventory, dataDir } = worldOf(t);
-    await add([{ dst: '172.16.0.0/12' }, { dst: '172.32.0.0/12' }]);
-    const journal = join(dataDir, 'static-route/container-1-eth0.json');
-    const text = readFileSync(journal, 'utf8');
-    writeFileSync(journal, text.slice(0, text.indexOf('172.32')));
-    t.match(await inventory(), {
-      failures: [],
-      attachments: [{ isIncomplete: true, state: 'in place', changes: { length: 1 } }],
-    });
-    writeFileSync(journal, 'nonsense');
-    t.strictSame(await inventory(), {
-      failures: [`${journal}: is damaged, so whose journal it is cannot be read`],
-      attachments: [],
-    });
-  });
+  t.test(
+    'says that a damaged journal may lack changes, or its namespace, and which one cannot be read at all',
+    async (t) => {
+      const { add, inventory, dataDir } = worldOf(t);
+      await add([{ dst: '172.16.0.0/12' }, { dst: '172.32.0.0/12' }]);
+      const journal = join(dataDir, 'static-route/container-1-eth0.json');
+      const text = readFileSync(journal, 'utf8');
+      writeFileSync(journal, text.slice(0, text.indexOf('172.32')));
+      t.match(await inventory(), {
+        failures: [],
+        attachments: [{ isIncomplete: true, state: 'in place', changes: { length: 1 } }],
+      });
+      writeFileSync(journal, text.replace(/"namespace":"[^"]*"/, '"namespace":""'));
+      t.match(await inventory(), {
+        failures: [],
+        attachments: [{ netns: undefined, state: 'unknown', changes: [{ state: 'unknown' }, { state: 'unknown' }] }],
+      });
+      writeFileSync(journal, 'nonsense');
+      t.strictSame(await inventory(), {
+        failures: [`${journal}: is damaged, so whose journal it is cannot be read`],
+        attachments: [],
+      });
+    },
+  );
 
   t.test('leaves no descriptor open, whatever it finds', async (t) => {
     const { add, dataDir, inventory, pod } = worldOf(t);
