@@ -257,6 +257,17 @@ t.test('readFileIfThere', async (t) => {
     t.equal(readFileIfThere(join(folder, 'missing', 'a.json')), undefined);
   });
 
+  t.test('looks whether there is a file before it opens it', async (t) => {
+    const openSync = () => {
+      throw new Error('opened');
+    };
+    const { readFileIfThere: read } = await t.mockImport<typeof import('../../../lib/files/files.ts')>(
+      '../../../lib/files/files.ts',
+      { 'node:fs': { ...fs, openSync } },
+    );
+    t.equal(read(join(scratchFolder(t), 'a.json')), undefined);
+  });
+
   t.test('refuses a symbolic link and a folder, and does not wait for a FIFO', { timeout: 60_000 }, async (t) => {
     const folder = scratchFolder(t);
     writeFileSync(join(folder, 'real'), 'secret');

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Test } from 'tap';
 import { NamespaceFinder } from '../../../lib/inventory/namespaces.ts';
+import { AddonError } from '../../../lib/native/errors.ts';
 import { identityAt } from '../../support/namespaces/identity.ts';
 import { run, scratchNamespace } from '../../support/namespaces/namespace.ts';
 import { withOwnProcesses } from '../../support/namespaces/own-processes.ts';
@@ -110,5 +111,18 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     t.equal(await found(finder, identity), pod.path);
     pod.remove();
     t.equal(await found(finder, identity), 'unknown');
+  });
+
+  await t.test('that no socket can be opened at all is an error', async (t) => {
+    const pod = scratchNamespace(t);
+    const open = () => {
+      throw new AddonError(new Error('socket.node: no such file'));
+    };
+    const { NamespaceFinder: Finder } = await t.mockImport<typeof import('../../../lib/inventory/namespaces.ts')>(
+      '../../../lib/inventory/namespaces.ts',
+      { '../../../lib/netlink/socket.ts': { RouteSocket: { open } } },
+    );
+    const finder = new Finder({ breathe: async () => undefined });
+    await t.rejects(finder.find('any', pod.path), { name: 'AddonError' });
   });
 });

@@ -73,6 +73,15 @@ t.test('a journal', async (t) => {
     },
   );
 
+  t.test('makes the line of an entry once, however often it is compared and written', async (t) => {
+    let made = 0;
+    const entry = { network: 'blue', change: { toJSON: () => ({ made: ++made }) } };
+    const journal = journalIn(scratchFolder(t));
+    journal.write('ns', [entry]);
+    journal.write('other', [entry, ...entries]);
+    t.equal(journal.textOf(entry), '{"network":"blue","change":{"made":1}}');
+  });
+
   t.test('reads back what was written, whatever is in the entries', async (t) => {
     const journal = journalIn(scratchFolder(t));
     const change = fc.option(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), { nil: undefined });
