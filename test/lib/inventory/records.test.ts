@@ -70,6 +70,9 @@ t.test('the plugins in their order, and journals by name; of one container only 
     );
   t.strictSame(names(), ['b c eth0', 'a c-2 eth0', 'a c eth0', 'a c net1', 'a d eth0']);
   t.strictSame(names('c'), ['b c eth0', 'a c eth0', 'a c net1']);
+  t.strictSame(recordedAttachments(dataDir, ['b', 'a']).failures, [], 'what is no journal is not read');
+  writeFileSync(join(dataDir, 'a/d-net1.json'), 'odd');
+  t.strictSame(recordedAttachments(dataDir, ['b', 'a'], 'c').failures, [], 'nor one of another container');
 });
 
 t.test('what is damaged, or not known, is incomplete; and whose it is must be readable', async (t) => {
