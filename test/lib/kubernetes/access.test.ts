@@ -10,8 +10,14 @@ const config = (user: object, cluster: object = { server: 'https://host:6443/' }
       { name: 'there', context: { cluster: 'none', user: 'none' } },
       { name: 'here', context: { cluster: 'c', user: 'u' } },
     ],
-    clusters: [{ name: 'c', cluster }],
-    users: [{ name: 'u', user }],
+    clusters: [
+      { name: 'other', cluster: { server: 'https://other:6443' } },
+      { name: 'c', cluster },
+    ],
+    users: [
+      { name: 'other', user: { token: 'of another' } },
+      { name: 'u', user },
+    ],
   });
 
 t.test('the pod’s own account, whose token is read again', async (t) => {
