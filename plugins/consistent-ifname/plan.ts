@@ -112,11 +112,12 @@ function renamedResult(result: Result, renaming: Renaming): Result {
   const altname = names === 'both' ? first : undefined;
   const interfaces = [...(result.interfaces ?? [])];
   const isIn = (entry: { sandbox?: string | undefined }) => Boolean(entry.sandbox);
-  const place = [renaming.to, ...from]
-    .map((name) => interfaces.findIndex((entry) => entry.name === name && isIn(entry)))
-    .find((index) => index >= 0);
-  const entry = place === undefined ? undefined : interfaces[place];
-  if (place === undefined || entry === undefined) return result;
+  const places = [renaming.to, ...from].map((name) =>
+    interfaces.findIndex((entry) => entry.name === name && isIn(entry)),
+  );
+  const place = places.find((index) => index >= 0) ?? -1;
+  const entry = interfaces[place];
+  if (entry === undefined) return result;
   interfaces[place] = { ...entry, name: to };
   const known = interfaces.findIndex((other) => other.name === altname && other.sandbox === sandbox);
   const aliasPlace = known < 0 ? interfaces.length : known;
