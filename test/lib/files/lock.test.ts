@@ -167,6 +167,22 @@ t.test('who holds a lock is what the kernel’s table says of its file', async (
   t.equal(isHeld(path), false);
 });
 
+t.test('the table is not read for a file that is not there', async (t) => {
+  let reads = 0;
+  const readFileSync = () => {
+    reads++;
+    return '';
+  };
+  const { isHeld: held } = await t.mockImport<typeof import('../../../lib/files/lock.ts')>(
+    '../../../lib/files/lock.ts',
+    { 'node:fs': { ...fs, readFileSync } },
+  );
+  const path = join(scratchFolder(t), '.a.lock');
+  t.strictSame([held(path), reads], [false, 0]);
+  writeFileSync(path, '');
+  t.strictSame([held(path), reads], [false, 1]);
+});
+
 t.test('orphans are removed, and nothing else', async (t) => {
   const folder = scratchFolder(t);
   for (const name of ['.a.lock', '.a.json.tmp', 'a.lock', 'a.json']) writeFileSync(join(folder, name), '');

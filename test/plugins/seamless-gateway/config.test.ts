@@ -17,7 +17,9 @@ t.test('addresses are made canonical', async (t) => {
 
 t.test('the choice of each family is the one for both, or its own, or the first', async (t) => {
   const choices = (gateway: unknown) => ([4, 6] as const).map((family) => gatewayChoice(parse({ gateway }), family));
+  t.strictSame(choices('first'), ['first', 'first']);
   t.strictSame(choices('last'), ['last', 'last']);
+  t.strictSame(choices({ ipv4: 'last', ipv6: 'first' }), ['last', 'first']);
   t.strictSame(choices({ offset: 3 }), [{ offset: 3 }, { offset: 3 }]);
   t.strictSame(choices({ ipv4: '10.0.0.9' }), ['10.0.0.9', 'first']);
   t.strictSame(choices({ ipv4: { offset: 3 }, ipv6: 'last' }), [{ offset: 3 }, 'last']);
