@@ -160,8 +160,7 @@ function chosenAddress(subnet: Prefix, choice: GatewayChoice): string {
   try {
     return nthAddress(subnet, choice.offset);
   } catch (error) {
-    if (error instanceof RangeError) throw noGateway(`gateway.offset: ${error.message}`);
-    throw error;
+    throw noGateway(`gateway.offset: ${(error as RangeError).message}`);
   }
 }
 
