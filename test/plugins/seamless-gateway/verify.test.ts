@@ -1,7 +1,7 @@
 import t from 'tap';
 import { NotServed } from '../../../agent/queue.ts';
 import { RouteSocket, type SocketLimits } from '../../../lib/netlink/socket.ts';
-import { verifyGateways } from '../../../plugins/seamless-gateway/verify.ts';
+import { describeVerifyGateways, verifyGateways } from '../../../plugins/seamless-gateway/verify.ts';
 import {
   acknowledgement,
   attribute,
@@ -106,4 +106,9 @@ t.test('after a table that is too large nothing more is asked of the socket', as
   const { socket, requests } = kernel({ deletion: 0 }, { dumpBytes: 8 });
   await t.rejects(verify(socket, soon), { name: 'DumpTooLarge' });
   t.strictSame(requests(), [GETNEIGH]);
+});
+
+t.test('says which gateways it makes sure of, where it is asked to', async (t) => {
+  t.strictSame(describeVerifyGateways(input, plan), ['make sure that gateway 10.131.0.1 answers within 1 s']);
+  t.strictSame(describeVerifyGateways({ ...input, config: {} as Input['config'] }, plan), []);
 });
