@@ -22,7 +22,7 @@ const NDA_DST = 1;
 const ENODEV = 19;
 const EPERM = 1;
 
-type Refuses = { readonly deletion: number };
+type Refuses = { readonly deletion: number; readonly question?: number };
 
 // linux/neighbour.h
 const INCOMPLETE = 0x01;
@@ -46,13 +46,13 @@ function kernelWith(states: (number | undefined)[]) {
   return { socket: new RouteSocket(transport), changes };
 }
 
-/** A kernel whose neighbour table is empty, and which refuses to delete from it. */
-function kernel({ deletion }: Refuses, limits: SocketLimits = {}) {
+/** A kernel whose neighbour table is empty, and which refuses to ask, or to delete from it. */
+function kernel({ deletion, question = 0 }: Refuses, limits: SocketLimits = {}) {
   const transport = fakeTransport((sent) =>
     sent.flatMap((request) => {
       if (request.type === GETNEIGH)
         return [message({ type: NEWNEIGH, seq: request.seq }, Buffer.alloc(12)), done(request)];
-      return [acknowledgement(request, request.type === DELNEIGH ? deletion : 0)];
+      return [acknowledgement(request, request.type === DELNEIGH ? deletion : question)];
     }),
   );
   const requests = () => transport.writes.flat().map(({ type }: Sent) => type);
@@ -84,6 +84,12 @@ t.test('the kernel is left alone while it asks, and told to ask again once it ha
   const { socket, changes } = kernelWith([undefined, INCOMPLETE, INCOMPLETE, FAILED, INCOMPLETE, REACHABLE]);
   await verifyGateways(input, plan, socket, { pause: soon, seconds: () => 60 });
   t.strictSame(changes(), [NEWNEIGH, DELNEIGH, NEWNEIGH]);
+});
+
+t.test('a question that the kernel refuses ends the wait', async (t) => {
+  const never = () => Promise.reject(new Error('it waits'));
+  const { socket } = kernel({ deletion: 0, question: EPERM });
+  await t.rejects(verify(socket, never), { code: 'EPERM', operation: 'resolve 10.131.0.1' });
 });
 
 t.test('that the entry cannot be forgotten is an error where nothing else is', async (t) => {
