@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { gatherFacts } from '../../../cli/doctor/gather.ts';
+import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import { VERSION } from '../../../lib/version.ts';
 import { scratchFolder } from '../../support/namespaces/namespace.ts';
 
@@ -46,6 +47,15 @@ t.test('this process, this kernel, and the time', async (t) => {
   t.ok((files?.used ?? 0) > 0);
   t.equal(socketProblem, undefined);
   t.strictSame(inventory, { attachments: [], failures: [] });
+});
+
+t.test('why no socket to the kernel can be opened', async (t) => {
+  t.intercept(RouteSocket, 'open', {
+    value: () => {
+      throw new Error('the native addon cannot be loaded');
+    },
+  });
+  t.equal((await nodeWith(t).facts()).socketProblem, 'the native addon cannot be loaded');
 });
 
 t.test('folders by their names on the node, as they are found from here', async (t) => {
