@@ -151,9 +151,8 @@ function executables({ installation, version, agent }: Facts): readonly Finding[
 function lists({ lists: all, netDir }: Facts): readonly Finding[] {
   if (netDir.problem !== undefined)
     return [warning(`${netDir.path} ${netDir.problem}`, 'name the runtime’s folder of lists with --net-dir')];
-  const ours = all.filter(({ problems }) => problems.length === 0).length;
   const findings = all.flatMap(({ path, problems }) =>
     problems.map((text) => problem(`${path}: ${text}`, `correct it; waymark explain ${path} shows what is wrong`)),
   );
-  return orOk(findings, `${ours} in ${netDir.path} with a plugin of ours`);
+  return orOk(findings, `${all.length} in ${netDir.path} with a plugin of ours`);
 }
