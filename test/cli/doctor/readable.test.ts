@@ -29,4 +29,6 @@ t.test('processes are those of which this is said, by program and arguments', as
     [],
     'the kernel’s own have no program',
   );
+  const all = processesOf(() => true);
+  t.ok(all.includes(process.pid) && all.every(Number.isInteger), 'each by its number, and this one not as "self" too');
 });
