@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { getEventListeners } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ApiClient, MAX_ANSWER_BYTES, type RequestReport, VERBS } from '../../../lib/kubernetes/client.ts';
@@ -354,11 +356,27 @@ t.test('a request that is broken off before it is sent is not sent', async (t) =
   t.strictSame(server.asked, []);
 });
 
-t.test('a request that has ended waits for no signal any more', async (t) => {
-  const server = await standIn(t);
-  const client = server.client();
-  t.teardown(() => client.close());
+t.test('leaves nothing behind: of a request no listener, and once it is closed no connection', async (t) => {
+  const sockets = new Set<Socket>();
+  const server = createServer((_, response) => response.end('{"items":[],"metadata":{"resourceVersion":"1"}}'));
+  // Else it would close idle ones itself.
+  server.keepAliveTimeout = 0;
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const client = new ApiClient({ access: { server: url, credentials: () => ({}) }, userAgent: 'test' });
   const { signal } = new AbortController();
-  for (let asked = 0; asked < 3; asked++) await client.list('/api/v1/pods', {}, signal);
-  await until(() => getEventListeners(signal, 'abort').length === 0, 'it still listens to the signal', 20);
+  await client.list('/api/v1/pods', {}, signal);
+  for await (const _ of await client.watch('/api/v1/pods', {}, signal));
+  await until(() => getEventListeners(signal, 'abort').length === 0, 'a listener is left', 10);
+  t.equal(sockets.size, 2, 'they are kept for what comes next');
+  client.close();
+  await until(() => sockets.size === 0, 'a connection is left', 10);
 });

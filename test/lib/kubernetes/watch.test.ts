@@ -311,3 +311,22 @@ t.test('its own first pause is half a second', async (t) => {
   await silent.stop();
   t.strictSame(pauses, [500]);
 });
+
+t.test('that something is gone which it never knew is told to nobody', async (t) => {
+  const { watch, told } = await watching(t, {}, (server) => {
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch')) return undefined;
+      for (const [type, name] of [
+        ['DELETED', 'p1'],
+        ['ADDED', 'p2'],
+      ] as const) {
+        const { metadata } = pod(name, 'new');
+        const object = { metadata: { ...metadata, uid: `uid-${name}`, resourceVersion: '200' } };
+        response.write(`${JSON.stringify({ type, object })}\n`);
+      }
+      return true;
+    };
+  });
+  await until(() => watch.items.has('a/p2'));
+  t.strictSame(told, ['a/p2: - > new']);
+});
