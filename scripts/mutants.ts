@@ -88,7 +88,8 @@ function put(copy: string, { file, source, mutant }: Fault, isFaulty = true): bo
 
 type Asked = { readonly by?: string; readonly tests: readonly string[] };
 
-// The first tests that are near are asked at once. Of others it is found out first what they reach.
+// The first tests that are near are asked at once. Of others it is found out first what they reach. A source's own test is always
+// asked: what it reaches in a process namespace of its own is not known.
 async function ask(copy: string, fault: Fault): Promise<Asked> {
   const { file, source, mutant } = fault;
   const tests: string[] = [];
@@ -100,7 +101,8 @@ async function ask(copy: string, fault: Fault): Promise<Asked> {
       const isAskedAtOnce = isOwn(file, test) || (isNear(file, test) && tests.length < AT_ONCE);
       const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= Number(values.learn);
       const reach = mayLearn ? await learnReach(copy, test, known, KEPT) : known[test];
-      if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;
+      const isReached = reach?.passed ? reaches(reach, file, source, mutant.offset) : isAskedAtOnce;
+      if (!isReached && !isOwn(file, test)) continue;
     }
     tests.push(test);
     if (await fails(copy, test, fault)) return { by: test, tests };
