@@ -6,7 +6,7 @@ import { benchBurst } from './bench/burst.ts';
 import { benchChain } from './bench/chain.ts';
 import { benchFootprint } from './bench/footprint.ts';
 import { benchFortyPods } from './bench/forty-pods.ts';
-import { benchHotPlug } from './bench/hot-plug.ts';
+import { benchHotPlug, benchHotPlugLimited } from './bench/hot-plug.ts';
 import { benchLargeNode } from './bench/large-node.ts';
 import { benchLiveRoutes } from './bench/live-routes.ts';
 import { benchManyRoutes } from './bench/many-routes.ts';
@@ -38,6 +38,7 @@ const BENCHES: { readonly [name: string]: (bench: Bench) => Report } = {
 const ALONE: { readonly [name: string]: () => Promise<Report> } = {
   'forty-pods': benchFortyPods,
   'hot-plug': benchHotPlug,
+  'hot-plug-limited': benchHotPlugLimited,
   'live-routes': benchLiveRoutes,
   node: benchNode,
   'pod-networks': benchPodNetworks,

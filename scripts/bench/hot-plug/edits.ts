@@ -10,6 +10,8 @@ import type { Side } from './sides.ts';
 
 /** What takes longer never comes: all take well below a second. */
 const EDIT_SECONDS = 5;
+/** Not counted: the first edits load what the others find loaded. */
+const WARM_UP = 3;
 /** Between two edits of a pod: the peer loses those that come before its status of the last one. */
 const PAUSE_MS = 700;
 const net1: Selection = { name: 'plain', interface: 'net1' };
@@ -37,8 +39,10 @@ export async function editInTurn(
   const edited = await Promise.all(sides.map((side) => editedPod(cluster, api, side)));
   const alone = await podAlone(cluster, ours);
   const subjects = [...edited, alone];
-  const times = subjects.map((): Times => ({ attach: [], detach: [], failed: [] }));
-  for (let round = 0; round < edits; round++) {
+  const none = () => subjects.map((): Times => ({ attach: [], detach: [], failed: [] }));
+  let times = none();
+  for (let round = 0; round < WARM_UP + edits; round++) {
+    if (round === WARM_UP) times = none();
     for (const kind of ['attach', 'detach'] as const) {
       // Whoever comes first finds a machine that was idle, and the next one what the first still has to do.
       for (const place of [round, round + 1, round + 2]) {
