@@ -66,6 +66,17 @@ t.test(
       { name: 'net1', sandbox: POD },
       { name: 'net2', sandbox: POD },
     ];
+    const ofNode = { address: '10.3.0.1/24', gateway: '10.3.0.9', interface: 0 };
+    const behind = [ofNode, { address: '10.1.0.5/24', gateway: '10.1.0.1', interface: 2 }];
+    const further = { interfaces: [{ name: 'br0' }, ...interfaces], ips: behind, routes: [] };
+    t.strictSame(
+      entriesOfResult(result(further), 'a/blue', true, []).map((entry) => [entry.interface, entry.default]),
+      [
+        ['net1', undefined],
+        ['net2', true],
+      ],
+      'a gateway of an interface of the node does not count',
+    );
     const ips = [{ address: '10.1.0.5/24', gateway: '10.1.0.1', interface: 1 }, { address: '10.2.0.5/24' }];
     const entries = entriesOfResult(result({ interfaces, ips, routes: [] }), 'a/blue', true, []);
     t.strictSame(entries, [

@@ -34,6 +34,25 @@ t.test('a message of another type is not decoded', async (t) => {
   t.equal(decodeLink(message), undefined);
 });
 
+t.test('a VRF has its table', async (t) => {
+  // struct rtattr (linux/rtnetlink.h): length and type, then the value, up to a multiple of four.
+  const attribute = (type: number, value: Buffer) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt16LE(4 + value.length, 0);
+    head.writeUInt16LE(type, 2);
+    return Buffer.concat([head, value, Buffer.alloc(-value.length & 3)]);
+  };
+  const vrf = (kind: string) => {
+    const [IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VRF_TABLE] = [3, 18, 1, 2, 1];
+    const data = attribute(IFLA_INFO_DATA, attribute(IFLA_VRF_TABLE, Buffer.from([10, 1, 0, 0])));
+    const info = Buffer.concat([attribute(IFLA_INFO_KIND, Buffer.from(`${kind}\0`)), data]);
+    const attributes = [attribute(IFLA_IFNAME, Buffer.from('red\0')), attribute(IFLA_LINKINFO, info)];
+    return { type: 16, flags: 0, seq: 1, port: 0, data: Buffer.concat([Buffer.alloc(16), ...attributes]) };
+  };
+  t.match(decodeLink(vrf('vrf')), { name: 'red', kind: 'vrf', vrfTable: 266 });
+  t.equal(decodeLink(vrf('other'))?.vrfTable, undefined, 'of another kind, this is something else');
+});
+
 t.test('in a real namespace', { skip: noNamespaces }, async (t) => {
   const pod = scratchNamespace(t);
   buildExampleState(pod.ip);
