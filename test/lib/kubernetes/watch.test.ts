@@ -260,6 +260,24 @@ t.test('a line is read as soon as its end has come, also by itself', async (t) =
   server.endWatches();
 });
 
+t.test('an event without a version leaves the place at which the watch goes on', async (t) => {
+  const watched = (server: ApiStandIn) => server.asked.filter(({ query }) => query.has('watch'));
+  const { server } = await watching(t, {}, (server) => {
+    server.fault = ({ query }, response) => {
+      if (!query.has('watch') || watched(server).length > 1) return undefined;
+      const object = { metadata: { name: 'p', namespace: 'a', uid: 'u', resourceVersion: '7' } };
+      const events = [
+        { type: 'ADDED', object },
+        { type: 'BOOKMARK', object: {} },
+      ];
+      response.writeHead(200).end(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+      return true;
+    };
+  });
+  await until(() => watched(server).length > 1);
+  t.equal(watched(server)[1]?.query.get('resourceVersion'), '7');
+});
+
 t.test('waits as long as the server asks for, if that is longer, and doubles its own pauses', async (t) => {
   const pauses: number[] = [];
   let faults = 0;

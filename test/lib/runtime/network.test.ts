@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { loadNetwork } from '../../../lib/runtime/network.ts';
@@ -86,6 +86,13 @@ t.test('loadNetwork', async (t) => {
       t.throws(() => loadNetwork(folderWith(t, files), 'net'), { name: 'RuntimeError', message });
     });
   }
+
+  t.test('refuses a file that cannot be read', async (t) => {
+    const folder = folderWith(t, {});
+    symlinkSync('nowhere', join(folder, 'a.conflist'));
+    const message = `${folder}/a.conflist cannot be read: ENOENT`;
+    t.throws(() => loadNetwork(folder, 'net'), { name: 'RuntimeError', message: new RegExp(message) });
+  });
 
   t.test('refuses a folder that is not there with the same words as an empty one', async (t) => {
     t.throws(() => loadNetwork('/nonexistent', 'net'), { message: 'no network "net" in /nonexistent' });
