@@ -116,6 +116,7 @@ await withOwnProcesses(import.meta.filename, async (t) => {
     run('cp', ['-a', join(dataDir, 'static-route'), '/run/waymark/']);
     const blind = await agentProcess(t, { under: ['setpriv', '--bounding-set=-sys_ptrace'] });
     await until(() => blind.stderr().includes('journals of namespaces that are gone are kept'));
+    t.match(blind.stderr(), /CAP_SYS_PTRACE is missing/);
     blind.child.kill('SIGTERM');
     await blind.ended;
     t.strictSame(readdirSync(folder), ['gone-eth0.json']);
