@@ -1,5 +1,5 @@
 import type { Test } from 'tap';
-import { run, type Scratch, scratchNamespace, settle } from './namespace.ts';
+import { run, type Scratch, type ScratchPod, scratchNamespace, settle } from './namespace.ts';
 
 // Pods with everything that a link can have, and their state, to test whether a rename preserves it.
 
@@ -79,7 +79,7 @@ const SYSCTLS = [
 ];
 
 /** A pod with all of it on `eth0`, which has one IPv4 address or several, with duplicate address detection on. */
-export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }): Scratch {
+export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }): ScratchPod {
   const pod = scratchNamespace(t);
   const more = addresses === 'several' ? MORE_ADDRESSES : [];
   inOneProcess(pod, [...COMMANDS, ...more]);
@@ -87,7 +87,8 @@ export function richPod(t: Test, { addresses }: { addresses: 'one' | 'several' }
   inSysctls(pod, [...writes, 'echo 1 >ipv6/conf/eth0/accept_dad'].join(' && '));
   settle(pod);
   inOneProcess(pod, [...ROUTES, ...NEIGHBOURS]);
-  return pod;
+  // The other end of the pair came before it.
+  return { ...pod, eth0: 3 };
 }
 
 function inOneProcess(pod: Scratch, commands: readonly string[]): void {

@@ -125,11 +125,14 @@ function isSettled(link: Link, routes: LocalRoute[], addresses: LinkAddresses[])
   );
 }
 
+/** A pod, and the index of its link `eth0`, which keeps it when it gets another name. */
+export type ScratchPod = Scratch & { readonly eth0: number };
+
 // Which of the two comes first is chance on a node; `npm run vary` has it the other way round.
-const PAIR =
+const [PAIR, ETH0] =
   process.env.WAYMARK_TEST_LINKS === 'reversed'
-    ? 'link add peer type veth peer name eth0'
-    : 'link add eth0 type veth peer name peer';
+    ? (['link add peer type veth peer name eth0', 2] as const)
+    : (['link add eth0 type veth peer name peer', 3] as const);
 
 const POD = [
   PAIR,
@@ -143,11 +146,11 @@ const POD = [
  * A pod as the plugins before ours leave it: `eth0` with 10.244.1.5/24 and fd00:244:1::5/64, and the other end of the pair
  * (`peer`, in the same namespace) up, so that `eth0` has a carrier. Addresses are usable immediately (nodad).
  */
-export function scratchPod(t: Test): Scratch {
+export function scratchPod(t: Test): ScratchPod {
   const pod = scratchNamespace(t);
   run('ip', ['-n', pod.name, '-batch', '-'], POD.join('\n'));
   settle(pod);
-  return pod;
+  return { ...pod, eth0: ETH0 };
 }
 
 /** A folder that is deleted when the test ends. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { consistentIfname } from '../../../plugins/consistent-ifname/main.ts';
-import { type Scratch, scratchFolder, settle } from '../namespaces/namespace.ts';
+import { type Scratch, type ScratchPod, scratchFolder, settle } from '../namespaces/namespace.ts';
 import { call, type Env, success, variables } from './call.ts';
 
 /** The name of the network `green`: `net` and 12 digits of its MD5. */
@@ -34,9 +34,9 @@ export function worldOf(t: Test, pod: { path: string }): World {
   return { dataDir, config, ask, must: async (...args) => success(await ask(...args)) };
 }
 
-/** The name and altnames of the link with this index; 3 is `eth0` of scratchPod and richPod. */
-export function namesOf(pod: Scratch, index = 3): { name: unknown; altnames: unknown } {
-  const link = pod.ipJson('link show').find(({ ifindex }) => ifindex === index);
+/** The name and altnames that the link has which was `eth0` at first. */
+export function namesOf(pod: ScratchPod): { name: unknown; altnames: unknown } {
+  const link = pod.ipJson('link show').find(({ ifindex }) => ifindex === pod.eth0);
   return { name: link?.ifname, altnames: link?.altnames ?? [] };
 }
 
