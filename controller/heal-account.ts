@@ -35,7 +35,7 @@ export class HealAccount {
   #isMissing = false;
   /** A link or an address has changed, so the kernel may have taken what is missing. */
   #isKernels = false;
-  /** … since the last look began, so it may also have been after what that saw. */
+  /** One has changed since the last look began, so the next look may find what the kernel took with it. */
   #isKernelsStill = false;
   /** How often in a row it did not come to an end. */
   #attempts = 0;

@@ -138,7 +138,7 @@ export class Healing {
       const pod = { containerID: sandboxed.containerID, namespace, plugins, pacing, mayTry };
       account.begin();
       const { state, healed } = await heal(healables, pod);
-      // What took that may not have been read yet.
+      // The notice of what took a route may not have been read yet.
       watch.catchUp();
       for (const news of account.add(healed, Date.now())) this.#tell(sandboxed.pod, news);
       return state;

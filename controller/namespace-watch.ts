@@ -65,7 +65,7 @@ export class NamespaceWatch {
     if (!this.#isLooking) this.#timer = setTimeout(() => this.#begin(), Math.max(0, due - performance.now()));
   }
 
-  /** Has it noticed what has changed until now. Throws NetlinkError. */
+  /** Reads what has changed until now, before it would by itself. Throws NetlinkError. */
   catchUp(): void {
     if (!this.#isClosed) this.#notice();
   }

@@ -97,12 +97,11 @@ async function ask(copy: string, fault: Fault): Promise<Asked> {
   for (const test of testsFor(file, files, users, (each) => known[each]?.seconds ?? guessSeconds(each))) {
     if (tests.length === Number(values.tests)) break;
     if (isGreen.get(test) === false) continue;
-    if (!file.endsWith('.c')) {
-      const isAskedAtOnce = isOwn(file, test) || (isNear(file, test) && tests.length < AT_ONCE);
+    if (!file.endsWith('.c') && !isOwn(file, test)) {
+      const isAskedAtOnce = isNear(file, test) && tests.length < AT_ONCE;
       const mayLearn = !isAskedAtOnce && known[test] === undefined && ++learned <= Number(values.learn);
       const reach = mayLearn ? await learnReach(copy, test, known, KEPT) : known[test];
-      const isReached = reach?.passed ? reaches(reach, file, source, mutant.offset) : isAskedAtOnce;
-      if (!isReached && !isOwn(file, test)) continue;
+      if (reach?.passed ? !reaches(reach, file, source, mutant.offset) : !isAskedAtOnce) continue;
     }
     tests.push(test);
     if (await fails(copy, test, fault)) return { by: test, tests };

@@ -42,7 +42,7 @@ export function networkOf(
   try {
     config = JSON.parse(text);
   } catch (error) {
-    throw new NetworkError(`"config" of definition ${where} is not JSON (${(error as Error).message})`);
+    throw new NetworkError(`"config" of definition ${where} is not JSON (${(error as Error).message.slice(0, 100)})`);
   }
   if (!isJsonObject(config) || isDeeperThan(config, MAX_DEPTH)) {
     throw new NetworkError(`"config" of definition ${where} is not a network configuration`);

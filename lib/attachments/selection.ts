@@ -116,7 +116,7 @@ function parseJson(text: string): unknown[] | string {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return `it is not JSON (${(error as Error).message})`;
+    return `it is not JSON (${(error as Error).message.slice(0, 100)})`;
   }
   return Array.isArray(value) ? value : 'it is not a list';
 }

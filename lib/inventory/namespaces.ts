@@ -57,8 +57,8 @@ export class NamespaceFinder {
         if (name === undefined || seen.has(name)) continue;
         seen.add(name);
       } catch {
-        // Nor can it be opened.
         isComplete = false;
+        continue;
       }
       const found = this.#open(path);
       found?.socket.close();

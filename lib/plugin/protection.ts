@@ -27,6 +27,7 @@ export function assertUnprotected<C>(
   observed: Observation,
 ): void {
   const keys = attachmentArgs(call.request.document);
+  if (Object.keys(keys).length === 0) return;
   const asked = changes.filter(({ source }) => isAskedFor(source, keys, definition.shapedBy ?? []));
   if (asked.length === 0) return;
   const prefixes = call.pacing.protectedPrefixes ?? readProtected(join(DEFAULT_DATA_DIR, PROTECTED_FILE));
