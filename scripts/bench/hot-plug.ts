@@ -31,35 +31,40 @@ const WITHOUT_LIMITS = 'CPU without limits';
 const net1: Selection = { name: 'plain', interface: 'net1' };
 
 /** The report, or that there is none here. */
-export async function benchHotPlug(): Promise<Report> {
-  const missing = missingForCluster() || missingForSides();
-  if (missing) return { tables: `not available here: ${missing}` };
-  return withCluster(2, compare);
+export function benchHotPlug(): Promise<Report> {
+  return onSides(compare, { cpuLimits: false });
 }
 
 /** Of the times alone, where each has the CPU that its manifest allows, too; or that there is none here. */
-export async function benchHotPlugLimited(): Promise<Report> {
+export function benchHotPlugLimited(): Promise<Report> {
+  return onSides(compareTimes, { cpuLimits: true });
+}
+
+type Sides = Awaited<ReturnType<typeof installSides>>;
+type Comparison = (cluster: Cluster, api: Api, sides: Sides) => Promise<Report>;
+
+async function onSides(work: Comparison, limits: { readonly cpuLimits: boolean }): Promise<Report> {
   const missing = missingForCluster() || missingForSides();
   if (missing) return { tables: `not available here: ${missing}` };
-  return withCluster(2, compareTimes, { cpuLimits: true });
+  const installed = async (cluster: Cluster) => {
+    const sides = await installSides(cluster);
+    define(cluster);
+    const api = new Api(cluster);
+    try {
+      return await work(cluster, api, sides);
+    } finally {
+      api.close();
+    }
+  };
+  return withCluster(2, installed, limits);
 }
 
-async function compareTimes(cluster: Cluster): Promise<Report> {
-  const { ours, peer } = await installSides(cluster);
-  define(cluster);
-  const api = new Api(cluster);
-  try {
-    const edits = await editInTurn(cluster, api, [ours, peer], EDITS_LIMITED);
-    return { tables: timesTable(edits, WITH_LIMITS), figures: figuresOf(edits, WITH_LIMITS) };
-  } finally {
-    api.close();
-  }
+async function compareTimes(cluster: Cluster, api: Api, { ours, peer }: Sides): Promise<Report> {
+  const edits = await editInTurn(cluster, api, [ours, peer], EDITS_LIMITED);
+  return { tables: timesTable(edits, WITH_LIMITS), figures: figuresOf(edits, WITH_LIMITS) };
 }
 
-async function compare(cluster: Cluster): Promise<Report> {
-  const { ours, peer } = await installSides(cluster);
-  define(cluster);
-  const api = new Api(cluster);
+async function compare(cluster: Cluster, api: Api, { ours, peer }: Sides): Promise<Report> {
   const restingUsage = async () => {
     await pause(REST_MS);
     return [usageOf(ours), usageOf(peer)] as const;
@@ -78,7 +83,6 @@ async function compare(cluster: Cluster): Promise<Report> {
     const log = cluster.kubectl(['-n', 'kube-system', 'logs', 'ds/dynamic-networks-controller-ds', '--prefix']);
     mkdirSync(join(ROOT, 'build'), { recursive: true });
     writeFileSync(join(ROOT, 'build/hot-plug-peer.log'), log);
-    api.close();
   }
 }
 
