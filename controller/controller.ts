@@ -22,6 +22,7 @@ import { type ExplainOptions, explainPod, idle, inTime, type PodExplanation } fr
 import { keysUpdating } from './followed.ts';
 import type { HealOutcome } from './heal-account.ts';
 import { Healing } from './healing.ts';
+import { KnownSandboxes } from './known-sandboxes.ts';
 import { LiveRoutes } from './live-routes.ts';
 import type { Sandboxed } from './look.ts';
 import { NodeState } from './node-state.ts';
@@ -31,7 +32,6 @@ import { type Pending, PodWork } from './pod-work.ts';
 import { concernsUs, Reconciler } from './reconcile.ts';
 import { type RecordedAttachment, Records } from './records.ts';
 import type { RoundsOptions } from './rounds.ts';
-import { SandboxNamespaces } from './sandbox-namespaces.ts';
 import type { StepReport } from './step-report.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -116,6 +116,7 @@ export class Controller {
   readonly #queue = new WorkQueue((key) => this.#work.work(key));
   readonly #work: PodWork;
   readonly #cri: RuntimeService;
+  readonly #sandboxes: KnownSandboxes;
   readonly #devices: PodResources;
   readonly #records: Records;
   readonly #definitions: Definitions;
@@ -139,6 +140,7 @@ export class Controller {
     const folders = cacheFolders === undefined ? {} : { cacheFolders };
     this.#options = options;
     this.#cri = new RuntimeService(options.criSocket);
+    this.#sandboxes = new KnownSandboxes(this.#cri, pathOf);
     this.#records = new Records(recordsFolder(options.stateDir), (path, reason) =>
       observer.log?.('warn', 'a record cannot be read', { path, reason }),
     );
@@ -197,7 +199,7 @@ export class Controller {
     });
     const { interfaceNames = 'numbered' } = options;
     const rest = { interfaceNames, recordOf, performer, definitions, liveRoutes, updatedBy, ...folders };
-    const looks = { cri: new SandboxNamespaces(this.#cri), pathOf, globalNamespaces, ...rest };
+    const looks = { sandboxes: this.#sandboxes, pathOf, globalNamespaces, ...rest };
     this.#looks = { ...looks, delegates };
     const reconciler = new Reconciler({
       ...looks,
@@ -208,7 +210,7 @@ export class Controller {
       log: (pod, what, error) => this.#log(pod, what, error),
     });
     this.#work = new PodWork({
-      ...{ cri: this.#cri, records, performer, reconciler, definitions, liveRoutes, healing },
+      ...{ sandboxes: this.#sandboxes, records, performer, reconciler, definitions, liveRoutes, healing },
       hasOurs: (key) => this.#ours.has(key),
       pods: () => this.#pods.items,
       log: (level, message, fields) => observer.log?.(level, message, fields),
@@ -367,11 +369,9 @@ export class Controller {
   async #compare(): Promise<void> {
     const { pathOf, pacing } = this.#options;
     try {
-      const present = {
-        sandboxes: await this.#cri.sandboxes(),
-        podOf: (key: string) => this.#pods.items.get(key),
-        pathOf,
-      };
+      const sandboxes = await this.#cri.sandboxes();
+      this.#sandboxes.compare(sandboxes);
+      const present = { sandboxes, podOf: (key: string) => this.#pods.items.get(key), pathOf };
       for (const record of this.#records.all()) {
         if (isAmiss(record, present)) this.#queue.kick(podKey(record.pod));
         await pacing?.betweenSteps?.();

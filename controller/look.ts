@@ -13,12 +13,13 @@ import {
   type UpdatingKeys,
 } from '../lib/attachments/steps.ts';
 import type { PathOf } from '../lib/cni/place.ts';
-import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
+import type { Sandbox } from '../lib/cri/runtime-service.ts';
+import type { KnownSandboxes } from './known-sandboxes.ts';
 import { observedOf } from './observed.ts';
 import type { SandboxRecord } from './records.ts';
 
 export type LookOptions = {
-  readonly cri: Pick<RuntimeService, 'networkNamespace'>;
+  readonly sandboxes: Pick<KnownSandboxes, 'networkNamespace'>;
   readonly pathOf: PathOf;
   /** See `isolationProblem`. */
   readonly globalNamespaces: ReadonlySet<string> | undefined;
@@ -44,17 +45,13 @@ export type Looked = View & { readonly observed: Observed; readonly plan: Plan }
  * What a running pod holds, and which steps make it hold what its annotation selects. Reads only. undefined if the runtime
  * has no sandbox for it, yet or any more. Throws GrpcError, NamespaceError and NetlinkError.
  */
-export async function lookAt(
-  options: LookOptions,
-  pod: Pod,
-  sandboxes: readonly Sandbox[],
-): Promise<Looked | undefined> {
-  const { cri, pathOf, globalNamespaces, cacheFolders = CACHE_FOLDERS, interfaceNames } = options;
-  const sandbox = sandboxes.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
-  const netns = sandbox && (await cri.networkNamespace(sandbox.id));
+export async function lookAt(options: LookOptions, pod: Pod, found: readonly Sandbox[]): Promise<Looked | undefined> {
+  const { sandboxes, pathOf, globalNamespaces, cacheFolders = CACHE_FOLDERS, interfaceNames } = options;
+  const sandbox = found.filter(({ isReady }) => isReady).toSorted((a, b) => b.attempt - a.attempt)[0];
+  const netns = sandbox && (await sandboxes.networkNamespace(sandbox));
   if (sandbox === undefined || netns === undefined) return undefined;
-  let found: readonly CachedCall[] | undefined;
-  const cached = () => (found ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
+  let calls: readonly CachedCall[] | undefined;
+  const cached = () => (calls ??= cachedCalls(sandbox.id, cacheFolders, pathOf));
   const view = { pod, containerID: sandbox.id, netns, cached };
   const gateways = pod.networks?.includes('default-route') ? gatewaysIn(pathOf(netns)) : undefined;
   const observed = observe(options, view, linksIn(pathOf(netns)), gateways);

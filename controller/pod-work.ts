@@ -1,9 +1,10 @@
 import type { Definitions } from '../lib/attachments/definitions.ts';
 import type { Pod } from '../lib/attachments/pod.ts';
-import type { RuntimeService, Sandbox } from '../lib/cri/runtime-service.ts';
+import type { Sandbox } from '../lib/cri/runtime-service.ts';
 import { pauseMs } from '../lib/kubernetes/backoff.ts';
 import { type Failures, secondsUntil } from './failures.ts';
 import type { Healing } from './healing.ts';
+import type { KnownSandboxes } from './known-sandboxes.ts';
 import type { LiveRoutes } from './live-routes.ts';
 import type { Performer } from './perform.ts';
 import { concernsUs, type Memory, newMemory, type Reconciler } from './reconcile.ts';
@@ -13,7 +14,7 @@ import type { Again } from './work-queue.ts';
 export type PodWorkOptions = {
   /** The pods of this node, by `namespace/name`. */
   readonly pods: () => ReadonlyMap<string, Pod>;
-  readonly cri: Pick<RuntimeService, 'sandboxes'>;
+  readonly sandboxes: Pick<KnownSandboxes, 'running' | 'all'>;
   readonly records: Records;
   readonly performer: Pick<Performer, 'release'>;
   readonly reconciler: Pick<Reconciler, 'reconcile' | 'readAhead'>;
@@ -116,15 +117,13 @@ export class PodWork {
 
   // When to look again, in milliseconds.
   async #look(key: string): Promise<number | undefined> {
-    const { pods, records, cri, definitions, reconciler } = this.#options;
+    const { pods, records, definitions, reconciler } = this.#options;
     const pod = pods().get(key);
     const [namespace = '', name = ''] = key.split('/');
     const known = records.ofPod(namespace, name);
-    const uids = new Set([...known.map((record) => record.pod.uid), ...(pod?.isRunning ? [pod.sandboxUid] : [])]);
     const memory = this.#memories.get(key) ?? newMemory();
     const ahead = pod?.isRunning ? reconciler.readAhead(pod, memory, known) : undefined;
-    const sandboxes: Sandbox[] = [];
-    for (const uid of uids) sandboxes.push(...(await cri.sandboxes(uid)));
+    const sandboxes = await this.#sandboxesOf(pod, known);
     // What cannot be released of an older pod must not hold up the one of the same name that is there now.
     const released = await this.#releaseGone(known, sandboxes, pod).catch((error: Error) => error);
     const lingering = released instanceof Error ? undefined : released;
@@ -142,6 +141,15 @@ export class PodWork {
     const again = await reconciler.reconcile(pod, mine, memory, ahead);
     if (released instanceof Error) throw released;
     return again === undefined || lingering === undefined ? (again ?? lingering) : Math.min(again, lingering);
+  }
+
+  async #sandboxesOf(pod: Pod | undefined, records: readonly SandboxRecord[]): Promise<readonly Sandbox[]> {
+    const { sandboxes } = this.#options;
+    const own = pod?.isRunning ? pod.sandboxUid : undefined;
+    const found = own === undefined ? [] : [...(await sandboxes.running(own))];
+    const others = new Set(records.map((record) => record.pod.uid).filter((uid) => uid !== own));
+    for (const uid of others) found.push(...(await sandboxes.all(uid)));
+    return found;
   }
 
   async #releaseGone(records: readonly SandboxRecord[], sandboxes: readonly Sandbox[], pod: Pod | undefined) {

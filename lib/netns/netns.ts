@@ -62,6 +62,17 @@ export function isSameNamespace(a: Namespace, b: Namespace): boolean {
   return a.device === b.device && a.inode === b.inode;
 }
 
+/** Does the path lead to a namespace? */
+export function isNamespace(path: string): boolean {
+  try {
+    openNamespace(path).close();
+    return true;
+  } catch (error) {
+    if (error instanceof NamespaceError) return false;
+    throw error;
+  }
+}
+
 /** Does the path lead to this namespace? Throws NamespaceError. */
 export function isNamespaceAt(path: string, namespace: Namespace): boolean {
   const other = openNamespace(path);

@@ -32,7 +32,7 @@ const leases = (node: HotPlugNode) => node.leftovers().filter((file) => file.sta
 onNode('a plugin that fails ADD and DEL is called once per pause, not without end', async (t) => {
   const node = await hotPlugNode(t);
   definePlugin(node, 'broken', FAILS);
-  node.pod('web', 'broken@net1');
+  node.pod('web', 'broken@net1', { isAskedFor: true });
   const failed = () => node.events('FailedRemovingInterface').length + node.api.count('PATCH', /\/events\//);
   await until(() => failed() >= 1);
   const calls = node.cri.calls;

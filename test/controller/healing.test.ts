@@ -305,6 +305,7 @@ onNode('what ends leaves no descriptor: an attachment, a sandbox, a pod, the age
   await isWatched(2, 'no pod without them');
   t.equal(ours(a).trim(), '');
   for (const sandbox of node.cri.sandboxes) if (sandbox.id === b.containerID) sandbox.ready = false;
+  b.scratch.remove();
   b.select(' blue@net1');
   await isWatched(1, 'no sandbox that has ended');
   node.api.delete(c.path);

@@ -212,7 +212,7 @@ onNode('a refused edit leaves all as it was, and is told once', async (t) => {
 
 onNode('a definition that goes leaves the routes, and is told once; when it comes back, it is followed', async (t) => {
   const { node, edit } = await nodeOf(t, routes('10.1.0.0/16'));
-  const pod = node.pod('web', 'blue@net1');
+  const pod = node.pod('web', 'blue@net1', { isAskedFor: true });
   await follows(pod, '10.1.0.0/16');
   await idle(node);
   node.api.delete('/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue');
@@ -236,7 +236,7 @@ onNode('a definition that goes leaves the routes, and is told once; when it come
 
 onNode('"reconcile" says whether edits are followed', async (t) => {
   const { node, edit } = await nodeOf(t, { ...routes('10.1.0.0/16'), reconcile: 'heal' });
-  const pod = node.pod('web', 'blue@net1');
+  const pod = node.pod('web', 'blue@net1', { isAskedFor: true });
   await follows(pod, '10.1.0.0/16');
   for (const reconcile of ['heal', 'off']) {
     await idle(node);

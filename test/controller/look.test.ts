@@ -25,8 +25,8 @@ const sandbox = (id: string, attempt: number, isReady = true): Sandbox => ({
 async function lookWith(path: string | undefined, pod = POD, sandboxes = [sandbox('a', 0)], more: object = {}) {
   const asked: string[] = [];
   const options: LookOptions = {
-    cri: {
-      networkNamespace: async (id) => {
+    sandboxes: {
+      networkNamespace: async ({ id }) => {
         asked.push(id);
         return path;
       },

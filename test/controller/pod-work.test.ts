@@ -55,15 +55,14 @@ function workOn(world: Partial<World>) {
   };
   const did: string[] = [];
   const memories: Memory[] = [];
+  const list = (of: string) => async (uid: string) => {
+    did.push(`${of} ${uid}`);
+    return state.sandboxes.filter((each) => each.uid === uid);
+  };
   const ahead = new ReadAhead({ get: async () => Promise.reject(new Error('nobody asks')) }, undefined);
   const work = new PodWork({
     pods: () => state.pods,
-    cri: {
-      sandboxes: async (uid) => {
-        did.push(`list ${uid}`);
-        return state.sandboxes.filter((each) => each.uid === uid);
-      },
-    },
+    sandboxes: { running: list('running'), all: list('all') },
     records: { ofPod: () => state.records } as unknown as PodWorkOptions['records'],
     performer: {
       release: async ({ containerID }) => {
@@ -106,7 +105,7 @@ t.test(
       again: 700,
     });
     t.strictSame(await work.work(KEY), { afterMs: 700 });
-    t.strictSame(did, ['read ahead', 'list u', 'reconcile a,b'], 'the definition and the sandboxes at once');
+    t.strictSame(did, ['read ahead', 'running u', 'reconcile a,b'], 'the definition and the sandboxes at once');
     t.ok(work.hasWritten(KEY, 'what we wrote'));
     t.notOk(work.hasWritten(KEY, 'what another wrote'));
     t.notOk(work.hasWritten(KEY, undefined));
@@ -120,7 +119,7 @@ t.test('one that selects nothing, does not run, or is gone is forgotten', async 
   const forgotten = [`wait ${KEY} 0`, `forget ${KEY}`];
   const none = workOn({ pods: new Map([[KEY, podWith(undefined)]]) });
   t.equal(await none.work.work(KEY), undefined);
-  t.strictSame(none.did, ['read ahead', 'list u', ...forgotten]);
+  t.strictSame(none.did, ['read ahead', 'running u', ...forgotten]);
   t.notOk(none.work.hasWritten(KEY, 'what we wrote'));
   const pending = workOn({ pods: new Map([[KEY, podWith('blue', 'Pending')]]) });
   await pending.work.work(KEY);
@@ -149,8 +148,8 @@ t.test('what sandboxes had that are not there any more is released', async (t) =
   const released = 'info released what a sandbox had';
   t.strictSame(did, [
     'read ahead',
-    'list u',
-    'list before',
+    'running u',
+    'all before',
     'release stopped',
     released,
     'release old',

@@ -69,7 +69,7 @@ function worldOf(t: Test, { networks, status, isOnHostNetwork = false, isStoppin
   const stopping = new AbortController();
   if (isStopping) stopping.abort();
   const options = {
-    cri: { networkNamespace: async () => world.netns },
+    sandboxes: { networkNamespace: async () => world.netns },
     pathOf: (path: string) => path,
     globalNamespaces: new Set(['default']),
     cacheFolders: [],

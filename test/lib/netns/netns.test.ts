@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { RouteSocket } from '../../../lib/netlink/socket.ts';
 import {
+  isNamespace,
   isNamespaceAt,
   isSameNamespace,
   type Namespace,
@@ -148,6 +149,13 @@ t.test('isNamespaceAt tells whether a path still leads to a namespace, and leave
   t.ok(isNamespaceAt(`/proc/${process.pid}/ns/net`, own));
   t.notOk(isNamespaceAt('/proc/self/ns/mnt', own));
   t.throws(() => isNamespaceAt('/proc/self/status', own), NamespaceError);
+  t.equal(readdirSync('/proc/self/fd').length, before);
+});
+
+t.test('isNamespace tells a path that leads to one from others, and leaves no descriptor open', async (t) => {
+  const before = readdirSync('/proc/self/fd').length;
+  t.ok(isNamespace(OWN_NAMESPACE));
+  for (const path of ['/proc/self/status', '/nowhere', '/proc/self/status/net']) t.notOk(isNamespace(path), path);
   t.equal(readdirSync('/proc/self/fd').length, before);
 });
 

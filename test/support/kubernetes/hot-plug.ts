@@ -30,6 +30,13 @@ export type FakePod = {
   has(...names: string[]): Promise<void>;
 };
 
+export type MoreOfPod = {
+  readonly status?: unknown;
+  readonly uid?: string;
+  /** The runtime says the pod's namespace by a process: such a path is not kept, so each look at the pod asks for it. */
+  readonly isAskedFor?: boolean;
+};
+
 export type HotPlugNode = {
   readonly api: ApiStandIn;
   readonly cri: CriStandIn;
@@ -41,7 +48,7 @@ export type HotPlugNode = {
   /** Defines a network; by default a bridge with addresses of a subnet of its own. */
   define(name: string, config?: object, namespace?: string): void;
   /** Starts a pod with an eth0. */
-  pod(name: string, networks?: unknown, more?: { status?: unknown; uid?: string }): FakePod;
+  pod(name: string, networks?: unknown, more?: MoreOfPod): FakePod;
   /** Leases of host-local, records, cached results and journals. */
   leftovers(): string[];
   /** The texts of events of a reason. */
@@ -132,7 +139,7 @@ function fakePod(
   { api, cri }: { api: ApiStandIn; cri: CriStandIn },
   name: string,
   networks: unknown,
-  { status, uid = `uid-of-${name}` }: { status?: unknown; uid?: string },
+  { status, uid = `uid-of-${name}`, isAskedFor = false }: MoreOfPod,
 ): FakePod {
   const scratch = scratchNamespace(t);
   scratch.ip('link add eth0 type veth peer name eth0-peer');
@@ -148,7 +155,7 @@ function fakePod(
     namespace: 'default',
     attempt: 0,
     ready: true,
-    netns: scratch.path,
+    netns: isAskedFor ? `/proc/self/root${scratch.path}` : scratch.path,
   });
   const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
   const defaults = [{ name: 'cluster', interface: 'eth0', ips: ['10.250.0.7'], default: true, dns: {} }];
