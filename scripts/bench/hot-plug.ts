@@ -21,7 +21,7 @@ import { median, percentile } from './statistics.ts';
 
 const EDITS = 100;
 /** Of the times alone: the more, the less p99 depends on what else happens in a cluster. */
-const EDITS_LIMITED = 200;
+const EDITS_LIMITED = 500;
 const PODS = 30;
 const BURST_SECONDS = 90;
 /** What a burst or a start has made grow is given back by then. */
