@@ -99,7 +99,6 @@ export class CachedCluster implements Cluster {
     await this.#definitions.stop();
     await this.#writing;
     await this.#events.stop(EVENTS_MS);
-    await this.#direct.close();
   }
 
   #publishLater(pod: Pod, compose: Compose): void {
