@@ -370,7 +370,7 @@ export class Controller {
     const { pathOf, pacing } = this.#options;
     try {
       const sandboxes = await this.#cri.sandboxes();
-      this.#sandboxes.compare(sandboxes);
+      this.#sandboxes.retain(sandboxes);
       const present = { sandboxes, podOf: (key: string) => this.#pods.items.get(key), pathOf };
       for (const record of this.#records.all()) {
         if (isAmiss(record, present)) this.#queue.kick(podKey(record.pod));

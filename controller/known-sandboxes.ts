@@ -8,9 +8,9 @@ const MAX_KNOWN = 1000;
 type Known = { readonly sandbox: Sandbox; readonly netns: string };
 
 /**
- * The sandboxes of pods. Of those of a pod that runs, the container runtime is asked once, since each look at the pod would
- * wait for it: a sandbox whose namespace is where it was goes on. A runtime that stops one takes its namespace away, and the
- * next one has another.
+ * The sandboxes of pods. The container runtime is asked once about a pod that runs, since every look at the pod would wait for
+ * the answer: a sandbox whose namespace is still there still runs. A runtime that stops a sandbox takes its namespace away,
+ * and the next sandbox gets another.
  */
 export class KnownSandboxes {
   readonly #cri: Pick<RuntimeService, 'sandboxes' | 'networkNamespace'>;
@@ -23,7 +23,10 @@ export class KnownSandboxes {
     this.#pathOf = pathOf;
   }
 
-  /** The sandboxes of a pod that runs, by the kubelet's UID; only the one that is ready where that is known. Throws GrpcError. */
+  /**
+   * The sandboxes of a pod that runs, by the kubelet's UID: the one that is known to be ready, else all that the runtime has.
+   * Throws GrpcError.
+   */
   async running(uid: string): Promise<readonly Sandbox[]> {
     const known = this.#known.get(uid);
     if (known !== undefined && isNamespace(this.#pathOf(known.netns))) return [known.sandbox];
@@ -42,15 +45,15 @@ export class KnownSandboxes {
     const known = this.#known.get(uid);
     if (known?.sandbox.id === id) return known.netns;
     const netns = await this.#cri.networkNamespace(id);
-    // The path of a process can be another one's by now.
+    // The process may end, and its number be given to another.
     if (netns === undefined || netns.startsWith('/proc/')) return netns;
     this.#known.set(uid, { sandbox, netns });
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
     return netns;
   }
 
-  /** The runtime has these now: those that have ended, or are not among them, are not known any more. */
-  compare(sandboxes: readonly Sandbox[]): void {
+  /** Given all that the runtime has now, forgets the sandboxes that are not among them, or not ready any more. */
+  retain(sandboxes: readonly Sandbox[]): void {
     const ready = new Set(sandboxes.flatMap(({ id, isReady }) => (isReady ? [id] : [])));
     for (const [uid, { sandbox }] of this.#known) if (!ready.has(sandbox.id)) this.#known.delete(uid);
   }

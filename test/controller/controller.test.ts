@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 
 // Stand-ins for API server and runtime; real namespaces, plugins and leases. The same on a real cluster: test/cluster.
 
-/** What a look at a pod asks the runtime where that says a namespace by a process: for its sandboxes, and for that. */
+/** A look at a pod that is not known asks the runtime twice: for its sandboxes, and for the namespace of one. */
 const CALLS = 2;
 
 const onNode = (title: string, body: (t: Test) => Promise<void>) => t.test(title, { skip: noReferencePlugins }, body);

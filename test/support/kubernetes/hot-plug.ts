@@ -33,7 +33,7 @@ export type FakePod = {
 export type MoreOfPod = {
   readonly status?: unknown;
   readonly uid?: string;
-  /** The runtime says the pod's namespace by a process: such a path is not kept, so each look at the pod asks for it. */
+  /** The runtime names the pod's namespace by a process. Such a path is not kept, so every look at the pod asks the runtime. */
   readonly isAskedFor?: boolean;
 };
 
