@@ -166,7 +166,8 @@ t.test('addresses and hardware addresses that are asked for are what the pod get
 t.test('lists, cni-args and capabilities of the runtime reach the plugins', { skip }, async (t) => {
   const node = await multiNetworkNode(t);
   const { cniVersion, name, ...bridge } = node.bridge('blue');
-  const tuning = { type: 'tuning', sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1' } };
+  const dataDir = join(node.folder, 'tuning');
+  const tuning = { type: 'tuning', dataDir, sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1' } };
   node.define('blue', { cniVersion, name, plugins: [bridge, tuning] });
   const pod = node.pod('web', { [NETWORKS]: [{ name: 'blue', 'cni-args': { mac: '02:00:00:00:00:09' } }] });
   await pod.add();

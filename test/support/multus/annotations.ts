@@ -37,11 +37,14 @@ const SECOND = bridge('second', '10.70.9.0/24');
 const { cniVersion: _, name: __, ...GREEN } = bridge('green', '10.70.2.0/24');
 const macvlan = { cniVersion: '0.4.0', type: 'macvlan', master: 'eth1', capabilities: { ips: true } };
 
+// What it remembers for DEL must not end up in /run of the machine.
+const TUNING = { type: 'tuning', mtu: 1400, dataDir: 'LEASES-of-tuning' };
+
 /** Definitions by `namespace/name`. LEASES is a folder of the test's own. */
 export const DEFINITIONS: { readonly [network: string]: Config | string } = {
   'default/blue': bridge('blue', '10.70.1.0/24', { cniVersion: '0.3.1' }),
   'default/both': { ...bridge('both', '10.70.8.0/24'), bridge: 'br-blue' },
-  'default/green': { cniVersion: '1.0.0', name: 'green', plugins: [GREEN, { type: 'tuning', mtu: 1400 }] },
+  'default/green': { cniVersion: '1.0.0', name: 'green', plugins: [GREEN, TUNING] },
   'default/gateway': bridge('gateway', '10.70.11.0/24', { isDefaultGateway: true }),
   'default/dual': bridge('dual', '', {
     ipam: { ranges: [[{ subnet: '10.70.10.0/24' }], [{ subnet: 'fd00:70:10::/64' }]] },
