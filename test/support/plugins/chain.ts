@@ -32,7 +32,7 @@ export type Node = {
   readonly folder: string;
   /** Our plugins' data folder, which `writeList` sets in the lists. */
   readonly dataDir: string;
-  /** Writes a list, with `dataDir` of our plugins and of host-local set to folders in `folder`. */
+  /** Writes a list, with `dataDir` of our plugins, of host-local and of tuning set to folders in `folder`. */
   writeList(list: List): void;
   /** Runs a command of a driver on the pod, in the node's namespace. */
   drive(driver: Driver, command: string, network: string, env?: { [name: string]: string }): Ran;
@@ -85,6 +85,7 @@ export function scratchNode(t: Test, node = scratchNamespace(t)): Node {
       const plugins = list.plugins.map((plugin) => ({
         ...plugin,
         ...(PLUGIN_NAMES.includes(plugin.type) && { dataDir }),
+        ...(plugin.type === 'tuning' && { dataDir: join(folder, 'tuning') }),
         ...(plugin.ipam?.type === 'host-local' && { ipam: { ...plugin.ipam, dataDir: join(folder, 'leases') } }),
       }));
       writeFileSync(join(lists, `${list.name}.conflist`), JSON.stringify({ ...list, plugins }));
